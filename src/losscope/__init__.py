@@ -1,0 +1,33 @@
+"""losscope reads the compass of a learning system.
+
+Public names are loaded when they are first used, so that ``import losscope`` costs
+milliseconds and does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losscope.anatomy.read import read as read
+    from losscope.watching.session import watch as watch
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "read": "losscope.anatomy.read",
+    "watch": "losscope.watching.session",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'losscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

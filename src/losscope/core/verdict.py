@@ -1,0 +1,118 @@
+"""The verdict: what the rules found, in order, and what could not be judged."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from losscope.core.finding import Finding
+from losscope.core.text import Language, Message
+
+State = Literal["healthy", "suspicious", "wrong", "not-enough-evidence"]
+Status = Literal["converged", "falling", "stuck", "diverged", "oscillating", "too-short"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    first: float
+    best: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What happened to the loss. ``overhead`` is the watch's own share of the script's time (0.01 = 1 %)."""
+
+    status: Status
+    steps: int
+    first_loss: float | None
+    last_loss: float | None
+    validation: Validation | None
+    overhead: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermSummary:
+    """One term of the objective with its value at the end of the run."""
+
+    kind: str
+    coefficient: float
+    reduction: str
+    value: float | None
+    chance: float | None = None
+    floor: float | None = None
+    normalised: float | None = None
+    skill: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    prediction_shape: tuple[int, ...] = ()
+    activation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    state: State
+    sentence: Message
+    training: Training
+    expression: str
+    terms: tuple[TermSummary, ...]
+    findings: tuple[Finding, ...]
+    not_judged: tuple[tuple[str, Message], ...]
+    passed: tuple[str, ...]
+    losscope: str = "0.1.0"
+
+    def to_json(self, language: Language = "en") -> dict[str, Any]:
+        """The stable ``verdict.json`` (schema 1); every number is finite or ``null``."""
+        training, validation = self.training, self.training.validation
+        return _finite(
+            {
+                "schema": SCHEMA,
+                "losscope": self.losscope,
+                "state": self.state,
+                "sentence": self.sentence.render(language),
+                "training": {
+                    "status": training.status,
+                    "steps": training.steps,
+                    "first_loss": training.first_loss,
+                    "last_loss": training.last_loss,
+                    "validation": validation
+                    and {"first": validation.first, "best": validation.best, "last": validation.last},
+                    "overhead": training.overhead,
+                    "seconds": training.seconds,
+                },
+                "objective": {"expression": self.expression, "terms": [_term(t) for t in self.terms]},
+                "findings": [f.to_json(language) for f in self.findings],
+                "not_judged": [{"code": c, "why": why.render(language)} for c, why in self.not_judged],
+                "passed": list(self.passed),
+            }
+        )
+
+    def dumps(self, language: Language = "en") -> str:
+        return json.dumps(self.to_json(language), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _term(term: TermSummary) -> dict[str, Any]:
+    return {
+        "kind": term.kind,
+        "coefficient": term.coefficient,
+        "reduction": term.reduction,
+        "value": term.value,
+        "chance": term.chance,
+        "floor": term.floor,
+        "normalised": term.normalised,
+        "skill": term.skill,
+        "options": term.options,
+        "prediction": {"shape": list(term.prediction_shape), "activation": term.activation},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: a non-finite number becomes ``null``."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
