@@ -1,0 +1,69 @@
+"""False-alarm rate of every rule on generated healthy runs: ``python benchmarks/calibration/false_alarms.py [RUNS]``.
+
+RUNS is the number of runs per shape (default 200). Prints, per shape, the share of runs with any warning or
+error, and, per rule, its share over all runs with an exact 95 % upper bound (Clopper and Pearson, 1934).
+The levels of chance and floor are known in half of the runs, unknown in the other half.
+"""
+
+import sys
+from collections import Counter
+
+import numpy as np
+from healthy_curves import SHAPES, healthy_validation
+from scipy import stats
+
+from losscope.core.verdict import Verdict
+from losscope.recording import signals
+from losscope.rules.judge import judge_run
+from losscope.rules.planted import PlantedTerm, every, optimizer, record
+
+LENGTHS = (30, 60, 120, 400, 1500, 6000)
+
+
+def judge_one(shape: str, seed: int) -> Verdict:
+    """One healthy run, with ordinary update ratios, gradients and validation."""
+    rng = np.random.default_rng([seed, *shape.encode()])
+    n = int(rng.choice(LENGTHS))
+    loss = SHAPES[shape](n, rng)
+    start = 2.3e6 if shape == "summed" else 2.3
+    steady = shape not in {"fine_tuning", "batch_of_one"}  # noise takes successive gradients towards cosine 0
+    cosine = rng.uniform(-0.6, 0.6) if steady else rng.uniform(-0.1, 0.2)
+    known = seed % 2 == 0 and float(loss.min()) > 0
+    term = PlantedTerm(chance=start if known else None, chance_error=0.01 * start, floor=0.0 if known else None)
+    samples = len(range(0, n, 20))
+    series = {
+        (signals.UPDATE_RATIO, "0"): every(20, n, 10 ** rng.normal(-2.7, 0.5, samples)),
+        (signals.GRADIENT_NORM, "0"): every(20, n, 10 ** rng.normal(0.0, 0.5, samples)),
+        (signals.ALIGNMENT, "0"): every(20, n, np.clip(rng.normal(cosine, 0.2, samples), -1, 1)),
+        (signals.STALE_GRADIENT, "0"): every(1, n, 0.0),
+    }
+    validation = healthy_validation(int(rng.integers(3, 60)), rng)
+    return judge_run(record(loss, terms=[term], series=series, events=[optimizer()], validation=validation))
+
+
+def upper_bound(alarms: int, runs: int) -> float:
+    """Exact one-sided 97.5 % upper bound of a share."""
+    return float(stats.beta.ppf(0.975, alarms + 1, runs - alarms)) if alarms < runs else 1.0
+
+
+def main(runs: int) -> None:
+    by_code: Counter[str] = Counter()
+    directions: Counter[str] = Counter()
+    for shape in SHAPES:
+        verdicts = [judge_one(shape, seed) for seed in range(runs)]
+        alarms = [f.code for v in verdicts for f in v.findings if f.severity != "info"]
+        faults = [str(why) for v in verdicts for _, why in v.not_judged if "fault" in str(why)]
+        by_code.update(alarms)
+        directions.update(v.training.status for v in verdicts)
+        share = sum(v.state in {"wrong", "suspicious"} for v in verdicts) / runs
+        print(f"{shape:20} {100 * share:6.2f} %  {dict(Counter(alarms))} {faults[:1]}")
+    total = runs * len(SHAPES)
+    print(f"\n{total} runs; status {dict(directions)}")
+    for code in sorted(by_code):
+        bound = upper_bound(by_code[code], total)
+        print(f"{code:28} {100 * by_code[code] / total:6.2f} %  (at most {100 * bound:.2f} %)")
+    print(f"every other rule: 0 alarms (at most {100 * upper_bound(0, total):.2f} %)")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

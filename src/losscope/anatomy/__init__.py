@@ -1,0 +1,1 @@
+"""Reads an objective off the autograd graph of a live loss tensor."""

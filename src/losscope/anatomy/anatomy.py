@@ -1,0 +1,90 @@
+"""The objective as read from a live loss tensor."""
+
+import html
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from losscope.core.estimate import Estimate
+from losscope.losses.spec import LossSpec
+from losscope.losses.target_stats import TargetStats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """One term of the objective: ``coefficient`` × ``value``.
+
+    ``value`` is the loss without its coefficient (``None`` where it could not be had without disturbing
+    training). ``prediction`` and ``target`` are detached and may be ``None``; ``prediction_is`` says
+    which form of the prediction was at hand ("logits", "log-probabilities", …). ``sample_weight``
+    broadcasts against the target. ``count`` > 1 marks that many equal terms read as one: ``coefficient``
+    is their sum and ``value`` their mean.
+    """
+
+    kind: str
+    spec: LossSpec | None
+    coefficient: float
+    reduction: str
+    value: float | None
+    options: dict[str, Any] = field(default_factory=dict)
+    prediction: Tensor | None = None
+    target: Tensor | None = None
+    prediction_shape: tuple[int, ...] = ()
+    prediction_is: str = "values"
+    activation: str | None = None
+    chain: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    floor: float | None = None
+    parameters: tuple[Tensor, ...] = ()
+    sample_weight: Tensor | None = None
+    count: int = 1
+    name: str = ""
+    target_name: str = ""
+
+    def observe(self, stats: TargetStats) -> None:
+        """Add this term's targets to ``stats`` (copies them to the host)."""
+        if self.target is not None:
+            target = self.target
+            if target.dtype.is_floating_point and target.element_size() < 4:
+                target = target.float()
+            weight = None if self.sample_weight is None else self.sample_weight.float().cpu().numpy()
+            stats.update(target.cpu().numpy(), self.options, weight)
+
+    def chance(self, stats: TargetStats) -> Estimate | None:
+        """The value of this term for the best constant predictor of the targets in ``stats``."""
+        if self.spec is None or self.spec.chance is None:
+            return None
+        per_element = self.spec.chance(stats, self.options)
+        return None if per_element is None else per_element.scaled(stats.elements(self.reduction))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Anatomy:
+    """An objective as a sum of terms. ``repr`` is the expression."""
+
+    expression: str
+    terms: tuple[Term, ...]
+    value: float
+    signature: str
+    parameters: tuple[Tensor, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.expression
+
+    def _repr_html_(self) -> str:
+        rows = "".join(_row(term) for term in self.terms)
+        return (
+            f"<code>{html.escape(self.expression)}</code> = {self.value:.6g}"
+            "<table><tr><th>term</th><th>coefficient</th><th>value</th><th>share</th><th>floor</th></tr>"
+            f"{rows}</table>"
+        )
+
+
+def _row(term: Term) -> str:
+    value = "unknown" if term.value is None else f"{term.value:.6g}"
+    share = "" if term.value is None else f"{term.coefficient * term.value:.6g}"
+    floor = "" if term.floor is None else f"{term.floor:.6g}"
+    cells = (term.kind, f"{term.coefficient:.6g}", value, share, floor)
+    return "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"

@@ -1,0 +1,87 @@
+"""Reads many equal terms as one: penalties over parameters, and losses summed in a loop."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from losscope.anatomy.anatomy import Term
+
+MANY = 4
+_MAX_ELEMENTS = 1 << 20
+
+
+def merge(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Merge penalties of one kind and coefficient, and ``MANY`` or more otherwise equal terms.
+
+    A merged penalty is the sum over its parameters. A merged loss has the sum of the coefficients and
+    the mean of the values, so that it compares with the chance level of one.
+    """
+    if len(terms) < 2:
+        return tuple(terms)
+    groups: dict[tuple, list[Term]] = {}
+    for term in terms:
+        groups.setdefault(_key(term), []).append(term)
+    merged: list[Term] = []
+    done: set[tuple] = set()
+    for term in terms:
+        key = _key(term)
+        group = groups[key]
+        penalty = term.spec is not None and term.spec.task == "penalty"
+        if len(group) == 1 or (len(group) < MANY and not penalty):
+            merged.append(term)
+        elif key not in done:
+            done.add(key)
+            merged.append(_sum(group) if penalty else _mean(group))
+    return tuple(merged)
+
+
+def _key(term: Term) -> tuple:
+    if term.kind == "constant":
+        return (id(term),)
+    coefficient = float(f"{term.coefficient:.6g}")
+    if term.spec is not None and term.spec.task == "penalty":
+        return (term.kind, coefficient)
+    options = repr(sorted((k, str(v)) for k, v in term.options.items()))
+    return (
+        *(term.kind, coefficient, term.reduction, options),
+        *(term.prediction_shape[1:], term.activation, term.notes),
+    )
+
+
+def _sum(group: list[Term]) -> Term:
+    values = [t.value for t in group]
+    known = [v for v in values if v is not None]
+    value = sum(known) if len(known) == len(values) else None
+    return replace(group[0], value=value, parameters=_union(group), count=len(group))
+
+
+def _mean(group: list[Term]) -> Term:
+    known = [t.value for t in group if t.value is not None]
+    value = sum(known) / len(known) if len(known) == len(group) else None
+    return replace(
+        group[0],
+        coefficient=sum(t.coefficient for t in group),
+        value=value,
+        prediction=_joined([t.prediction for t in group]),
+        target=_joined([t.target for t in group]),
+        sample_weight=None,
+        parameters=_union(group),
+        count=len(group),
+    )
+
+
+def _union(group: list[Term]) -> tuple[Tensor, ...]:
+    return tuple({id(p): p for t in group for p in t.parameters}.values())
+
+
+def _joined(tensors: list[Tensor | None]) -> Tensor | None:
+    """All tensors one after another along the first axis, or the last one where they do not fit."""
+    found = [t for t in tensors if t is not None]
+    if len(found) < len(tensors):
+        return None
+    fits = {(t.shape[1:], t.dtype, t.device) for t in found if t.dim() > 0}
+    if len(fits) != 1 or any(t.dim() == 0 for t in found) or sum(t.numel() for t in found) > _MAX_ELEMENTS:
+        return found[-1]
+    return torch.cat(found)

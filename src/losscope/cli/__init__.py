@@ -1,0 +1,1 @@
+"""The command line: one command per file, found by its file name. Nothing here imports torch."""

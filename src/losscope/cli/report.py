@@ -1,0 +1,93 @@
+"""Judge a recorded run again and show the verdict: terminal, HTML, JSON or Markdown."""
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from losscope.core.errors import BadUsage, NotARun
+from losscope.core.registry import module_names
+from losscope.core.text import LANGUAGES, Language
+
+RUNS = ".losscope"
+_FORMATS = "losscope.report.formats"
+
+
+def format_choices() -> list[str]:
+    """Names of the formats: their files, so that help needs none of them loaded."""
+    return [name.rpartition(".")[2] for name in module_names(_FORMATS)]
+
+
+@click.command("report", short_help="Show the verdict of a recorded run again.")
+@click.argument("run", required=False, default="")
+@click.option(
+    "--format", "chosen", type=click.Choice(format_choices()), default="terminal", show_default=True
+)
+@click.option("-o", "--output", default="-", metavar="FILE", help="Write to FILE instead of standard output.")
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(LANGUAGES),
+    envvar="LOSSCOPE_LANG",
+    default="en",
+    show_default=True,
+)
+def command(run: str, chosen: str, output: str, language: Language) -> None:
+    """Judge the recording of RUN again and show the verdict.
+
+    RUN is a run folder or a file inside it, such as verdict.json; left out, it is the latest run below
+    .losscope.
+    """
+    from losscope.recording.reader import Recording
+    from losscope.report.format import formats
+    from losscope.rules.judge import judge_run
+
+    folder = run_folder(run)
+    recording = Recording.open(folder)
+    verdict = judge_run(recording)
+    format = formats()[chosen]
+    if output == "-":
+        _print(format.text_for(verdict, recording, language, sys.stdout), sys.stdout)
+    else:
+        _write(Path(output), format.text_for(verdict, recording, language, None))
+
+
+def run_folder(run: str) -> Path:
+    """The folder that ``run`` names: itself, the folder of a file in it, or the latest one for ``""``.
+
+    Raises `NotARun` where there is none.
+    """
+    if not run:
+        return latest_run(Path(RUNS))
+    path = Path(run)
+    if path.is_file():
+        return path.parent
+    if (path / RUNS).is_dir() and not (path / "run.json").exists() and not (path / "segments").exists():
+        return latest_run(path / RUNS)
+    return path
+
+
+def latest_run(runs: Path) -> Path:
+    """The run folder below ``runs`` that began last."""
+    folders = [f for f in runs.iterdir() if (f / "run.json").is_file()] if runs.is_dir() else []
+    if not folders:
+        raise NotARun(
+            "no recorded run found",
+            seen=str(runs),
+            remedy="run `losscope run SCRIPT` first, or name its folder",
+        )
+    return max(folders, key=lambda f: ((f / "run.json").stat().st_mtime_ns, f.name))
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Write the text; signs that the stream cannot encode are replaced rather than fatal."""
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, errors="replace").decode(encoding), file=stream, nl=False, color=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    except OSError as error:
+        raise BadUsage(f"cannot write {path}: {error.strerror}") from error

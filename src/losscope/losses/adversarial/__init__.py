@@ -1,0 +1,1 @@
+"""Losses of games between networks; their value is not progress."""

@@ -1,0 +1,1 @@
+"""Losses over classes: the target is a class, a set of classes, or a distribution over them."""

@@ -1,0 +1,61 @@
+"""Chance level and floor of losses of Bernoulli probabilities, one per output column."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from losscope.core.estimate import Estimate
+from losscope.losses.classification.entropy import binary_entropy
+from losscope.losses.target_stats import TargetStats
+
+Options = Mapping[str, Any]
+_SIGMOID_AT_ONE = math.log1p(math.exp(-1.0))  # softplus(-1): a probability of 1 taken for a logit
+
+
+def _column_options(options: Options, name: str, columns: int) -> np.ndarray:
+    """A per-column option such as ``pos_weight``, 1 where it is absent or does not fit the columns."""
+    given = options.get(name)
+    if given is None or isinstance(given, bool | str):
+        return np.ones(columns)
+    values = np.asarray(given, dtype=np.float64).reshape(-1)
+    return np.broadcast_to(values, columns) if values.size in (1, columns) else np.ones(columns)
+
+
+def bernoulli_chance(stats: TargetStats, options: Options) -> Estimate | None:
+    """Mean over columns of the cross-entropy of the best constant probability.
+
+    With target rate r and ``pos_weight`` c a column costs (c·r + 1 - r)·H(c·r / (c·r + 1 - r)); the
+    target may be soft. ``weight`` multiplies a column.
+    """
+    moments = stats.columns
+    if moments.weight <= 0:
+        return None
+    rate = np.clip(moments.mean, 0, 1)
+    positive = _column_options(options, "pos_weight", len(rate))
+    weight = _column_options(options, "weight", len(rate))
+    mass = positive * rate + 1 - rate
+    best = np.divide(positive * rate, mass, out=np.zeros_like(rate), where=mass > 0)
+    value = float((weight * mass * binary_entropy(best)).mean())
+    inner = np.clip(best, 1e-12, 1 - 1e-12)
+    slope = weight * (-positive * np.log(inner) + np.log1p(-inner))
+    variance = (slope**2 * moments.variance).mean() / max(moments.weight, 1.0)
+    return Estimate(value, math.sqrt(float(variance)))
+
+
+def bernoulli_floor(options: Options, stats: TargetStats | None) -> float | None:
+    """Mean entropy of the targets: 0 for targets of 0 and 1; more with a second sigmoid in front."""
+    if stats is None or len(stats.sample.rows) == 0:
+        return None
+    targets = np.clip(stats.sample.rows, 0, 1)
+    columns = targets.shape[1]
+    positive = _column_options(options, "pos_weight", columns)
+    weight = _column_options(options, "weight", columns)
+    if options.get("double_sigmoid"):
+        if not ((targets == 0) | (targets == 1)).all():
+            return None
+        return float((weight * (positive * targets * _SIGMOID_AT_ONE + (1 - targets) * math.log(2))).mean())
+    mass = positive * targets + 1 - targets
+    best = np.divide(positive * targets, mass, out=np.zeros_like(targets), where=mass > 0)
+    return float((weight * mass * binary_entropy(best)).mean())

@@ -1,0 +1,31 @@
+"""Multi-label margin: Σ over label i and non-label k of max(0, 1 - (s_i - s_k)) / C.
+
+PyTorch: ``F.multilabel_margin_loss``, whose targets are class indices ended by -1.
+"""
+
+import math
+
+from losscope.losses.graph.fused import fused
+from losscope.losses.regression.location import zero_floor
+from losscope.losses.spec import Example, LossSpec, Twin
+
+SPEC = LossSpec(
+    name="multilabel_margin",
+    title="multi-label margin loss",
+    family="classification",
+    task="multi-label",
+    formula=r"\frac1C\sum_{i\in Y}\sum_{k\notin Y}\max(0,1-s_i+s_k)",
+    input_space="scores",
+    range=(0.0, math.inf),
+    floor=zero_floor,
+    signatures=(fused("MultilabelMarginLoss", lambda _: {"target": "class"}),),
+    references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiLabelMarginLoss.html",),
+    examples=(
+        Example(
+            "F.multilabel_margin_loss(x, labels)",
+            "sum((1 - row[y0] + row[other]).relu() for row, y0 in zip(x, labels[:, 0]) "
+            "for other in range(x.shape[1]) if other != y0) / x.numel()",
+        ),
+    ),
+    twins=(Twin("F.multi_margin_loss(x, y)", "multi_margin"),),
+)

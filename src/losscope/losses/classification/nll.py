@@ -1,0 +1,59 @@
+"""Negative log-likelihood of scores that nothing shows to be log-probabilities: -s_y.
+
+PyTorch: ``F.nll_loss`` without a log-softmax in front. On raw scores it is linear and unbounded below:
+the optimiser gains by raising scores without limit. On log-probabilities it is the cross-entropy, and is
+read as such.
+"""
+
+import math
+
+from losscope.losses.classification.cross_entropy import NLL_OPS, class_axis, nll_options
+from losscope.losses.graph.forms import activation, log_probabilities, looks_normalised
+from losscope.losses.graph.fused import own_reduction
+from losscope.losses.graph.part import Part
+from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+
+def _match(part: Part) -> Reading | None:
+    node = part.node
+    source = node.inputs[0]
+    if source is None or not source.shape or log_probabilities(source) is not None:
+        return None
+    axis = class_axis(source.shape)
+    scores = node.saved("self")
+    if scores is not None and looks_normalised(scores, axis):
+        return None
+    return Reading(
+        prediction=source,
+        tensor=scores,
+        target=node.saved("target"),
+        options=nll_options(node, source.shape[axis]),
+        reduction=own_reduction(node),
+        notes=("missing-activation",) if activation(source) != "log" else (),
+    )
+
+
+SPEC = LossSpec(
+    name="nll",
+    title="negative log-likelihood of raw scores",
+    family="classification",
+    task="multi-class",
+    formula=r"-s_y",
+    input_space="log-probabilities",
+    range=(-math.inf, math.inf),
+    signatures=(Signature(NLL_OPS, _match),),
+    references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
+    examples=(
+        Example("F.nll_loss(x, y)", "-x.gather(1, y[:, None]).mean()", notes=("missing-activation",)),
+        Example(
+            "F.nll_loss(x.softmax(1), y)",
+            "-x.softmax(1).gather(1, y[:, None]).mean()",
+            notes=("missing-activation",),
+            activation="softmax",
+        ),
+    ),
+    twins=(
+        Twin("F.nll_loss(x.log_softmax(1), y)", "cross_entropy"),
+        Twin("F.nll_loss(x - x.logsumexp(1, keepdim=True), y)", "cross_entropy"),
+    ),
+)

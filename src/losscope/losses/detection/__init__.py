@@ -1,0 +1,1 @@
+"""Losses of dense detectors, whose classes are extremely unbalanced."""

@@ -1,0 +1,1 @@
+"""Divergences and entropies of distributions."""

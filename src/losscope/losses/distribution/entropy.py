@@ -1,0 +1,67 @@
+"""Entropy of predicted class probabilities, -Σ p ln p; as a bonus it has a negative coefficient.
+
+It is largest, ln K, for the uniform prediction. Its value says how sure the model is, not how right.
+"""
+
+import math
+
+from losscope.losses.graph.forms import TRANSPARENT, log_probabilities, softmax_input, strip
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.values import output
+from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+
+def _match(part: Part) -> Reading | None:
+    """p·ln p with both made of the same scores."""
+    node = part.node
+    if len(node.inputs) != 2 or node.inputs[0] is None or node.inputs[1] is None:
+        return None
+    for p, log_p in (node.inputs, node.inputs[::-1]):
+        found = log_probabilities(log_p.skip(TRANSPARENT))
+        scores = softmax_input(p)
+        if found is None or scores is None or found.logits is None:
+            continue
+        same = {strip(scores), strip(found.logits)}
+        if len(same) > 1 and strip(scores) is not strip(found.node):
+            continue
+        axis = (found.dim if found.dim is not None else -1) % len(node.shape)
+        return Reading(
+            prediction=found.logits,
+            tensor=output(found.node),
+            options={"num_classes": node.shape[axis]},
+            elements=node.shape[:axis] + node.shape[axis + 1 :],
+            sign=-1.0,
+            tensor_is="log-probabilities",
+        )
+    return None
+
+
+SPEC = LossSpec(
+    name="entropy",
+    title="entropy of the prediction",
+    family="distribution",
+    task="distribution",
+    formula=r"-\sum_k p_k\ln p_k",
+    input_space="logits",
+    range=(0.0, math.inf),
+    value_is_progress=False,
+    normaliser=lambda options: (
+        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
+    ),
+    signatures=(Signature(("Mul",), _match),),
+    references=(
+        "https://proceedings.neurips.cc/paper/2004/hash/96f2b50b5d3613adf9c27049b2a888c7-Abstract.html",
+    ),
+    examples=(
+        Example(
+            "-(x.softmax(1) * x.log_softmax(1)).sum(1).mean()",
+            "torch.distributions.Categorical(logits=x).entropy().mean()",
+        ),
+        Example(
+            "-0.01 * torch.distributions.Categorical(logits=x).entropy().mean()",
+            "-(x.softmax(1) * x.log_softmax(1)).sum(1).mean()",
+            coefficient=-0.01,
+        ),
+    ),
+    twins=(Twin("-(u.softmax(1) * x.log_softmax(1)).sum(1).mean()", "unknown"),),
+)

@@ -1,0 +1,117 @@
+"""Kullback-Leibler divergence Σ t (ln t - ln p) of a target distribution t from predicted p.
+
+PyTorch: ``F.kl_div(log p, t)``; only ``reduction="batchmean"`` (or a sum over classes) is the divergence,
+``"mean"`` divides by the number of classes too.
+"""
+
+import math
+
+from torch import Tensor
+
+from losscope.core.estimate import Estimate
+from losscope.losses.classification.entropy import class_chance
+from losscope.losses.graph.forms import LogProbabilities, is_softmax, log_probabilities
+from losscope.losses.graph.node import Node
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.values import output
+from losscope.losses.regression.location import zero_floor
+from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
+from losscope.losses.target_stats import TargetStats
+
+
+def _only_second(node: Node) -> Node | None:
+    """The b of ``constant - b``."""
+    if node.op == "Sub" and len(node.inputs) == 2 and node.inputs[0] is None:
+        return node.inputs[1]
+    return None
+
+
+def _match(part: Part) -> Reading | None:
+    """t·ln t - t·ln p, or t·(ln t - ln p)."""
+    node = part.node
+    if node.op == "Sub":
+        product = _only_second(node)
+        if product is None or product.op != "Mul" or None not in product.inputs:
+            return None
+        scores, target = _factors(product)
+    else:
+        difference, target = _factors(node)
+        scores = _only_second(difference) if difference is not None else None
+    found = log_probabilities(scores)
+    if found is None or target is None or tuple(target.shape) != node.shape:
+        return None
+    return _reading(part, found, target)
+
+
+def _factors(product: Node) -> tuple[Node | None, Tensor | None]:
+    """(differentiable factor, constant factor) of a product."""
+    if product.op != "Mul" or len(product.inputs) != 2 or None not in product.inputs:
+        return None, None
+    position = 0 if product.inputs[0] is not None else 1
+    return product.inputs[position], product.saved("other" if position == 0 else "self")
+
+
+def _reading(part: Part, found: LogProbabilities, target: Tensor) -> Reading:
+    node = part.node
+    log_p = output(found.node)
+    axis = found.dim % len(node.shape) if found.dim is not None and node.shape else -1
+    options = {"num_classes": node.shape[axis], "target": "distribution"}
+    double = found.logits is not None and is_softmax(found.logits)
+    # sum(1).mean() and batchmean give the divergence per row; a mean over all elements does not.
+    per_row = node.shape[:axis] + node.shape[axis + 1 :] if axis >= 0 else node.shape
+    whole = part.means and part.averaged == node.numel
+
+    def divergence() -> Tensor | None:
+        if log_p is None:
+            return None
+        return target.xlogy(target) - target * log_p
+
+    return Reading(
+        prediction=found.logits,
+        tensor=log_p,
+        target=target,
+        options=options,
+        elements=node.shape if whole else per_row,
+        notes=("double-softmax",) if double else (),
+        tensor_is="log-probabilities",
+        output=divergence,
+    )
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    """Cross-entropy of the mean target, less the targets' mean entropy: the Jensen-Shannon spread."""
+    cross = class_chance(stats, options)
+    return None if cross is None else Estimate(cross.value - stats.mean_entropy, cross.stderr)
+
+
+SPEC = LossSpec(
+    name="kl_div",
+    title="Kullback-Leibler divergence",
+    family="distribution",
+    task="distribution",
+    formula=r"\sum_k t_k(\ln t_k-\ln p_k)",
+    input_space="logits",
+    range=(0.0, math.inf),
+    chance=_chance,
+    floor=zero_floor,
+    signatures=(Signature(("Sub", "Mul"), _match),),
+    references=("https://doi.org/10.1214/aoms/1177729694",),
+    examples=(
+        Example(
+            "F.kl_div(x.log_softmax(1), s, reduction='batchmean')",
+            "(s * (s.log() - x.log_softmax(1))).sum(1).mean()",
+        ),
+        Example(
+            "F.kl_div(x.log_softmax(1), s.log(), reduction='batchmean', log_target=True)",
+            "(s * (s.log() - x.log_softmax(1))).sum(1).mean()",
+        ),
+        Example(
+            "(s * (s.log() - x.log_softmax(1))).sum(1).mean()",
+            "F.kl_div(x.log_softmax(1), s, reduction='batchmean')",
+        ),
+    ),
+    twins=(
+        Twin("-(s * x.log_softmax(1)).sum(1).mean()", "cross_entropy"),
+        Twin("(s * (s.log() - x)).sum(1).mean()", "unknown"),
+    ),
+)

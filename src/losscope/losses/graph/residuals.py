@@ -1,0 +1,65 @@
+"""Readings of losses that are a function of prediction - target, fused or written by hand."""
+
+from losscope.losses.graph.forms import Residual, broadcasts, stretched
+from losscope.losses.graph.fused import own_reduction
+from losscope.losses.graph.node import Node
+from losscope.losses.graph.part import VIEWS
+from losscope.losses.graph.values import output
+from losscope.losses.spec import Reading
+
+
+def of_residual(found: Residual) -> Reading:
+    """The reading of an elementwise function of a difference.
+
+    Autograd keeps neither operand of a difference, so the target is known only where it needs a
+    gradient itself (and can be recomputed), or where the caller's frame holds it.
+    """
+    options: dict[str, object] = {"target": "real", "has_target": True}
+    notes = ("shape-broadcast",) if broadcasts(found) else ()
+    if found.constant_target:
+        notes = (*notes, "constant-target")
+    return Reading(
+        prediction=found.prediction,
+        tensor=output(found.prediction) if found.prediction is not None else None,
+        target=output(found.target) if found.target is not None else None,
+        target_node=found.target,
+        options=options,
+        notes=notes,
+    )
+
+
+def of_fused(node: Node, **options: object) -> Reading:
+    """The reading of a fused loss of ``self`` and ``target``, either of which may be the prediction."""
+    prediction, target = node.saved("self"), node.saved("target")
+    sides: list[Node | None] = [*node.inputs, None][:2]
+    if sides[0] is None:  # the arguments are the wrong way round, or the first one was detached
+        sides, prediction, target = sides[::-1], target, prediction
+    notes = ()
+    if _both_stretched(sides, prediction, target):
+        notes = ("shape-broadcast",)
+    return Reading(
+        prediction=_unexpanded(sides[0]),
+        tensor=prediction,
+        target=target,
+        target_node=sides[1],
+        options={"target": "real", **options},
+        reduction=own_reduction(node),
+        notes=notes,
+    )
+
+
+def _unexpanded(node: Node | None) -> Node | None:
+    return node.skip(frozenset({"Expand"})) if node is not None else None
+
+
+def _both_stretched(sides: list[Node | None], prediction: object, target: object) -> bool:
+    prediction_node = sides[0]
+    if prediction_node is None or prediction_node.op != "Expand":
+        return False
+    source = prediction_node.skip(frozenset({"Expand"}))
+    return source.numel > 1 and (stretched(target) or stretched(prediction))  # type: ignore[arg-type]
+
+
+def skip_views(node: Node | None) -> Node | None:
+    """``node`` below views that keep every element."""
+    return None if node is None else node.skip(VIEWS - {"Expand"})

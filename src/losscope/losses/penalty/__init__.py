@@ -1,0 +1,1 @@
+"""Terms of the objective that depend on the parameters alone."""

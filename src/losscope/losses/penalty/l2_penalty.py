@@ -1,0 +1,60 @@
+"""Squared 2-norm of parameters, Σ p²: weight decay written into the loss.
+
+Read where a square, or a squared norm, is taken of a leaf of the graph. A loop over parameters becomes
+one term.
+"""
+
+import math
+
+from losscope.losses.graph.forms import square_of, strip
+from losscope.losses.graph.leaves import leaf_below, penalty_reading
+from losscope.losses.graph.part import Part
+from losscope.losses.regression.location import zero_floor
+from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+
+def _match(part: Part) -> Reading | None:
+    inner = square_of(part.node)
+    if inner is None:
+        return None
+    leaf = leaf_below(inner)
+    if leaf is not None:
+        return penalty_reading(part, leaf)
+    norm = strip(inner)
+    if norm.op not in ("LinalgVectorNorm", "Norm") or norm.option("ord", norm.option("p", 2)) not in (
+        2,
+        None,
+    ):
+        return None
+    source = norm.inputs[0]
+    leaf = leaf_below(source) if source is not None else None
+    return penalty_reading(part, leaf) if leaf is not None else None
+
+
+SPEC = LossSpec(
+    name="l2_penalty",
+    title="squared 2-norm of the parameters",
+    family="penalty",
+    task="penalty",
+    formula=r"\lVert\theta\rVert_2^2",
+    input_space="any",
+    range=(0.0, math.inf),
+    floor=zero_floor,
+    signatures=(Signature(("Pow", "Mul"), _match),),
+    references=(
+        "https://proceedings.neurips.cc/paper/1991/hash/8eefcfdf5990e441f0fb6f3fad709e21-Abstract.html",
+    ),
+    examples=(
+        Example(
+            "0.01 * sum((q ** 2).sum() for q in params)", "sum((q * q).sum() for q in params)", "sum", 0.01
+        ),
+        Example("sum(q.pow(2).sum() for q in params)", "sum((q * q).sum() for q in params)", "sum"),
+        Example("sum(torch.norm(q) ** 2 for q in params)", "sum((q * q).sum() for q in params)", "sum"),
+        Example("sum((q * q).sum() for q in params)", "sum((q ** 2).sum() for q in params)", "sum"),
+    ),
+    twins=(
+        Twin("sum((q ** 3).sum() for q in params)", "unknown"),
+        Twin("(params[0] * params[0].exp()).sum()", "unknown"),
+        Twin("(params[0] - 1.0).pow(2).sum()", "mse"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Losses that compare scores or embeddings with each other."""

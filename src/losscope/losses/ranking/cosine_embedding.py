@@ -1,0 +1,68 @@
+"""Cosine embedding: 1 - cos(a, b) for pairs that belong together, max(0, cos(a, b) - m) for others.
+
+PyTorch: ``F.cosine_embedding_loss``.
+"""
+
+from losscope.losses.graph.cosine import cosine_operands
+from losscope.losses.graph.margins import hinge_argument
+from losscope.losses.graph.node import Node
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.values import output
+from losscope.losses.regression.location import zero_floor
+from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+
+def _similar(node: Node | None) -> Node | None:
+    """The cosine in ``where(y == 1, 1 - cos, 0)``."""
+    inner = node.inputs[0] if node is not None and node.op == "Where" else None
+    if inner is None or inner.op not in ("Sub", "Rsub"):
+        return None
+    return next((i for i in inner.inputs if i is not None), None)
+
+
+def _dissimilar(node: Node | None) -> Node | None:
+    """The cosine in ``where(y == -1, max(0, cos - m), 0)``."""
+    inner = node.inputs[0] if node is not None and node.op == "Where" else None
+    argument = hinge_argument(inner) if inner is not None else None
+    if argument is not None and argument.op in ("Sub", "Add"):
+        argument = next((i for i in argument.inputs if i is not None), None)
+    return argument
+
+
+def _match(part: Part) -> Reading | None:
+    if len(part.node.inputs) != 2:
+        return None
+    first, second = part.node.inputs
+    cosine = _similar(first)
+    if cosine is None or cosine is not _dissimilar(second):
+        return None
+    operands = cosine_operands(cosine)
+    if operands is None or first is None:
+        return None
+    return Reading(
+        prediction=operands[0],
+        tensor=output(operands[0]) if operands[0] is not None else None,
+        target=first.saved("condition"),
+        options={"target": "class", "has_target": True},
+    )
+
+
+SPEC = LossSpec(
+    name="cosine_embedding",
+    title="cosine embedding loss",
+    family="ranking",
+    task="embedding",
+    formula=r"\begin{cases}1-\cos(a,b)&y=1\\\max(0,\cos(a,b)-m)&y=-1\end{cases}",
+    input_space="embeddings",
+    range=(0.0, 2.0),
+    floor=zero_floor,
+    signatures=(Signature(("Add",), _match),),
+    references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",),
+    examples=(
+        Example(
+            "F.cosine_embedding_loss(x, u, g[:, 0])",
+            "torch.where(g[:, 0] == 1, 1 - F.cosine_similarity(x, u), F.cosine_similarity(x, u).relu()).mean()",
+        ),
+    ),
+    twins=(Twin("F.hinge_embedding_loss(x, g)", "hinge_embedding"),),
+)

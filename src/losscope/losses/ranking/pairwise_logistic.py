@@ -1,0 +1,66 @@
+"""Pairwise logistic loss -ln σ(a - b): the better item's score a should exceed b (RankNet, BPR, DPO).
+
+With equal scores it is ln 2.
+"""
+
+import math
+
+from losscope.core.estimate import Estimate
+from losscope.losses.graph.linear import parts_of
+from losscope.losses.graph.node import Node
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.values import output
+from losscope.losses.regression.location import zero_floor
+from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
+from losscope.losses.target_stats import TargetStats
+
+
+def _match(part: Part) -> Reading | None:
+    """log σ(d) to be maximised, or softplus(-d), of a difference d of scores."""
+    inner = part.node.inputs[0]
+    if inner is None or part.weights or (part.node.op == "Softplus" and part.node.option("beta", 1) != 1):
+        return None
+    if not is_difference(inner):
+        return None
+    return Reading(
+        prediction=inner,
+        tensor=output(inner),
+        sign=-1.0 if part.node.op == "LogSigmoid" else 1.0,
+    )
+
+
+def is_difference(node: Node) -> bool:
+    """Whether the parts of ``node`` come in pairs of opposite sign."""
+    parts = parts_of(node, lambda part: part.node.op in ("Sum", "Mean")).parts
+    total = sum(part.scale for part in parts)
+    return len(parts) in (2, 4) and abs(total) <= 1e-6 * max(abs(p.scale) for p in parts)
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate:
+    del stats, options
+    return Estimate(math.log(2))
+
+
+SPEC = LossSpec(
+    name="pairwise_logistic",
+    title="pairwise logistic loss",
+    family="ranking",
+    task="ranking",
+    formula=r"-\ln\sigma(a-b)",
+    input_space="scores",
+    range=(0.0, math.inf),
+    chance=_chance,
+    floor=zero_floor,
+    signatures=(Signature(("LogSigmoid", "Softplus"), _match),),
+    references=("https://doi.org/10.1145/1102351.1102363", "https://arxiv.org/abs/2305.18290"),
+    examples=(
+        Example("-F.logsigmoid(x - u).mean()", "F.softplus(u - x).mean()"),
+        Example(
+            "-F.logsigmoid(0.1 * ((x - t) - (u - s))).mean()", "F.softplus(-0.1 * (x - t - u + s)).mean()"
+        ),
+    ),
+    twins=(
+        Twin("-F.logsigmoid(x).mean()", "logistic_score"),
+        Twin("-F.logsigmoid(x + u).mean()", "logistic_score"),
+    ),
+)

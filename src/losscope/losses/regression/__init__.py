@@ -1,0 +1,1 @@
+"""Losses over real-valued or counted targets."""

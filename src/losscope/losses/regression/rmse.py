@@ -1,0 +1,65 @@
+"""Root of the mean squared error over the batch: √(mean (ŷ - y)²).
+
+It couples the samples of a batch: the mean over batches of the root is not the root of the mean, and
+the gradient is undefined at 0.
+"""
+
+import math
+from dataclasses import replace
+
+from losscope.core.estimate import Estimate
+from losscope.losses.graph.forms import residual, square_of
+from losscope.losses.graph.linear import parts_of
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.residuals import of_fused, of_residual
+from losscope.losses.regression.location import variance_chance, zero_floor
+from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
+from losscope.losses.target_stats import TargetStats
+
+
+def _match(part: Part) -> Reading | None:
+    """√ of one mean of squares (ε may be added), or of a fused mean squared error."""
+    inner = part.node.inputs[0]
+    if part.node.numel != 1 or inner is None:
+        return None
+    if part.node.op == "Pow" and part.node.option("exponent") != 0.5:
+        return None
+    parts = parts_of(inner, lambda p: p.node.op in ("MseLoss", "Pow", "Mul")).parts
+    if len(parts) != 1:
+        return None
+    square = parts[0].node
+    if square.op == "MseLoss":
+        reading = of_fused(square)
+        return replace(reading, reduction="mean") if reading.reduction != "sum" else None
+    inside = square_of(square)
+    found = residual(inside)
+    if found is None or not parts[0].means or parts[0].averaged != square.numel:
+        return None
+    return replace(of_residual(found), reduction="mean")
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    squared = variance_chance(stats, options)
+    if squared is None:
+        return None
+    root = math.sqrt(squared.value)
+    return Estimate(root, squared.stderr / (2 * root) if root else 0.0)
+
+
+SPEC = LossSpec(
+    name="rmse",
+    title="root mean squared error",
+    family="regression",
+    task="regression",
+    formula=r"\sqrt{\tfrac1n\sum_i(\hat y_i-y_i)^2}",
+    input_space="values",
+    range=(0.0, math.inf),
+    chance=_chance,
+    floor=zero_floor,
+    signatures=(Signature(("Sqrt", "Pow"), _match),),
+    examples=(
+        Example("F.mse_loss(x, t).sqrt()", "((x - t) ** 2).mean().sqrt()"),
+        Example("torch.sqrt(((x - t) ** 2).mean() + 1e-8)", "F.mse_loss(x, t).sqrt()"),
+    ),
+    twins=(Twin("(x - t).abs().mean().sqrt()", "unknown"), Twin("F.mse_loss(x, t) ** 1.5", "unknown")),
+)

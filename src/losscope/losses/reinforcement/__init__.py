@@ -1,0 +1,1 @@
+"""Surrogate losses of reinforcement learning; their value is not progress."""

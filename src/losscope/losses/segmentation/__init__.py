@@ -1,0 +1,1 @@
+"""Overlap losses over masks."""

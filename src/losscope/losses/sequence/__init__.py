@@ -1,0 +1,1 @@
+"""Losses over sequences whose alignment is unknown."""

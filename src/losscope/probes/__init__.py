@@ -1,0 +1,1 @@
+"""What is measured while training runs: one probe per file, each turns a live update into signals."""

@@ -1,0 +1,71 @@
+"""The objective: its terms as read from the autograd graph, their values, chance levels and floors.
+
+The chance level is that of the best constant predictor for the targets *seen so far*, so it is
+recomputed as targets accumulate. The anatomy itself is written as an event when it changes.
+"""
+
+from typing import Any
+
+from losscope.anatomy.anatomy import Term
+from losscope.losses.target_stats import TargetStats
+from losscope.probes.probe import Probe, Sample
+from losscope.recording import signals
+
+class Objective(Probe):
+    """Records TERM_VALUE, TERM_CHANCE, TERM_CHANCE_ERROR, TERM_FLOOR, BATCH_SIZE and ``anatomy`` events."""
+
+    def __init__(self) -> None:
+        self._signatures: dict[str, str] = {}
+        self._targets: dict[tuple[str, str], TargetStats] = {}
+
+    def objective(self, sample: Sample) -> None:
+        anatomy = sample.anatomy
+        if anatomy is None:
+            return
+        for index, term in enumerate(anatomy.terms):
+            self._term(sample, f"{sample.stream}/{index}", term)
+        if self._signatures.get(sample.stream) != anatomy.signature:
+            self._signatures[sample.stream] = anatomy.signature
+            where = sample.where
+            sample.sink.event(
+                "anatomy",
+                stream=sample.stream,
+                step=sample.step,
+                expression=anatomy.expression,
+                terms=[_described(term) for term in anatomy.terms],
+                where={"file": where.file, "line": where.line} if where else None,
+            )
+
+    def _term(self, sample: Sample, label: str, term: Term) -> None:
+        if term.value is not None:
+            sample.record(signals.TERM_VALUE, term.value, label)
+        if term.floor is not None:
+            sample.record(signals.TERM_FLOOR, term.floor, label)
+        if term.target is None or term.spec is None:
+            return
+        sample.record(signals.BATCH_SIZE, float(term.target.shape[0] if term.target.ndim else 1), label)
+        stats = self._targets.setdefault((label, term.kind), TargetStats())
+        term.observe(stats)
+        chance = term.chance(stats)
+        if chance is not None:
+            sample.record(signals.TERM_CHANCE, chance.value, label)
+            sample.record(signals.TERM_CHANCE_ERROR, chance.stderr, label)
+
+
+def _described(term: Term) -> dict[str, Any]:
+    target = term.target
+    return {
+        "kind": term.kind,
+        "coefficient": term.coefficient,
+        "reduction": term.reduction,
+        "options": term.options,
+        "prediction": {"shape": list(term.prediction_shape), "activation": term.activation, "name": term.name},
+        "target": {"shape": list(target.shape), "dtype": str(target.dtype)} if target is not None else None,
+        "floor": term.floor,
+        "chain": list(term.chain),
+        "notes": list(term.notes),
+        "value_is_progress": term.spec.value_is_progress if term.spec is not None else True,
+    }
+
+
+PROBE = Objective

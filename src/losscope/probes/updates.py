@@ -1,0 +1,49 @@
+"""Update sizes: ‖Δθ‖ per parameter and ‖Δθ‖/‖θ‖ over all, by comparing parameters before and after.
+
+Measured, not derived from the learning rate, so that it is right for every optimiser, for weight decay
+and for updates made by hand. Tensors above 65,536 elements are represented by every k-th element:
+norms are scaled by √k, ratios need no correction.
+
+Cost: a copy of at most 65,536 elements per parameter, and two norms.
+"""
+
+import torch
+from torch import Tensor
+
+from losscope.probes.probe import Probe, Sample
+from losscope.probes.thinning import part
+from losscope.recording import signals
+
+
+class Updates(Probe):
+    """Records UPDATE_NORM_PARAMETER and UPDATE_RATIO."""
+
+    def __init__(self) -> None:
+        self._before: list[Tensor] = []
+
+    def before_update(self, sample: Sample) -> None:
+        self._before = [part(p) for p in sample.parameters]
+
+    def after_update(self, sample: Sample) -> None:
+        before, self._before = self._before, []
+        if not before or len(before) != len(sample.parameters):
+            return
+        device = before[0].device
+        moved, sizes = [], []
+        for old, parameter in zip(before, sample.parameters, strict=True):
+            scale = max(parameter.numel() / max(old.numel(), 1), 1.0) ** 0.5
+            change = torch.linalg.vector_norm(part(parameter).sub_(old), dtype=_precise(old)) * scale
+            moved.append(change.to(device=device, dtype=torch.float64))
+            sizes.append((torch.linalg.vector_norm(old, dtype=_precise(old)) * scale).to(device, torch.float64))
+        moves, norms = torch.stack(moved), torch.stack(sizes)
+        sample.sink.record_many(signals.UPDATE_NORM_PARAMETER, sample.names, sample.step, moves)
+        changed = moves > 0
+        ratio = (moves * changed).norm() / (norms * changed).norm()
+        sample.record(signals.UPDATE_RATIO, torch.where(changed.any(), ratio, torch.zeros_like(ratio)))
+
+
+def _precise(tensor: Tensor) -> torch.dtype:
+    return torch.complex128 if tensor.is_complex() else torch.float64
+
+
+PROBE = Updates

@@ -1,0 +1,1 @@
+"""Charts as SVG strings, made by pure functions of numbers."""

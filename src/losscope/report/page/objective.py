@@ -1,0 +1,70 @@
+"""The anatomy of the objective: its expression and, for each term, where its value stands."""
+
+from dataclasses import dataclass
+
+from losscope.core.verdict import TermSummary
+from losscope.report.charts.gauge import gauge
+from losscope.report.page.context import Context
+from losscope.report.values import number
+from losscope.report.view import term_line
+
+
+@dataclass(frozen=True, slots=True)
+class TermView:
+    kind: str
+    words: str
+    gauge: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveView:
+    expression: str
+    where: str
+    terms: tuple[TermView, ...]
+
+
+def objective_view(context: Context) -> ObjectiveView | None:
+    """``None`` where no objective was read."""
+    verdict = context.verdict
+    if not verdict.expression and not verdict.terms:
+        return None
+    events = context.recording.events_of("anatomy")
+    last = next((e for e in reversed(events) if e.get("expression") == verdict.expression), {})
+    place = last.get("where")
+    where = f"{place.get('file')}:{place.get('line')}" if isinstance(place, dict) else ""
+    terms = tuple(_term(context, term) for term in verdict.terms)
+    return ObjectiveView(verdict.expression, where, terms)
+
+
+def _term(context: Context, term: TermSummary) -> TermView:
+    words = term_line(term, context.language)
+    rows = [
+        ("coefficient", number(term.coefficient)),
+        ("reduction", term.reduction),
+        ("value", number(term.value)),
+        ("chance-level", number(term.chance) if term.chance is not None else context.word("unknown")),
+        ("floor-level", number(term.floor) if term.floor is not None else context.word("unknown")),
+    ]
+    if term.skill is not None:
+        rows.append(("skill", number(term.skill)))
+    if term.prediction_shape:
+        rows.append(("prediction", " × ".join(map(str, term.prediction_shape))))
+    rows.append(("activation", term.activation or context.word("activation.none")))
+    if term.options:
+        rows.append(("options", ", ".join(f"{k}={_short(v)}" for k, v in term.options.items())))
+    drawing = gauge(
+        context.identity(f"gauge-{term.kind}"),
+        term.kind,
+        f"{context.word('gauge.text')} {words}",
+        value=term.value,
+        chance=term.chance,
+        floor=term.floor,
+        words=(context.word("floor"), context.word("chance")),
+    )
+    return TermView(term.kind, words, drawing, tuple((context.word(k), v) for k, v in rows))
+
+
+def _short(value: object) -> str:
+    text = number(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,154 @@
+"""What every format says about a verdict in the same way: order of findings, grades, lines of facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losscope.core.finding import Finding
+from losscope.core.text import Language
+from losscope.core.verdict import TermSummary, Verdict
+from losscope.recording.reader import Recording
+from losscope.report.values import duration, in_words, number, percent, unit_of
+from losscope.report.words import word
+
+SYMBOLS = {"healthy": "✔", "suspicious": "▲", "wrong": "✖", "not-enough-evidence": "?"}
+MARKS = {"error": "✖", "warning": "▲", "info": "·"}
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A finding and what follows from it."""
+
+    finding: Finding
+    consequences: tuple["Branch", ...]
+
+    def codes(self) -> list[str]:
+        """Codes of everything that follows, nearest first."""
+        return [code for b in self.consequences for code in (b.finding.code, *b.codes())]
+
+
+def branches(verdict: Verdict) -> list[Branch]:
+    """The findings in their order, each consequence below its cause.
+
+    A finding whose cause is not among the findings, or that would be its own ancestor, stands at the
+    top, so that none is ever lost.
+    """
+    children: dict[str, list[int]] = {}
+    codes = {f.code for f in verdict.findings}
+    top: list[int] = []
+    for i, finding in enumerate(verdict.findings):
+        cause = finding.because_of
+        if cause in codes and cause != finding.code and cause is not None:
+            children.setdefault(cause, []).append(i)
+        else:
+            top.append(i)
+    placed: set[int] = set()
+    roots = [_branch(i, verdict.findings, children, placed) for i in top]
+    for i in range(len(verdict.findings)):  # a circle of causes has no top of its own
+        if i not in placed:
+            roots.append(_branch(i, verdict.findings, children, placed))
+    return roots
+
+
+def _branch(
+    index: int, findings: tuple[Finding, ...], children: dict[str, list[int]], placed: set[int]
+) -> Branch:
+    placed.add(index)
+    below = []
+    for child in children.get(findings[index].code, []):
+        if child not in placed:
+            below.append(_branch(child, findings, children, placed))
+    return Branch(findings[index], tuple(below))
+
+
+def complaints(tree: Sequence[Branch]) -> list[Branch]:
+    """The branches that a person should act on; notes above them are passed over."""
+    found: list[Branch] = []
+    for branch in tree:
+        found += [branch] if branch.finding.severity != "info" else complaints(branch.consequences)
+    return found
+
+
+def grade(finding: Finding, language: Language) -> str:
+    """How good the evidence is, in words: an experiment counts for more than any statistic."""
+    if finding.trial and finding.trial.outcome != "open":
+        return word(f"grade.{finding.trial.outcome}", language)
+    level = "strong" if finding.confidence >= 0.95 else ("moderate" if finding.confidence >= 0.8 else "weak")
+    return word(f"grade.{level}", language)
+
+
+def confidence(finding: Finding) -> str:
+    """Confidence as per cent; never rounded up to certainty."""
+    if 0.995 <= finding.confidence < 1:
+        return ">99 %"
+    return percent(finding.confidence)
+
+
+def evidence_line(finding: Finding, language: Language) -> str:
+    """The decisive piece of evidence: its text, and what a healthy run would show."""
+    if not finding.evidence:
+        return ""
+    first = finding.evidence[0]
+    expected = first.expected.render(language)
+    return first.text.render(language) + (f" ({word('expected', language)}: {expected})" if expected else "")
+
+
+def term_line(term: TermSummary, language: Language) -> str:
+    """The value of one term in words."""
+    return in_words(
+        term.value, chance=term.chance, floor=term.floor, unit=unit_of(term.kind), language=language
+    )
+
+
+def training_line(verdict: Verdict, language: Language) -> str:
+    """Status, length and losses of the run in one line."""
+    t = verdict.training
+    parts = [
+        word(
+            "short.training",
+            language,
+            status=word(f"status.{t.status}", language),
+            steps=number(t.steps),
+            time=duration(t.seconds),
+            first=number(t.first_loss),
+            last=number(t.last_loss),
+        )
+    ]
+    if t.validation:
+        both = word("best-last", language, best=number(t.validation.best), last=number(t.validation.last))
+        parts.append(f"{word('validation-short', language)} {both}")
+    parts.append(word("short.overhead", language, value=percent(t.overhead)))
+    return " · ".join(parts)
+
+
+def not_judged_line(verdict: Verdict, language: Language) -> str:
+    """How many checks could not be made; empty when all could."""
+    count = len(verdict.not_judged)
+    return word("short.not-judged", language, count=count) if count else ""
+
+
+def run_name(recording: Recording) -> str:
+    """The script's name, else the run folder's, else nothing."""
+    argv = recording.run.get("argv")
+    if isinstance(argv, list) and argv and isinstance(argv[0], str) and argv[0]:
+        return Path(argv[0]).name
+    folder = folder_of(recording)
+    return folder.name if folder else ""
+
+
+def folder_of(recording: Recording) -> Path | None:
+    """The run folder, or ``None`` for a recording that was made in memory."""
+    folder = getattr(recording, "folder", None)
+    return Path(folder) if folder else None
+
+
+def report_path(recording: Recording) -> str:
+    """The HTML report of this run where there is one, relative to here when that is shorter."""
+    folder = folder_of(recording)
+    path = folder / "report.html" if folder else None
+    if path is None or not path.is_file():
+        return ""
+    try:
+        return min(str(path), str(path.absolute().relative_to(Path.cwd())), key=len)
+    except ValueError:
+        return str(path)

@@ -1,0 +1,75 @@
+"""From a recording to a verdict: run every rule, put causes before symptoms, say it in one sentence."""
+
+from collections.abc import Collection, Iterable
+
+from losscope.core.finding import SEVERITIES, Finding, NotJudged
+from losscope.core.text import Message, Text
+from losscope.core.verdict import State, Verdict
+from losscope.recording.reader import Recording
+from losscope.rules.causes import explain_symptoms, order
+from losscope.rules.reasons import no_series
+from losscope.rules.rule import Outcome, Rule, all_rules
+from losscope.rules.sentence import sentence
+from losscope.rules.streams import main_stream, updates
+from losscope.rules.summary import expression, term_summaries, training
+
+_FAULT = Text(en="internal fault: {error}", zh="内部错误：{error}")
+_TOO_SHORT_CODE = "too-few-steps"
+
+
+def judge_run(
+    recording: Recording, select: Collection[str] | None = None, ignore: Collection[str] | None = None
+) -> Verdict:
+    """Judge one run with all rules, or those of ``select`` without those of ``ignore``.
+
+    A rule that raises is listed under ``not_judged`` as an internal fault and stops nothing. Cost: a few
+    passes over each series.
+    """
+    rules = {c: r for c, r in all_rules().items() if (not select or c in select) and c not in (ignore or ())}
+    found: list[Finding] = []
+    not_judged: list[tuple[str, Message]] = []
+    passed: list[str] = []
+    for code, rule in rules.items():
+        outcome = apply(rule, recording)
+        if isinstance(outcome, NotJudged):
+            not_judged.append((code, outcome.why))
+        elif outcome:
+            found.extend(outcome)
+        else:
+            passed.append(code)
+    findings = order(explain_symptoms(found, rules))
+    state = _state(recording, findings)
+    summary = training(recording, findings)
+    return Verdict(
+        state=state,
+        sentence=sentence(recording, state, summary, findings),
+        training=summary,
+        expression=expression(recording),
+        terms=term_summaries(recording),
+        findings=findings,
+        not_judged=tuple(not_judged),
+        passed=tuple(passed),
+    )
+
+
+def apply(rule: Rule, recording: Recording) -> Outcome:
+    """One rule on one recording; a missing signal or a fault of the rule becomes a reason."""
+    missing = [signal.name for signal in rule.needs if not recording.labels(signal)]
+    if missing:
+        return no_series(*missing)
+    try:
+        return rule.judge(recording)
+    except Exception as error:  # noqa: BLE001 - a faulty rule must not cost the reader the other findings
+        return NotJudged(_FAULT(error=f"{type(error).__name__}: {error}"))
+
+
+def _state(recording: Recording, findings: Iterable[Finding]) -> State:
+    codes = {finding.code for finding in findings}
+    severities = {finding.severity for finding in findings}
+    if SEVERITIES[0] in severities:
+        return "wrong"
+    if SEVERITIES[1] in severities:
+        return "suspicious"
+    stream = main_stream(recording)
+    short = stream is None or updates(recording, stream) < 30 or _TOO_SHORT_CODE in codes
+    return "not-enough-evidence" if short else "healthy"

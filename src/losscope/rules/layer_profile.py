@@ -1,0 +1,61 @@
+"""Gradients of the layers from the first to the last, relative to their weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.rules.statistics.robust import Floats
+from losscope.rules.streams import events_of, values
+
+MIN_LAYERS = 4
+FACTOR = 1e3
+"""The derivative of the logistic function is at most 1/4: five saturating layers lose a factor of 4⁵ = 1024."""
+MONOTONE = 0.6
+"""Least rank correlation between depth and relative gradient: a trend over the layers, not one odd layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """‖g‖/‖θ‖ of each weight, medians over the sampled updates, in the order of the layers."""
+
+    names: tuple[str, ...]
+    relative: Floats
+
+    @property
+    def first_over_last(self) -> float:
+        """Median of the first quarter of the layers over the median of the last quarter."""
+        quarter = max(1, len(self.names) // 4)
+        last = float(np.median(self.relative[-quarter:]))
+        return float(np.median(self.relative[:quarter])) / last if last > 0 else float("nan")
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's correlation of depth and relative gradient; 0 where all layers are alike."""
+        if np.ptp(self.relative) == 0:
+            return 0.0
+        ranks = stats.rankdata(self.relative)
+        return float(np.corrcoef(np.arange(len(self.names)), ranks)[0, 1])
+
+
+def layer_profile(recording: Recording, stream: str) -> Profile | None:
+    """The profile of the weights of a stream; ``None`` with fewer than four layers."""
+    held = [str(n) for e in events_of(recording, "optimizer", stream) for n in e.get("parameters") or ()]
+    recorded = recording.labels(signals.GRADIENT_NORM_PARAMETER)
+    names = [n for n in dict.fromkeys(held) if n in recorded] or recorded
+    weights = [n for n in names if n.endswith("weight")]
+    kept = weights if len(weights) >= MIN_LAYERS else names
+    pairs = [(name, ratio) for name in kept if (ratio := _relative(recording, name)) is not None]
+    if len(pairs) < MIN_LAYERS:
+        return None
+    return Profile(tuple(name for name, _ in pairs), np.array([ratio for _, ratio in pairs]))
+
+
+def _relative(recording: Recording, name: str) -> float | None:
+    gradient = values(recording, signals.GRADIENT_NORM_PARAMETER, name)
+    size = values(recording, signals.PARAMETER_NORM, name)
+    if gradient.size == 0 or size.size == 0 or not np.median(size) > 0:
+        return None
+    return float(np.median(gradient) / np.median(size))

@@ -1,0 +1,159 @@
+"""``learning-rate-too-high``: the updates are so large that they destroy what was learnt.
+
+**What it says.** Training has broken down or never starts, and the updates are large against the weights
+themselves, or successive gradients point against each other.
+
+**Statistic.** Only with a deficit of learning. *Breakdown* (loss not finite or risen for good) with an update
+that changed the weights by 10 % or more. *Standstill* (at chance, or not falling) with a median update ratio
+‖Δθ‖/‖θ‖ of 5 % or more, or of 30 % or more early on, or with a median cosine between successive gradients below
+−0.5 (zig-zag across a valley).
+
+**Source.** A usual update ratio is about 10⁻³ (Karpathy, 2015); gradient descent overshoots when
+η · λmax > 2, and then successive gradients change sign: Cohen et al. (2021), arXiv:2103.00065.
+
+**Example.** Adam with a learning rate of 1: the first update changes each weight by 1, fifty times its size.
+
+**Remedy.** Divide the learning rate by 10 until the loss falls from the first updates on.
+
+**False alarms.** Silent on every run that learns: large steps at the edge of stability, restarts, warm-up
+bumps. The first sample is left out where others exist, since weights that start at zero have no ratio.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losscope.core.finding import Evidence, Finding, NotJudged
+from losscope.core.text import Text
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.rules.deficit import Deficit, learning_deficit
+from losscope.rules.planted import every, falling, normal, record
+from losscope.rules.rule import Outcome, Rule
+from losscope.rules.step_size import learning_rate, remedy_factor
+from losscope.rules.streams import main_stream, values
+
+_BREAKING, _LARGE, _LARGE_EARLY, _ZIG_ZAG = 0.1, 0.05, 0.3, -0.5
+_TITLE = Text(
+    en="The learning rate is too high{rate}: updates change the weights by {percent:,.0f} %",
+    zh="学习率过高{rate}：每次更新使权重改变 {percent:,.0f}%",
+)
+_TITLE_ZIG_ZAG = Text(
+    en="The learning rate is too high{rate}: successive gradients point against each other",
+    zh="学习率过高{rate}：相邻两次更新的梯度方向相反",
+)
+_RATIO = Text(
+    en="‖Δθ‖/‖θ‖ of one update reaches {ratio:.2g}, its median is {median:.2g}",
+    zh="单次更新的 ‖Δθ‖/‖θ‖ 最大为 {ratio:.2g}，中位数为 {median:.2g}",
+)
+_COSINE = Text(
+    en="median cosine between successive gradients: {cosine:.2f}",
+    zh="相邻梯度夹角余弦的中位数：{cosine:.2f}",
+)
+_EXPECTED_RATIO = Text(en="about 0.001", zh="约 0.001")
+_EXPECTED_COSINE = Text(en="above {limit:.1f} in a run that learns", zh="正常学习时大于 {limit:.1f}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Update ratios and gradient alignment of a stream, first sample left out where others exist."""
+
+    largest: float
+    median: float
+    early: float
+    cosine: float
+
+
+def judge(recording: Recording) -> Outcome:
+    deficit = learning_deficit(recording)
+    if isinstance(deficit, NotJudged):
+        return deficit
+    if deficit is None:
+        return []
+    stream = main_stream(recording) or "0"
+    finding = _finding(recording, stream, deficit, _steps(recording, stream))
+    return [finding] if finding else []
+
+
+def _steps(recording: Recording, stream: str) -> _Steps:
+    ratios = values(recording, signals.UPDATE_RATIO, stream)
+    cosines = values(recording, signals.ALIGNMENT, stream)
+    settled = ratios[1:] if ratios.size > 1 else ratios
+    if settled.size == 0:
+        settled = np.zeros(1)
+    return _Steps(
+        largest=float(settled.max()),
+        median=float(np.median(settled)),
+        early=float(np.median(settled[: max(2, settled.size // 10)])) if settled.size > 1 else 0.0,
+        cosine=float(np.median(cosines)) if cosines.size >= 3 else 0.0,
+    )
+
+
+def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps) -> Finding | None:
+    rate = learning_rate(recording, stream)
+    shown = f" ({rate:g})" if rate is not None else ""
+    remedy = remedy_factor(rate, 0.1)
+    broke = deficit in {"non-finite", "diverged"}
+    standstill = steps.median >= _LARGE or steps.early >= _LARGE_EARLY
+    if steps.largest >= _BREAKING if broke else standstill:
+        confidence = 0.9 if broke else 0.75
+        percent = 100 * (steps.largest if broke else max(steps.median, steps.early))
+        title, evidence = _TITLE(rate=shown, percent=percent), (_ratio_evidence(stream, steps),)
+        return RULE.finding(title=title, confidence=confidence, evidence=evidence, remedy=remedy)
+    if not broke and steps.cosine < _ZIG_ZAG:
+        cosine = Evidence(
+            text=_COSINE(cosine=steps.cosine),
+            signal=signals.ALIGNMENT.name,
+            label=stream,
+            value=steps.cosine,
+            expected=_EXPECTED_COSINE(limit=_ZIG_ZAG),
+        )
+        title = _TITLE_ZIG_ZAG(rate=shown)
+        return RULE.finding(title=title, confidence=0.75, evidence=(cosine,), remedy=remedy)
+    return None
+
+
+def _ratio_evidence(stream: str, steps: _Steps) -> Evidence:
+    return Evidence(
+        text=_RATIO(ratio=steps.largest, median=steps.median),
+        signal=signals.UPDATE_RATIO.name,
+        label=stream,
+        value=steps.largest,
+        expected=_EXPECTED_RATIO(),
+    )
+
+
+RULE = Rule(
+    code="learning-rate-too-high",
+    severity="error",
+    title=Text(en="The learning rate is too high", zh="学习率过高"),
+    judge=judge,
+    needs=(signals.LOSS, signals.UPDATE_RATIO),
+    consequences=(
+        "diverging-loss",
+        "exploding-gradient",
+        "loss-at-chance",
+        "non-finite",
+        "plateau-above-floor",
+        "vanishing-gradient",
+    ),
+)
+
+
+def broken() -> Recording:
+    """Gradient descent beyond its stability limit: loss and updates grow together."""
+    loss = 2.3 * np.exp(np.arange(600) / 60) * np.exp(0.1 * normal(600, 3))
+    series = {
+        (signals.UPDATE_RATIO, "0"): every(20, 600, np.geomspace(0.05, 50, 30)),
+        (signals.LEARNING_RATE, "0/0"): every(600, 600, 10.0),
+    }
+    return record(loss, series=series)
+
+
+def healthy() -> Recording:
+    """The edge of stability: gradients zig-zag and steps are large, but the loss falls."""
+    series = {
+        (signals.UPDATE_RATIO, "0"): every(20, 600, 0.06),
+        (signals.ALIGNMENT, "0"): every(20, 600, -0.7),
+    }
+    return record(falling(), series=series)

@@ -1,0 +1,151 @@
+"""The one sentence that stands first in every report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from losscope.core.finding import Finding, NotJudged
+from losscope.core.text import Message, Text
+from losscope.core.verdict import State, Training
+from losscope.recording.reader import Recording
+from losscope.rules.curve import first_level, last_level
+from losscope.rules.numbers import percent, readable
+from losscope.rules.reasons import MIN_UPDATES
+from losscope.rules.streams import aimless_kind, coupled, losses, main_stream, progress
+from losscope.rules.terms import TermView, terms
+
+_WORKS = {
+    "converged": Text(
+        en="Training works: the loss fell from {first} to {last}{unit}{share} in {updates} updates "
+        "and has converged.",
+        zh="训练正常：损失在 {updates} 次更新中从 {first} 降到 {last}{unit}{share_zh}，已经收敛。",
+    ),
+    "falling": Text(
+        en="Training works: the loss fell from {first} to {last}{unit}{share} in {updates} updates "
+        "and is still falling.",
+        zh="训练正常：损失在 {updates} 次更新中从 {first} 降到 {last}{unit}{share_zh}，并仍在下降。",
+    ),
+    "fell": Text(
+        en="Training works: the loss fell from {first} to {last}{unit}{share} in {updates} updates; "
+        "noise hides whether it is still falling.",
+        zh="训练正常：损失在 {updates} 次更新中从 {first} 降到 {last}{unit}{share_zh}；"
+        "噪声掩盖了它是否仍在下降。",
+    ),
+    "level": Text(
+        en="Nothing wrong was found: the loss went from {first} to {last}{unit}{share} in {updates} "
+        "updates, without a trend beyond its noise.",
+        zh="未发现问题：损失在 {updates} 次更新中从 {first} 变为 {last}{unit}{share_zh}，"
+        "没有超出噪声的趋势。",
+    ),
+}
+_SHARE = Text(en=" ({percent} % of chance)", zh="（随机水平的 {percent}%）")
+_NO_PROGRESS = Text(
+    en="Nothing wrong was found in {updates} updates; the value of {kind} does not measure progress.",
+    zh="在 {updates} 次更新中未发现问题；{kind} 的数值不反映训练进展。",
+)
+_COUPLED = Text(
+    en="Nothing wrong was found: {streams} objectives were trained in alternation over {updates} updates "
+    "each; their values do not measure progress by themselves.",
+    zh="未发现问题：{streams} 个目标交替训练，各 {updates} 次更新；它们的数值本身不反映训练进展。",
+)
+_NOTHING = Text(
+    en="No training was seen: no backward pass through a loss was recorded{seen}.",
+    zh="没有观察到训练：没有记录到对损失的反向传播{seen_zh}。",
+)
+_ONLY_EVALUATION = Text(en=", only evaluation of a loss without gradient", zh="，只有不带梯度的损失评估")
+_SHORT = Text(
+    en="Too few updates to judge: the loss went from {first} to {last} in {updates} of the "
+    "{needed} updates needed.",
+    zh="更新次数太少，无法判断：损失在 {updates} 次更新中从 {first} 变为 {last}，至少需要 {needed} 次。",
+)
+_ENDINGS = {
+    "exception": Text(
+        en=" The script ended with an error{exception}.",
+        zh="脚本因错误而终止{exception}。",
+    ),
+    "interrupted": Text(en=" The script was interrupted.", zh="脚本被中断。"),
+    "killed": Text(
+        en=" The script did not end by itself: it was killed or is still running.",
+        zh="脚本没有自行结束：它被终止或仍在运行。",
+    ),
+    "exit": Text(en=" The script exited with status {code}.", zh="脚本以状态码 {code} 退出。"),
+}
+
+
+def sentence(recording: Recording, state: State, training: Training, findings: Sequence[Finding]) -> Message:
+    """Name the top cause, or say what the loss did; then, where it matters, how the script ended."""
+    return join(_body(recording, state, training, findings), _ending(recording))
+
+
+def join(first: Message, second: Message | None) -> Message:
+    """Two messages as one, in every language. Placeholders are filled, since both may use the same names."""
+    if second is None:
+        return first
+    texts = {
+        lang: (first.render(lang) + second.render(lang)).replace("{", "{{").replace("}", "}}")
+        for lang in ("en", "zh")
+    }
+    return Text(**texts)()
+
+
+def _body(recording: Recording, state: State, training: Training, findings: Sequence[Finding]) -> Message:
+    top = next((f for f in findings if f.severity != "info"), None)
+    if top is not None:
+        return _with_stop(top.title)
+    stream = main_stream(recording)
+    if stream is None:
+        seen = _ONLY_EVALUATION() if training.validation else None
+        return _NOTHING(seen=seen.render("en") if seen else "", seen_zh=seen.render("zh") if seen else "")
+    curve = losses(recording, stream)
+    first, last = (first_level(curve), last_level(curve)) if curve.size else (float("nan"), float("nan"))
+    if state == "not-enough-evidence":
+        return _SHORT(first=readable(first), last=readable(last), updates=training.steps, needed=MIN_UPDATES)
+    rivals = coupled(recording)
+    if rivals > 1:
+        return _COUPLED(streams=rivals, updates=training.steps)
+    kind = aimless_kind(recording, stream)
+    if kind is not None or isinstance(progress(recording), NotJudged):
+        return _NO_PROGRESS(updates=training.steps, kind=kind or "the loss")
+    words = _facts(terms(recording, stream), first, last, training.steps)
+    return _WORKS[_outcome(training, findings)](**words)
+
+
+def _outcome(training: Training, findings: Sequence[Finding]) -> str:
+    """The wording: only what a test has shown is stated without reserve."""
+    codes = {f.code for f in findings}
+    if "converged" in codes:
+        return "converged"
+    if "still-falling" in codes:
+        return "falling"
+    return "fell" if training.status in {"falling", "converged"} else "level"
+
+
+def _facts(found: list[TermView], first: float, last: float, steps: int) -> dict[str, Any]:
+    words: dict[str, Any] = {"first": readable(first), "last": readable(last), "updates": steps}
+    words |= {"unit": "", "share": "", "share_zh": ""}
+    if len(found) == 1:
+        term = found[0]
+        words["unit"] = term.unit
+        if term.is_whole_loss and term.chance is not None and term.chance > 0 and last > 0:
+            share = _SHARE(percent=percent(last / (term.chance * abs(term.coefficient))))
+            words |= {"share": share.render("en"), "share_zh": share.render("zh")}
+    return words
+
+
+def _with_stop(title: Message) -> Message:
+    return Message(Text(en=title.text.en + ".", zh=title.text.zh + "。"), title.values)
+
+
+def _ending(recording: Recording) -> Message | None:
+    ends = recording.events_of("script-end")
+    status = str(ends[-1].get("status")) if ends else "killed"
+    if not ends and not recording.events_of("run-start"):
+        return None
+    if status == "exception":
+        told = str(ends[-1].get("exception") or "")
+        return _ENDINGS["exception"](exception=f": {told}" if told else "")
+    if status == "exit":
+        code = ends[-1].get("exit_code")
+        return _ENDINGS["exit"](code=code) if code not in (0, None) else None
+    if status == "killed-by-exit":
+        return None
+    return _ENDINGS[status]() if status in _ENDINGS else None

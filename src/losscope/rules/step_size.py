@@ -1,0 +1,43 @@
+"""What the two rules about the learning rate share."""
+
+from losscope.core.text import Message, Text
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.rules.streams import values
+
+_REMEDY = Text(
+    en="Try a learning rate of {new:g} in place of {old:g}.",
+    zh="把学习率从 {old:g} 改为 {new:g} 试试。",
+)
+_REMEDY_FACTOR = Text(
+    en="Multiply the learning rate by {factor:g}.",
+    zh="把学习率乘以 {factor:g}。",
+)
+
+
+def learning_rate(recording: Recording, stream: str) -> float | None:
+    """The largest learning rate of any parameter group, over the whole run."""
+    labels = [label for label in recording.labels(signals.LEARNING_RATE) if label.split("/")[0] == stream]
+    found = [
+        float(rates.max())
+        for label in labels
+        if (rates := values(recording, signals.LEARNING_RATE, label)).size
+    ]
+    return max(found, default=None)
+
+
+def warming_up(recording: Recording, stream: str, updates: int) -> bool:
+    """The learning rate was still being raised in the last tenth of the run."""
+    for label in recording.labels(signals.LEARNING_RATE):
+        series = recording.series(signals.LEARNING_RATE, label)
+        late = series.values[series.steps >= 0.9 * updates]
+        if label.split("/")[0] == stream and late.size and late[-1] >= series.values.max() > series.values[0]:
+            return True
+    return False
+
+
+def remedy_factor(rate: float | None, factor: float) -> Message:
+    """One concrete change of the learning rate."""
+    if rate is None or rate <= 0:
+        return _REMEDY_FACTOR(factor=factor)
+    return _REMEDY(new=float(f"{rate * factor:.3g}"), old=rate)

@@ -1,0 +1,163 @@
+"""Which objective a rule looks at, its loss, and whether the value of that loss measures progress."""
+
+from typing import Any
+
+import numpy as np
+
+from losscope.core.finding import NotJudged, Where
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.recording.series import Series
+from losscope.recording.signals import Signal
+from losscope.rules import reasons
+from losscope.rules.statistics.robust import Floats, finite
+
+
+def streams(recording: Recording) -> list[str]:
+    """Streams with a loss, the one with the most updates first; of equals the lowest label first."""
+    return sorted(recording.labels(signals.LOSS), key=lambda label: (-updates(recording, label), label))
+
+
+def main_stream(recording: Recording) -> str | None:
+    """The stream with the most updates, or ``None`` where no loss was seen."""
+    found = streams(recording)
+    return found[0] if found else None
+
+
+def updates(recording: Recording, stream: str) -> int:
+    """Updates of the stream: its last step + 1, since the watch may record only every k-th."""
+    steps = recording.series(signals.LOSS, stream).steps
+    return int(steps.max()) + 1 if len(steps) else 0
+
+
+def losses(recording: Recording, stream: str) -> Floats:
+    """Finite loss values of a stream at evenly spaced updates, in order.
+
+    The watch thins its sampling where it would cost too much; then the earlier, denser part is thinned to the
+    spacing of the rest, so that a share of the values is a share of the run.
+    """
+    return finite(evenly(recording.series(signals.LOSS, stream)).values)
+
+
+def evenly(series: Series) -> Series:
+    """The records at multiples of the widest usual spacing; the series itself where it is even already."""
+    if len(series) < 3:
+        return series
+    gaps = np.diff(series.steps)
+    stride = int(np.quantile(gaps, 0.95))
+    if stride <= 1 or gaps.min() >= stride or gaps.min() < 0:
+        return series
+    kept = series.steps % stride == 0
+    return Series(series.steps[kept], series.values[kept]) if np.count_nonzero(kept) > 2 else series
+
+
+def values(recording: Recording, signal: Signal, label: str) -> Floats:
+    """Finite values of one series; empty where it is absent."""
+    return finite(recording.series(signal, label).values)
+
+
+def last(recording: Recording, signal: Signal, label: str) -> float | None:
+    """The last finite value of a series."""
+    found = values(recording, signal, label)
+    return float(found[-1]) if found.size else None
+
+
+def events_of(recording: Recording, kind: str, stream: str | None = None) -> list[dict[str, Any]]:
+    """Events of a kind, of one stream where ``stream`` is given; an event without a stream belongs to all."""
+    found = recording.events_of(kind)
+    return [e for e in found if stream is None or str(e.get("stream", stream)) == stream]
+
+
+def where(event: dict[str, Any]) -> Where | None:
+    """The user's line in an event, where it was recorded."""
+    place = event.get("where")
+    if isinstance(place, dict) and place.get("file"):
+        return Where(str(place["file"]), int(place.get("line") or 0))
+    return None
+
+
+def epochs(recording: Recording) -> int:
+    """Completed passes over the training loader; the last one counts where the script finished."""
+    begun = len(recording.series(signals.EPOCH, ""))
+    ends = recording.events_of("script-end")
+    finished = bool(ends) and ends[-1].get("status") in {"finished", "exit"}
+    return max(0, begun if finished else begun - 1)
+
+
+def coupled(recording: Recording) -> int:
+    """Number of *different* objectives that are trained in alternation, as in a GAN; 1 for ordinary runs.
+
+    Streams count when their updates overlap in time. Two optimisers that share one loss record the same
+    values and count once. Streams with under a tenth of the main stream's updates do not count.
+    """
+    found = streams(recording)
+    if len(found) < 2:
+        return len(found)
+    floor = updates(recording, found[0]) / 10
+    distinct: list[str] = []
+    for stream in found:
+        if updates(recording, stream) < floor or any(
+            _same_loss(recording, stream, other) for other in distinct
+        ):
+            continue
+        if not distinct or _overlap(recording, found[0], stream):
+            distinct.append(stream)
+    return len(distinct)
+
+
+def _same_loss(recording: Recording, one: str, other: str) -> bool:
+    first, second = (recording.series(signals.LOSS, s).values[:100] for s in (one, other))
+    size = min(len(first), len(second))
+    return size > 0 and bool(np.allclose(first[:size], second[:size], rtol=1e-6, atol=0.0, equal_nan=True))
+
+
+def _overlap(recording: Recording, one: str, other: str) -> bool:
+    times = [values(recording, signals.STEP_TIME, stream) for stream in (one, other)]
+    if any(time.size < 2 for time in times):
+        return True
+    begin, end = max(time[0] for time in times), min(time[-1] for time in times)
+    shorter = min(float(time[-1] - time[0]) for time in times)
+    return bool(end - begin > 0.1 * shorter)
+
+
+def progress(recording: Recording, minimum: int = reasons.MIN_UPDATES) -> str | NotJudged:
+    """The main stream, where its loss curve may be judged; otherwise the reason why not.
+
+    Not judged are runs without a loss, with fewer than ``minimum`` updates, with several objectives trained
+    in alternation (GANs), and objectives whose value is not progress (critics, policy gradients).
+    """
+    stream = main_stream(recording)
+    if stream is None:
+        return reasons.no_loss()
+    seen = updates(recording, stream)
+    if seen < minimum or losses(recording, stream).size < min(minimum, seen):
+        return reasons.too_few(min(seen, int(losses(recording, stream).size)), minimum)
+    rivals = coupled(recording)
+    if rivals > 1:
+        return reasons.coupled(rivals)
+    kind = aimless_kind(recording, stream)
+    return reasons.not_progress(kind) if kind else stream
+
+
+def aimless_kind(recording: Recording, stream: str) -> str | None:
+    """The first term kind of the stream whose value is known not to measure progress."""
+    for event in events_of(recording, "anatomy", stream)[-1:]:
+        for term in event.get("terms", ()):
+            told = term.get("value_is_progress", (term.get("options") or {}).get("value_is_progress", True))
+            if told is False:
+                return str(term.get("kind", "?"))
+    return None
+
+
+def non_finite_end(recording: Recording, stream: str) -> bool:
+    """The run ended in numbers that are NaN or infinite: its last loss, or a non-finite loss or parameter
+    that the watch reported and after which no finite loss came.
+    """
+    series = recording.series(signals.LOSS, stream)
+    if len(series) == 0:
+        return False
+    good = series.steps[np.isfinite(series.values)]
+    latest = int(good[-1]) if len(good) else -1
+    told = [e for e in recording.events_of("non-finite") if e.get("what") in {"loss", "parameter"}]
+    reported = any(isinstance(step := event.get("step"), int) and step > latest for event in told)
+    return reported or not np.isfinite(series.values[-1])

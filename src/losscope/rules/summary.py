@@ -1,0 +1,131 @@
+"""The facts of a run that stand in every verdict: training, validation, terms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from losscope.core.finding import Finding, NotJudged
+from losscope.core.verdict import Status, TermSummary, Training, Validation
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.rules.curve import Curve, has_fallen, loss_curve
+from losscope.rules.evaluations import held_out
+from losscope.rules.reasons import MIN_UPDATES
+from losscope.rules.statistics.robust import finite
+from losscope.rules.streams import events_of, main_stream, streams, updates, values
+from losscope.rules.terms import TermView, terms
+
+_STUCK = frozenset({"loss-at-chance", "plateau-above-floor"})
+_DIVERGED = frozenset({"diverging-loss", "non-finite"})
+
+
+def training(recording: Recording, findings: Sequence[Finding]) -> Training:
+    """What happened to the loss of the main stream. ``first_loss`` and ``last_loss`` are single updates."""
+    stream = main_stream(recording)
+    curve = recording.series(signals.LOSS, stream).values if stream is not None else np.empty(0)
+    seconds = _seconds(recording)
+    watch = values(recording, signals.WATCH_SECONDS, "")
+    script = seconds - float(watch[-1]) if watch.size else 0.0
+    return Training(
+        status=status(recording, findings),
+        steps=updates(recording, stream) if stream is not None else 0,
+        first_loss=float(curve[0]) if len(curve) else None,
+        last_loss=float(curve[-1]) if len(curve) else None,
+        validation=validation(recording),
+        overhead=float(watch[-1]) / script if watch.size and script > 0 else 0.0,
+        seconds=seconds,
+    )
+
+
+def status(recording: Recording, findings: Sequence[Finding]) -> Status:
+    """One word for the curve. Findings of severity error or warning decide first, then the trend test."""
+    stream = main_stream(recording)
+    codes = {f.code for f in findings if f.severity != "info"}
+    errors = {f.code for f in findings if f.severity == "error"}
+    if errors & _DIVERGED or "diverging-loss" in codes:
+        return "diverged"
+    if stream is None or updates(recording, stream) < MIN_UPDATES:
+        return "too-short"
+    if codes & _STUCK:
+        return "stuck"
+    curve = loss_curve(recording)
+    if isinstance(curve, NotJudged):
+        return _unjudged_status(recording, stream)
+    return "oscillating" if "learning-rate-too-high" in codes else _trend_status(recording, curve)
+
+
+def _trend_status(recording: Recording, curve: Curve) -> Status:
+    """The trend test, and where it is undecided the direction of its estimate.
+
+    A loss that has not fallen is stuck, unless its level is known to be better than chance (fine-tuning).
+    """
+    direction = curve.trend.direction
+    if direction == "converged" or direction == "falling":  # noqa: PLR1714 - narrows the type
+        return direction
+    skills = [found for term in terms(recording, curve.stream) if (found := term.skill()) is not None]
+    if not has_fallen(curve.losses, sigmas=1.5) and not any(found.low > 0 for found in skills):
+        return "stuck"
+    return "falling" if curve.trend.change.value < 0 else "converged"
+
+
+def _unjudged_status(recording: Recording, stream: str) -> Status:
+    """Alternating objectives and values that are no progress: only the direction of the numbers."""
+    curve = finite(recording.series(signals.LOSS, stream).values)
+    return "falling" if curve.size >= MIN_UPDATES and has_fallen(curve) else "oscillating"
+
+
+def validation(recording: Recording) -> Validation | None:
+    """First, smallest and last loss of the longest evaluation series on held-out data."""
+    series = held_out(recording)
+    kept = finite(series.values) if series is not None else np.empty(0)
+    if kept.size == 0:
+        return None
+    return Validation(first=float(kept[0]), best=float(kept.min()), last=float(kept[-1]))
+
+
+def term_summaries(recording: Recording) -> tuple[TermSummary, ...]:
+    """Terms of every stream that updates as often as a tenth of the main one, the main stream's first."""
+    listed = streams(recording)
+    if not listed:
+        return ()
+    least = updates(recording, listed[0]) / 10
+    kept = [stream for stream in listed if updates(recording, stream) >= least]
+    return tuple(_summary(view) for stream in kept for view in terms(recording, stream))
+
+
+def expression(recording: Recording) -> str:
+    """The objective of the main stream as read last; empty where none was read."""
+    anatomies = events_of(recording, "anatomy", main_stream(recording))
+    return str(anatomies[-1].get("expression") or "") if anatomies else ""
+
+
+def _summary(view: TermView) -> TermSummary:
+    recent = view.recent(0.05, least=1)
+    value = float(recent.mean()) if recent.size else None
+    normalised = skill = None
+    if value is not None and view.span is not None and view.floor is not None:
+        normalised = (value - view.floor) / view.span
+    if value is not None and view.chance is not None and view.chance > 0:
+        skill = 1.0 - value / view.chance
+    return TermSummary(
+        kind=view.kind,
+        coefficient=view.coefficient,
+        reduction=view.reduction,
+        value=value,
+        chance=view.chance,
+        floor=view.floor,
+        normalised=normalised,
+        skill=skill,
+        options=view.options,
+        prediction_shape=tuple(n for n in view.prediction.get("shape") or () if isinstance(n, int)),
+        activation=view.prediction.get("activation"),
+    )
+
+
+def _seconds(recording: Recording) -> float:
+    """Seconds from the start of the run to its end, or to the last update where it was killed."""
+    told = [e for e in recording.events_of("script-end") if isinstance(e.get("time"), int | float)]
+    begun = [e for e in recording.events_of("run-start") if isinstance(e.get("time"), int | float)]
+    stamps = [values(recording, signals.STEP_TIME, stream) for stream in streams(recording)]
+    latest = max((float(stamp[-1]) for stamp in stamps if stamp.size), default=0.0)
+    return max(latest, float(told[-1]["time"]) - float(begun[0]["time"])) if told and begun else latest

@@ -1,0 +1,1 @@
+"""Runs a script unmodified and records what its training does, within a budget of time."""

@@ -1,0 +1,221 @@
+"""Deep samples: one update in many is looked at closely, by every probe."""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import _disable_current_modes
+
+from losscope.anatomy.anatomy import Anatomy
+from losscope.anatomy.origin import nonfinite_origin
+from losscope.anatomy.read import read
+from losscope.probes.probe import Probe, Sample
+from losscope.watching.budget import Governor
+from losscope.watching.merging import merged
+from losscope.watching.naming import Names
+from losscope.watching.outlet import Outlet
+from losscope.watching.streams import Stream
+from losscope.watching.user_code import user_frame, where
+
+_ROOTS = 4  # backward roots of one update whose anatomy is read
+_WALK_AGAIN = 8  # deep samples between two full walks of the graph for the parameters it reaches
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Our own tensor work: no autograd, and invisible to the user's dispatch and function modes."""
+    with torch.no_grad(), torch._C.DisableTorchFunction(), _disable_current_modes():
+        yield
+
+
+class DeepSampler:
+    """Runs the probes on sampled updates. Holds no strong reference to anything of the user's between them."""
+
+    def __init__(self, outlet: Outlet, governor: Governor, names: Names, probes: Sequence[Probe]) -> None:
+        self.outlet, self.governor, self.names, self.probes = outlet, governor, names, list(probes)
+        self.active = False
+        self.roots: list[tuple[Anatomy, Any]] = []
+        self._cycle = -1
+        self._cost = 0.0
+        self._samples: dict[str, Sample] = {}
+        self._follow: dict[str, int] = {}
+        self._reached: list[weakref.ref[Tensor]] = []
+        self._optimizers: list[weakref.ref[Any]] = []
+        self._count = 0
+        self._explained = False
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Live parameters that the objective was last seen to reach."""
+        return [p for ref in self._reached if (p := ref()) is not None]
+
+    # --- life of one sample -----------------------------------------------------------------------
+    def open(self) -> None:
+        """A new update begins: book the last sample, decide about this one."""
+        self._cycle += 1
+        if self.active:
+            self._close()
+        self.active = self.governor.wants_deep(self._cycle)
+        self._count += self.active
+
+    def close(self) -> None:
+        if self.active:
+            self._close()
+        self.active = False
+
+    def _close(self) -> None:
+        self.governor.charge_deep(self._cycle - 1, self._cost)
+        self._cost = 0.0
+        self.roots.clear()
+        self._samples.clear()
+
+    @contextmanager
+    def _booked(self) -> Iterator[None]:
+        began = perf_counter()
+        with undisturbed():
+            yield
+        self._cost += perf_counter() - began
+
+    # --- moments ----------------------------------------------------------------------------------
+    def objective(self, root: Tensor, scale: float) -> None:
+        """A backward is about to start: read the objective off the graph while it is alive."""
+        if len(self.roots) >= _ROOTS:
+            return
+        began = perf_counter()
+        frame = user_frame(3)
+        walk = not self._reached or self._count % _WALK_AGAIN == 1
+        with undisturbed():
+            anatomy = read(root, scale=scale, deep=walk, frame=frame)
+        if anatomy.parameters:
+            seen = {id(p) for p in self.parameters}
+            self._reached += [weakref.ref(p) for p in anatomy.parameters if id(p) not in seen]
+        self.roots.append((anatomy, where(frame)))
+        self._cost += perf_counter() - began
+
+    def gradients(self, stream: Stream, optimizer: Any = None) -> None:
+        """The gradient of this update stands in ``.grad``."""
+        with self._booked():
+            sample = self._samples[stream.label] = self._sample(stream, optimizer)
+            self._run("objective", sample)
+            self._run("gradients", sample)
+
+    def before_update(self, stream: Stream, optimizer: Any = None) -> None:
+        """The parameters are about to change. Inside ``step(closure)`` no gradient was seen yet."""
+        if stream.label not in self._samples:
+            with self._booked():
+                self._samples[stream.label] = self._sample(stream, optimizer)
+        self._moment("before_update", stream)
+
+    def after_update(self, stream: Stream) -> None:
+        self._moment("after_update", stream)
+        if stream.label in self._samples:
+            self._follow[stream.label] = stream.step + 1
+
+    def follows(self, stream: Stream) -> bool:
+        return self._follow.get(stream.label) == stream.step
+
+    def following(self, stream: Stream, optimizer: Any = None) -> None:
+        """The update right after a sampled one, at its gradients."""
+        del self._follow[stream.label]
+        began = perf_counter()
+        with undisturbed():
+            self._run("following", self._sample(stream, optimizer))
+        self.governor.charge_extra(perf_counter() - began)
+
+    def _moment(self, moment: str, stream: Stream) -> None:
+        sample = self._samples.get(stream.label)
+        if sample is not None:
+            with self._booked():
+                self._run(moment, sample)
+
+    def _run(self, moment: str, sample: Sample) -> None:
+        for probe in list(self.probes):
+            try:
+                getattr(probe, moment)(sample)
+            except Exception as error:  # noqa: BLE001  a faulty probe is switched off, the others go on
+                self.probes.remove(probe)
+                name = type(probe).__name__
+                self.outlet.event("fault", where=f"probe {name}.{moment}", error=f"{type(error).__name__}: {error}")
+
+    def _sample(self, stream: Stream, optimizer: Any) -> Sample:
+        held = [p for group in optimizer.param_groups for p in group["params"]] if optimizer is not None else None
+        reached = [p for anatomy, _ in self.roots for p in anatomy.parameters]
+        if held is None:
+            parameters = _unique(p for p in (reached or self.parameters) if p.is_leaf)
+        else:
+            parameters = [p for p in held if p.grad is not None] or list(held)
+        sample = Sample(
+            sink=self.outlet,
+            stream=stream.label,
+            step=stream.step,
+            anatomy=merged([a for a, _ in self.roots]) if self.roots else None,
+            parameters=parameters,
+            names=self.names.of(parameters),
+            where=self.roots[0][1] if self.roots else None,
+        )
+        if held is not None and reached:
+            self._fill_reach(sample, held, reached)
+        return sample
+
+    def _fill_reach(self, sample: Sample, held: Sequence[Tensor], reached: Sequence[Tensor]) -> None:
+        """Which parameters this objective reaches; those that another optimiser holds are its own affair."""
+        mine = {id(p) for p in held}
+        others = {id(p) for o in self.live_optimizers() for g in o.param_groups for p in g["params"]} - mine
+        counted = _unique(p for p in reached if id(p) in mine or (isinstance(p, Parameter) and id(p) not in others))
+        sample.reached_names = self.names.of(counted)
+        sample.held_names = self.names.of(held)
+        sample.frozen_names = self.names.of([p for p in held if not p.requires_grad])
+
+    # --- optimisers -------------------------------------------------------------------------------
+    def made(self, optimizer: Any) -> None:
+        """Hook behind Optimizer.__init__."""
+        self._optimizers.append(weakref.ref(optimizer))
+
+    def joined(self, stream: Stream, optimizer: Any) -> None:
+        """An optimiser object makes its first step: say what it is."""
+        if optimizer not in self.live_optimizers():
+            self.made(optimizer)
+        groups = [{k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups]
+        held = [p for g in optimizer.param_groups for p in g["params"]]
+        place = where(user_frame(3))
+        self.outlet.event(
+            "optimizer",
+            stream=stream.label,
+            step=stream.step,
+            name=type(optimizer).__name__,
+            groups=groups,
+            parameters=self.names.of(held),
+            where={"file": place.file, "line": place.line} if place else None,
+        )
+
+    def live_optimizers(self) -> list[Any]:
+        return [o for ref in self._optimizers if (o := ref()) is not None]
+
+    # --- faults of the user's numbers -------------------------------------------------------------
+    def non_finite_loss(self, root: Tensor, stream: str, step: int) -> None:
+        """Once per run: say where the first non-finite number came from."""
+        if self._explained:
+            return
+        self._explained = True
+        with undisturbed():
+            origin = nonfinite_origin(root)
+        place = where(user_frame(3))
+        parameter = getattr(origin, "parameter", None)
+        self.outlet.event(
+            "non-finite",
+            stream=stream,
+            step=step,
+            what="parameter" if origin.what == "parameter" else "loss",
+            origin=origin.text,
+            parameter=self.names.of([parameter])[0] if parameter is not None else None,
+            where={"file": place.file, "line": place.line} if place else None,
+        )
+
+
+def _unique(tensors: Any) -> list[Tensor]:
+    return list({id(t): t for t in tensors}.values())

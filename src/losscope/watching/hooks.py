@@ -1,0 +1,103 @@
+"""What is hooked, and how: torch's own extension points where they exist, in-place insertion elsewhere.
+
+All hooks lead to :class:`losscope.watching.watch.Watch`. Nothing is attached to an object of the user's.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.amp.grad_scaler
+import torch.nn.functional as functional
+import torch.nn.utils.clip_grad
+import torch.utils.data
+from torch.autograd import graph
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from losscope.watching.instrument import Instrumentation, NotInstrumentable
+from losscope.watching.watch import Watch
+
+_EXTRA_LOSSES = ("cross_entropy", "linear_cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
+
+
+def loss_functions() -> dict[str, Callable[..., Any]]:
+    """torch's functional losses by name."""
+    names = [n for n in dir(functional) if n.endswith("_loss")] + list(_EXTRA_LOSSES)
+    found = {n: getattr(functional, n, None) for n in names}
+    return {n: f for n, f in found.items() if inspect.isfunction(f)}
+
+
+class Hooks:
+    """Installs every hook; ``blind`` lists those that could not be, with the reason."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._code = Instrumentation()
+        self._handles: list[Any] = []
+        self.blind: list[tuple[str, str]] = []
+
+    def install(self) -> None:
+        watch = self._watch
+        self._insert(
+            graph._engine_run_backward,
+            before=watch.before_backward,
+            lastly=watch.after_backward,
+            arguments=("t_outputs", "args", "kwargs"),
+        )
+        self._handles = [
+            register_optimizer_step_pre_hook(watch.before_step),
+            register_optimizer_step_post_hook(watch.after_step),
+        ]
+        self._insert(Optimizer.__init__, after=_passing(watch.optimizer_made), arguments=("self",))
+        names = watch.deep.names
+        self._insert(torch.nn.Module.__init__, before=names.note_module, arguments=("self",), traced=True)
+        self._insert(torch.utils.data.DataLoader.__iter__, before=watch.loader_starts, arguments=("self",))
+        clip = torch.nn.utils.clip_grad.clip_grad_norm_
+        self._insert(clip, after=_passing(watch.clipped, result=True), arguments=("max_norm",), traced=True)
+        scale = torch.amp.grad_scaler.GradScaler.scale
+        self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
+        for name, function in loss_functions().items():
+            self._insert_loss(name, function)
+
+    def remove(self) -> None:
+        """Take every hook out again."""
+        self._code.remove()
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _insert_loss(self, name: str, function: Callable[..., Any]) -> None:
+        parameters = list(inspect.signature(function).parameters)
+        kind = {"mse_loss": "mse", "l1_loss": "l1"}.get(name, name)
+        computed = self._watch.loss_computed
+
+        def after(result: Any, inputs: Any, reduction: Any = "mean") -> Any:
+            computed(kind, result, inputs, reduction)
+            return result
+
+        arguments = (parameters[0], *(["reduction"] if "reduction" in parameters else []))
+        self._insert(function, after=after, arguments=arguments, traced=True)
+
+    def _insert(self, function: Callable[..., Any], **how: Any) -> None:
+        try:
+            self._code.insert(function, **how)
+        except NotInstrumentable as error:
+            self.blind.append((getattr(function, "__qualname__", repr(function)), str(error)))
+
+
+def _passing(method: Callable[..., None], *, result: bool = False) -> Callable[..., Any]:
+    """``after`` hook that calls ``method`` and hands the function's own result through."""
+
+    def after(value: Any, *arguments: Any) -> Any:
+        if result:
+            method(value, *arguments)
+        else:
+            method(*arguments)
+        return value
+
+    return after

@@ -1,0 +1,233 @@
+"""One watched process, from the first hook to the verdict."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from losscope.core.text import Language
+from losscope.core.verdict import Verdict
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.recording.run_folder import claim_run_folder, new_run_folder
+from losscope.recording.writer import Recorder
+from losscope.watching.child_processes import WhenImported, when_imported
+from losscope.watching.options import RunOptions
+from losscope.watching.publishing import publish
+from losscope.watching.run_folder import RUNS, rank_of, run_folder, world_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from losscope.watching.hooks import Hooks
+    from losscope.watching.watch import Watch
+
+
+class LazyRecorder:
+    """Makes the recorder when the first thing is to be written: a process that never trains leaves nothing."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._folder, self._rank = folder, rank
+        self.recorder: Recorder | None = None
+
+    def make(self) -> Recorder:
+        if self.recorder is None:
+            self.recorder = Recorder(self._folder, self._rank)
+        return self.recorder
+
+    def series(self, signal: signals.Signal, label: str = "") -> Any:
+        return self.make().series(signal, label)
+
+    def event(self, kind: str, /, **fields: Any) -> None:
+        self.make().event(kind, **fields)
+
+
+class Session:
+    """Watches this process: :meth:`start` before user code, then :meth:`script_ended` and :meth:`finish`.
+
+    ``target`` is what is run, for the record. With ``options.launched`` nothing is written before the
+    first training step, and the verdict is left to the process that started this one.
+    """
+
+    def __init__(self, options: RunOptions, target: str) -> None:
+        self._options, self._target = options, target
+        self._rank = rank_of()
+        self.folder = Path()
+        self._pid = os.getpid()
+        self._recorder: LazyRecorder | None = None
+        self._watch: Watch | None = None
+        self._hooks: Hooks | None = None
+        self._finder: WhenImported | None = None
+        self._began = time.perf_counter()
+        self._ended = 0.0
+        self._installing = 0.0
+        self._done = False
+
+    def start(self) -> None:
+        """Open the run folder and hook torch now, or as soon as the script imports it.
+
+        An unwritable folder costs the record, not the run: one line on stderr says so.
+        """
+        began = time.perf_counter()
+        try:
+            self.folder = self._open_folder()
+        except OSError as error:
+            _say(f"cannot write a record to {error.filename or self._options.out}: {error.strerror}; not watching")
+            self._done = True
+            return
+        self._recorder = LazyRecorder(self.folder, self._rank)
+        if not self._options.launched:
+            self._recorder.make()
+            self._recorder.event("run-start", argv=list(sys.argv), script=self._target)
+        self._finder = when_imported("torch", lambda module: self._torch_is_there())
+        self._installing += time.perf_counter() - began
+
+    def script_ended(self, status: str, exit_code: int | None, exception: BaseException | None) -> None:
+        """The user's code is over; ``status`` says how."""
+        if self._done or self._forked():
+            return
+        self._ended = time.perf_counter()
+        self._stop_watching()
+        if self._recorder is not None and self._recorder.recorder is not None:
+            text = None if exception is None else f"{type(exception).__name__}: {exception}"[:2000]
+            self._recorder.event("script-end", status=status, exit_code=exit_code, exception=text)
+
+    def finish(self) -> Verdict | None:
+        """Close the record, judge it, write and print the reports. Rank 0 does so for all ranks."""
+        if self._done or self._forked():
+            return None
+        self._done = True
+        if not self._ended:
+            self._ended = time.perf_counter()
+            self._stop_watching()
+        recorder = self._recorder.recorder if self._recorder else None
+        if recorder is None:
+            return None
+        recorder.close()
+        if recorder.failed:
+            _say(recorder.failed)
+        if self._options.launched or self._rank != 0:
+            return None
+        return judge_folder(self.folder, self._options)
+
+    def after_fork_in_child(self) -> None:
+        """A forked child inherits our hooks: it is quiet from its first moment."""
+        if self._watch is not None:
+            self._watch.off = True
+
+    @property
+    def watch(self) -> "Watch | None":
+        return self._watch
+
+    def _forked(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _open_folder(self) -> Path:
+        if self._options.launched and self._options.out is not None:
+            return self._options.out
+        if world_size() > 1:
+            return self._options.out or run_folder(self._target)
+        if self._options.out is None:
+            return new_run_folder(RUNS, self._target)
+        folder = claim_run_folder(self._options.out, self._target)
+        if folder != self._options.out:
+            _say(f"{self._options.out} holds a run already; recording in {folder}")
+        return folder
+
+    def _torch_is_there(self) -> None:
+        began = time.perf_counter()
+        try:
+            self._install()
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            _say(f"cannot watch torch: {error!r}; the script runs unwatched")
+        self._installing += time.perf_counter() - began
+
+    def _install(self) -> None:
+        from losscope.watching.assembly import assemble
+
+        assert self._recorder is not None
+        self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
+        self._hooks.install()
+        for what, why in self._hooks.blind:
+            self._recorder.event("blind-spot", what=what, why=why)
+
+    def _stop_watching(self) -> None:
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+        watch = self._watch
+        if watch is None or self._recorder is None or self._recorder.recorder is None:
+            return
+        watch.finish()
+        watch.off = True
+        if self._hooks is not None:
+            self._hooks.remove()
+        spent = watch.governor.spent + self._installing
+        self._recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
+        self._recorder.make().update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
+
+
+def judge_folder(folder: Path, options: RunOptions) -> Verdict | None:
+    """Judge a finished recording, write its reports beside it, print the verdict on stderr."""
+    from losscope.core.errors import LosscopeError
+    from losscope.rules.judge import judge_run
+
+    try:
+        recording = Recording.open(folder)
+    except LosscopeError as error:
+        _say(str(error))
+        return None
+    verdict = judge_run(recording, select=options.select or None, ignore=options.ignore or None)
+    publish(verdict, recording, folder, options.lang)
+    return verdict
+
+
+class Watching:
+    """Handle of ``with losscope.watch() as w``: ``w.folder`` at once, ``w.verdict`` afterwards."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.verdict: Verdict | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, with ``report.html`` and ``verdict.json`` once the block has ended."""
+        return self._session.folder
+
+    def __repr__(self) -> str:
+        return f"<losscope.watch folder={str(self.folder)!r} verdict={self.verdict and str(self.verdict.sentence)!r}>"
+
+
+@contextmanager
+def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "en") -> Iterator[Watching]:
+    """Watch the training inside a ``with`` block, as ``losscope run`` watches a script.
+
+    ``out`` is the run folder (default ``.losscope/<name>-<UTC time>``), ``budget`` the allowed overhead in
+    percent. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
+    ends by an exception, which then goes on its way.
+
+    >>> import losscope, torch                                            # doctest: +SKIP
+    >>> with losscope.watch() as w:
+    ...     train(model, loader)
+    >>> w.verdict.state
+    'healthy'
+    """
+    session = Session(RunOptions(out=Path(out) if out else None, budget=budget, lang=lang), "watch")
+    handle = Watching(session)
+    session.start()
+    status, exception = "finished", None
+    try:
+        yield handle
+    except BaseException as error:
+        status, exception = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception", error
+        raise
+    finally:
+        session.script_ended(status, None, exception)
+        handle.verdict = session.finish()
+
+
+def _say(text: str) -> None:
+    """One line to the user; a closed stderr is no reason to fail."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"losscope: {text}\n".replace("\r", " "))

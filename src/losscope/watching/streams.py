@@ -1,0 +1,98 @@
+"""Streams: which optimiser is minimising what, and what one update consists of.
+
+Pure bookkeeping over four events: a backward begins, an optimiser's step begins, it ends, the run
+ends. No tensor is touched here, so that the logic can be tested with plain objects.
+"""
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One objective being minimised. ``step`` is the index of the update being prepared."""
+
+    label: str
+    keys: set[int]
+    step: int = 0
+    rates: list[Any] = field(default_factory=list)
+    optimizer: "weakref.ref[Any] | None" = None
+
+
+class Streams:
+    """Assigns optimisers to streams, by the parameters they hold and never by ``id`` alone."""
+
+    def __init__(self) -> None:
+        self.all: list[Stream] = []
+        self._by_id: dict[int, Stream] = {}
+
+    def of(self, optimizer: Any) -> tuple[Stream, bool]:
+        """The stream of an optimiser, and whether this optimiser object is new to it.
+
+        An optimiser that holds mostly the parameters of an earlier one continues that one's stream:
+        it was re-created, or it wraps the other.
+        """
+        stream = self._by_id.get(id(optimizer))
+        if stream is not None and stream.optimizer is not None and stream.optimizer() is optimizer:
+            return stream, False
+        keys = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        stream = self._overlapping(keys)
+        if stream is None:
+            stream = Stream(str(len(self.all)), keys)
+            self.all.append(stream)
+        stream.keys |= keys
+        stream.optimizer = weakref.ref(optimizer)
+        stream.rates = []
+        self._by_id[id(optimizer)] = stream
+        return stream, True
+
+    def manual(self) -> Stream:
+        """The one stream of a script that updates its parameters without a torch optimiser."""
+        if not self.all:
+            self.all.append(Stream("0", set()))
+        return self.all[0]
+
+    def _overlapping(self, keys: set[int]) -> Stream | None:
+        for stream in self.all:
+            if 2 * len(stream.keys & keys) > min(len(stream.keys), len(keys)) > 0:
+                return stream
+        return None
+
+
+@dataclass(slots=True)
+class Cycle:
+    """The backward roots that add up to the gradient of the coming update."""
+
+    roots: list[Any] = field(default_factory=list)
+    inside: list[Any] = field(default_factory=list)
+    stepped: bool = False
+
+    def add(self, value: Any, *, inside_step: bool, cleared: bool) -> None:
+        """A backward begins. ``cleared``: gradients of the earlier roots were wiped before it."""
+        if self.stepped:
+            self.begin()
+        elif cleared and not inside_step:
+            self.roots.clear()
+        elif cleared and not self.inside:
+            value = None  # as in SAM: the step evaluates again elsewhere; the loss is that before the step
+        (self.inside if inside_step else self.roots).append(value)
+
+    def begin(self) -> None:
+        """A new update begins."""
+        self.roots.clear()
+        self.inside.clear()
+        self.stepped = False
+
+    @property
+    def backwards(self) -> int:
+        return len(self.roots) + len(self.inside)
+
+    def total(self) -> Any:
+        """Loss of the update: what was accumulated before the step, plus the first evaluation inside it.
+
+        A closure is called once by most optimisers and many times by L-BFGS; only its first call sees
+        the point that the update starts from.
+        """
+        values = [v for v in [*self.roots, *self.inside[:1]] if v is not None]
+        return sum(values[1:], start=values[0]) if values else None

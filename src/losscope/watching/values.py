@@ -1,0 +1,38 @@
+"""Read the value of a loss at once and without disturbing it: users add to it in place afterwards."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``value`` is a tensor with data of its own: no fake, traced, vmapped or foreign subclass."""
+    kind = type(value)
+    plain = _plain_types.get(kind)
+    if plain is None:
+        plain = (
+            issubclass(kind, Tensor)
+            and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
+        )
+        _plain_types[kind] = plain
+    return plain and not _is_wrapped(value)
+
+
+def scalar(root: Any) -> float | Tensor | None:
+    """The value of a scalar loss: a float on the CPU, a private copy still on its device elsewhere.
+
+    None where there is no single real number: other shapes, complex, meta, traced and vmapped tensors.
+    """
+    if not is_plain(root) or root.numel() != 1:
+        return None
+    if root.is_cpu:
+        value = root.item()
+        return value if type(value) is not complex else None
+    if root.is_meta:
+        return None
+    return root.detach().reshape(()).clone()

@@ -1,0 +1,502 @@
+"""The recorder: what is added is read; what goes wrong never reaches the training."""
+
+import errno
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from losscope.recording import append_thread, packer, signals, writer
+from losscope.recording.reader import Recording
+from losscope.recording.writer import Recorder
+
+KEYS = [(signals.LOSS, "0"), (signals.LOSS, "1"), (signals.GRADIENT_NORM_PARAMETER, "fc1.weight ü\ud800\n")]
+RECORD = st.tuples(
+    st.integers(0, 2), st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=True, allow_infinity=True)
+)
+
+
+def hex_values(values: Any) -> list[str]:
+    return [float(v).hex() for v in values]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(RECORD, max_size=30), max_size=4))
+def test_round_trip(bursts: list[list[tuple[int, int, float]]]) -> None:
+    expected: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(folder)
+        adders = [recorder.series(*key).add for key in KEYS]
+        for burst in bursts:
+            for which, step, value in burst:
+                adders[which](step, value)
+                expected[which].append((step, value.hex()))
+            recorder.flush()
+        recorder.close()
+        recording = Recording.open(folder)
+    assert recorder.failed is None
+    assert recording.damage == []
+    for which, key in enumerate(KEYS):
+        series = recording.series(*key)
+        got = list(zip(series.steps.tolist(), hex_values(series.values), strict=True))
+        assert got == expected[which]
+
+
+def test_many_records_of_one_burst_are_split_into_frames(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    a, b = recorder.series(signals.LOSS, "0"), recorder.series(signals.STEP_TIME, "0")
+    for i in range(50_000):
+        a.add(i, i / 7)
+        b.add(i, i * 1e-6)
+    recorder.close()
+    recording = Recording.open(tmp_path)
+    assert recording.series(signals.LOSS, "0").values.tolist() == [i / 7 for i in range(50_000)]
+    assert recording.series(signals.STEP_TIME, "0").steps.tolist() == list(range(50_000))
+
+
+def test_records_of_many_threads_all_arrive_in_each_threads_order(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, flush_seconds=0.01)
+    add = recorder.series(signals.LOSS, "0").add
+    threads = [
+        threading.Thread(target=lambda k=k: [add(i, k + i / 10_000) for i in range(5000)]) for k in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.close()
+    series = Recording.open(tmp_path).series(signals.LOSS, "0")
+    for k in range(4):
+        mine = [v for v in series.values.tolist() if k <= v < k + 1]
+        assert mine == [k + i / 10_000 for i in range(5000)]
+
+
+def test_numbers_of_other_types_are_taken_and_other_values_counted(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    recorder = Recorder(tmp_path)
+    handle = recorder.series(signals.LOSS, "0")
+    handle.add(numpy.int64(3), numpy.float32(0.5))
+    handle.add(4, True)
+    handle.add(5, "no number")  # type: ignore[arg-type]
+    handle.add(1 << 70, 1.0)
+    handle.add(6, 10**400)
+    handle.add(7, None)  # type: ignore[arg-type]
+    handle.add(8, 2)
+    recorder.close()
+    series = Recording.open(tmp_path).series(signals.LOSS, "0")
+    assert series.steps.tolist() == [3, 4, 8]
+    assert series.values.tolist() == [0.5, 1.0, 2.0]
+    assert recorder.rejected == 4
+
+
+def test_handles_are_the_same_for_the_same_series(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    assert recorder.series(signals.LOSS, "0") is recorder.series(signals.LOSS, "0")
+    assert recorder.series(signals.LOSS, "0") is not recorder.series(signals.LOSS, "1")
+    recorder.close()
+
+
+def test_events_are_on_disk_at_once_and_may_hold_anything(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.event("evaluation", label="valid", kind="cross_entropy", step=3, loss=math.nan, shape=(1, 2))
+    recorder.event("fault", error=ValueError("x"), where=object(), keys={1: {2}}, low=-math.inf)
+    recorder.event("run-start", argv=["train.py", "--token", "hunter2"])
+    recording = Recording.open(tmp_path)
+    (evaluation,) = recording.events_of("evaluation")
+    assert evaluation["kind"] == "cross_entropy"
+    assert (evaluation["loss"], evaluation["shape"]) == ("nan", [1, 2])
+    (fault,) = recording.events_of("fault")
+    assert fault["kind"] == "fault"
+    assert (fault["keys"], fault["low"]) == ({"1": [2]}, "-inf")
+    assert recording.events_of("run-start")[0]["argv"] == ["train.py", "--token", "[redacted]"]
+    assert all(isinstance(event["time"], float) for event in recording.events)
+    recorder.close()
+
+
+class Hostile(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("planted")
+
+
+def test_an_object_that_raises_costs_its_event_only(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.event("model", parameters=Hostile(a=1))
+    recorder.update_run(options=Hostile(a=1))
+    recorder.event("model", number=2)
+    recorder.close()
+    assert recorder.failed is None
+    recording = Recording.open(tmp_path)
+    assert [e["number"] for e in recording.events_of("model")] == [2]
+    assert [e["where"] for e in recording.events_of("fault")] == ["event model", "update_run"]
+    assert recording.events_of("fault")[0]["error"] == "RuntimeError: planted"
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        recorder = Recorder(tmp_path / "new" / "run")
+        recorder.series(signals.LOSS, "0").add(0, 1.0)
+        recorder.event("model")
+        recorder.close()
+    finally:
+        os.umask(before)
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert len(made) == 6
+    for path in made:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_two_recorders_of_one_process_in_one_folder(tmp_path: Path) -> None:
+    first, second = Recorder(tmp_path), Recorder(tmp_path)
+    for recorder, value in ((first, 1.0), (second, 2.0)):
+        recorder.series(signals.LOSS, "0").add(0, value)
+        recorder.close()
+    recording = Recording.open(tmp_path)
+    assert recording.series(signals.LOSS, "0").values.tolist() == [1.0, 2.0]
+    assert recording.damage == []
+
+
+def test_ranks_have_segments_and_events_of_their_own(tmp_path: Path) -> None:
+    for rank in (1, 0):
+        recorder = Recorder(tmp_path, rank)
+        recorder.series(signals.LOSS, "0").add(0, float(rank))
+        recorder.event("model", number=rank)
+        recorder.close()
+    recording = Recording.open(tmp_path)
+    assert recording.ranks == [0, 1]
+    assert recording.series(signals.LOSS, "0", rank=1).values.tolist() == [1.0]
+    assert [e["number"] for e in recording.events_of("model", rank=1)] == [1]
+    assert [e["number"] for e in recording.events] == [0]
+    assert len(recording.series(signals.LOSS, "0", rank=2)) == 0
+
+
+def test_close_is_idempotent_and_later_calls_do_nothing(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    handle = recorder.series(signals.LOSS, "0")
+    handle.add(0, 1.0)
+    recorder.close()
+    recorder.close()
+    handle.add(1, 2.0)
+    recorder.series(signals.LOSS, "new").add(0, 1.0)
+    recorder.event("model")
+    recorder.update_run(seed=1)
+    recorder.flush()
+    recording = Recording.open(tmp_path)
+    assert len(recording.series(signals.LOSS, "0")) == 1
+    assert recording.labels(signals.LOSS) == ["0"]
+    assert recording.events == []
+    assert len(handle) == 0
+
+
+def test_a_recorder_never_closed_is_flushed_at_exit(tmp_path: Path) -> None:
+    code = (
+        "from losscope.recording import signals\nfrom losscope.recording.writer import Recorder\n"
+        "import sys, threading\nr = Recorder(sys.argv[1])\nadd = r.series(signals.LOSS, '0').add\n"
+        "[add(i, i) for i in range(1000)]\nassert threading.active_count() == 1\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], check=True, timeout=60)
+    assert len(Recording.open(tmp_path).series(signals.LOSS, "0")) == 1000
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwait"), reason="there is no sigwait on this system")
+def test_our_threads_take_no_signal_that_the_script_waits_for(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom losscope.recording import signals\n"
+        "from losscope.recording.writer import Recorder\n"
+        "r = Recorder(sys.argv[1])\nr.series(signals.LOSS, '0').add(0, 1.0)\nr.flush()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+# --- faults of the disk ----------------------------------------------------------------------------
+def assert_is_off(recorder: Recorder, reason: str) -> None:
+    """The recorder says why it is off, keeps nothing, and takes every further call in silence."""
+    assert recorder.failed is not None
+    assert reason in recorder.failed
+    assert "\n" not in recorder.failed
+    handle = recorder.series(signals.LOSS, "0")
+    for step in range(1000):
+        handle.add(step, 0.0)
+    assert len(handle) == 0
+    assert recorder._disk.backlog == 0
+    recorder.event("model")
+    recorder.update_run(x=1)
+    recorder.flush()
+    recorder.close()
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, number: int, count: int, where: Path) -> None:
+    """``os.write`` into files below ``where`` fails with ``number`` after ``count`` bytes; a short write first."""
+    true_write = os.write
+    left = [count]
+
+    def write(descriptor: int, data: Any) -> int:
+        if not str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith(str(where)):
+            return true_write(descriptor, data)
+        if left[0] <= 0:
+            raise OSError(number, os.strerror(number))
+        part = bytes(data)[: left[0]]
+        left[0] -= len(part)
+        return true_write(descriptor, part)
+
+    monkeypatch.setattr(os, "write", write)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("room", [0, 1, 10, 300, 700])
+def test_a_disk_that_fills_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, room: int
+) -> None:
+    recorder = Recorder(tmp_path)
+    fail_after(monkeypatch, number, room, tmp_path)
+    handle = recorder.series(signals.LOSS, "0")
+    for burst in range(20):
+        for i in range(100):
+            handle.add(100 * burst + i, math.sqrt(i))
+        recorder.flush()
+    assert_is_off(recorder, os.strerror(number))
+    monkeypatch.undo()
+    recording = Recording.open(tmp_path)
+    series = recording.series(signals.LOSS, "0")
+    assert series.values.tolist() == [math.sqrt(s % 100) for s in range(len(series))]
+    assert len(series) % 100 == 0
+
+
+def test_events_on_a_full_disk(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    recorder = Recorder(tmp_path)
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    recorder.event("model")
+    assert_is_off(recorder, os.strerror(errno.ENOSPC))
+    (tmp_path / "events.jsonl").unlink()
+    assert Recording.open(tmp_path).damage == [recorder.failed]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+@pytest.mark.parametrize("what", ["mkdir", "open"])
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(number, os.strerror(number), str(tmp_path))
+
+    with monkeypatch.context() as patch:
+        if what == "mkdir":
+            patch.setattr(Path, "mkdir", refuse)
+        else:
+            patch.setattr(tempfile, "mkstemp", refuse)
+        recorder = Recorder(tmp_path / "run")
+    assert_is_off(recorder, str(tmp_path))
+
+
+def test_a_folder_whose_name_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("not a folder")
+    assert_is_off(Recorder(tmp_path / "run"), "recording is off")
+
+
+def test_a_folder_deleted_under_the_run(tmp_path: Path) -> None:
+    import shutil
+
+    recorder = Recorder(tmp_path / "run")
+    handle = recorder.series(signals.LOSS, "0")
+    handle.add(0, 1.0)
+    recorder.flush()
+    shutil.rmtree(tmp_path / "run")
+    handle.add(1, 1.0)
+    recorder.flush()
+    assert_is_off(recorder, "deleted")
+
+
+def hang(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Writes to segments wait until the returned event is set."""
+    go_on = threading.Event()
+    true_write = append_thread.write_all
+
+    def slow(descriptor: int, data: bytes) -> None:
+        go_on.wait(60)
+        true_write(descriptor, data)
+
+    monkeypatch.setattr(append_thread, "write_all", slow)
+    return go_on
+
+
+def test_a_disk_that_hangs_costs_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_BACKLOG", 100_000)
+    monkeypatch.setattr(writer, "_CLOSE_SECONDS", 0.05)
+    go_on = hang(monkeypatch)
+    recorder = Recorder(tmp_path)
+    add = recorder.series(signals.LOSS, "0").add
+    for i in range(100_000):
+        add(i, math.sin(i))
+        if recorder.failed:
+            break
+        if i % 1000 == 0:
+            recorder._pack()
+    assert recorder.failed == "recording is off: the disk is too slow"
+    go_on.set()
+    recorder._disk.stop(30)
+    assert_is_off(recorder, "too slow")
+
+
+def test_close_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_CLOSE_SECONDS", 0.05)
+    go_on = hang(monkeypatch)
+    recorder = Recorder(tmp_path)
+    recorder.series(signals.LOSS, "0").add(0, 1.0)
+    closer = threading.Thread(target=recorder.close)
+    closer.start()
+    closer.join(30)
+    assert not closer.is_alive()
+    go_on.set()
+    recorder._disk.stop(30)
+    recorder._disk.close(30)
+
+
+def test_records_faster_than_they_can_be_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", 1000)
+    recorder = Recorder(tmp_path, flush_seconds=60)
+    add = recorder.series(signals.LOSS, "0").add
+    for i in range(2000):
+        add(i, 1.0)
+    recorder.flush()
+    assert_is_off(recorder, "faster")
+
+
+def test_an_internal_fault_stays_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: Any) -> bytes:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(packer, "encode_records", broken)
+    recorder = Recorder(tmp_path, flush_seconds=0.01)
+    recorder.series(signals.LOSS, "0").add(0, 1.0)
+    assert recorder._stop.wait(30)
+    assert_is_off(recorder, "ZeroDivisionError")
+    assert capfd.readouterr().err == ""
+
+
+def test_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    recorder = Recorder(tmp_path)
+    recorder.series(signals.LOSS, "0").add(0, 1.0)
+    assert_is_off(recorder, "can't start new thread")
+
+
+def test_threads_that_died_do_not_lose_the_rest(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, flush_seconds=60)
+    add = recorder.series(signals.LOSS, "0").add
+    add(0, 1.0)
+    recorder._stop.set()
+    recorder._disk.stop(30)
+    add(1, 2.0)
+    recorder.close()
+    assert Recording.open(tmp_path).series(signals.LOSS, "0").values.tolist() == [1.0, 2.0]
+
+
+# --- fork ------------------------------------------------------------------------------------------
+def in_child(action: Callable[[], bool]) -> int:
+    """The exit status of a forked child that runs ``action``: 0 where it returned true."""
+    pid = os.fork()
+    if pid == 0:
+        status = 9
+        try:
+            status = 0 if action() else 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_writes_nothing_and_the_parent_goes_on(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, flush_seconds=0.01)
+    handle = recorder.series(signals.LOSS, "0")
+    handle.add(0, 1.0)
+    recorder.event("model", number=1)
+
+    def child() -> bool:
+        handle.add(1, -1.0)
+        recorder.series(signals.LOSS, "1").add(0, -1.0)
+        recorder.event("model", number=2)
+        recorder.update_run(child=True)
+        recorder.flush()
+        recorder.close()
+        return recorder.failed is not None and len(handle) == 0
+
+    assert in_child(child) == 0
+    handle.add(1, 2.0)
+    assert in_child(child) == 0
+    handle.add(2, 3.0)
+    recorder.close()
+    recording = Recording.open(tmp_path)
+    assert recording.series(signals.LOSS, "0").values.tolist() == [1.0, 2.0, 3.0]
+    assert recording.labels(signals.LOSS) == ["0"]
+    assert [e["number"] for e in recording.events] == [1]
+    assert "child" not in recording.run
+    assert recording.damage == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_no_thread_of_ours_runs_during_a_fork(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    add = recorder.series(signals.LOSS, "0").add
+    add(0, 1.0)
+    assert recorder._disk.alive
+    seen: list[bool] = []
+    true_stop = recorder._disk.stop
+    recorder._disk.stop = lambda timeout: (true_stop(timeout), seen.append(recorder._disk.alive))[0]  # type: ignore[method-assign]
+    assert in_child(lambda: True) == 0
+    assert seen == [False]
+    assert len(Recording.open(tmp_path).series(signals.LOSS, "0")) == 1
+    add(1, 2.0)
+    assert recorder._disk.alive
+    recorder.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_trainer_records_on_its_own(tmp_path: Path) -> None:
+    parent = Recorder(tmp_path)
+    parent.series(signals.LOSS, "0").add(0, 1.0)
+
+    def child() -> bool:
+        own = Recorder(tmp_path)
+        for step in range(5):
+            own.series(signals.LOSS, "0").add(step, 2.0)
+        own.close()
+        return own.failed is None
+
+    assert in_child(child) == 0
+    parent.close()
+    recording = Recording.open(tmp_path)
+    assert recording.pids() == [os.getpid(), *(p for p in recording.pids() if p != os.getpid())]
+    assert recording.series(signals.LOSS, "0").values.tolist() == [1.0]
+    (other,) = (pid for pid in recording.pids() if pid != os.getpid())
+    assert recording.series(signals.LOSS, "0", pid=other).values.tolist() == [2.0] * 5
+
+
+def test_planted_a_recorder_that_ignores_the_fork_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "_after_fork_in_child", lambda self: None)
+    monkeypatch.setattr(writer.os, "getpid", lambda: 1)
+    with pytest.raises(AssertionError):
+        test_a_forked_child_writes_nothing_and_the_parent_goes_on(tmp_path)
