@@ -42,7 +42,7 @@ format: $(VENV)/.test-installed ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that was built, but not the environment
-	rm -rf docs/_build docs/reference/generated dist demo-runs .losscope
+	rm -rf docs/_build docs/reference/generated dist losscope-demo .losscope
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

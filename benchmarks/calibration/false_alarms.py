@@ -29,7 +29,9 @@ def judge_one(shape: str, seed: int) -> Verdict:
     steady = shape not in {"fine_tuning", "batch_of_one"}  # noise takes successive gradients towards cosine 0
     cosine = rng.uniform(-0.6, 0.6) if steady else rng.uniform(-0.1, 0.2)
     known = seed % 2 == 0 and float(loss.min()) > 0
-    term = PlantedTerm(chance=start if known else None, chance_error=0.01 * start, floor=0.0 if known else None)
+    term = PlantedTerm(
+        chance=start if known else None, chance_error=0.01 * start, floor=0.0 if known else None
+    )
     samples = len(range(0, n, 20))
     series = {
         (signals.UPDATE_RATIO, "0"): every(20, n, 10 ** rng.normal(-2.7, 0.5, samples)),

@@ -132,5 +132,9 @@ def healthy_validation(evaluations: int, rng: Rng) -> NDArray[np.float64]:
     """Validation of a run that does not overfit: falls to a level or along a power law, autocorrelated noise."""
     time = np.arange(evaluations)
     end = rng.uniform(0.1, 1.0)
-    fall = np.exp(-time / rng.uniform(0.5, evaluations)) if rng.random() < 0.5 else (1 + time) ** -rng.uniform(0.2, 1)
+    fall = (
+        np.exp(-time / rng.uniform(0.5, evaluations))
+        if rng.random() < 0.5
+        else (1 + time) ** -rng.uniform(0.2, 1)
+    )
     return end + 1.5 * fall + rng.uniform(0.002, 0.1) * ar1(evaluations, rng.uniform(0.0, 0.7), rng)

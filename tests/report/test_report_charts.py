@@ -41,6 +41,7 @@ def parsed(svg: str) -> ET.Element:
 def test_linear_ticks_are_nice() -> None:
     assert scales.linear_ticks(0.03, 0.97, 5) == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert scales.linear_ticks(-7, 26, 5) == pytest.approx([0, 10, 20])
+    assert scales.linear_ticks(0.07, 0.93, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8])  # not 0.5 alone
     assert [t.label for t in scales.Scale(0, 2.4).ticks(5)] == ["0", "0.5", "1.0", "1.5", "2.0"]
 
 

@@ -13,8 +13,9 @@ from fabricated_runs import finding, make_run, say
 from hypothesis import given
 from hypothesis import strategies as st
 
+from losscope.core.files import write_atomically
 from losscope.core.text import LANGUAGES
-from losscope.report.format import formats, write_atomically, write_reports
+from losscope.report.format import formats, write_reports
 from losscope.report.formats.markdown import code, escape
 from losscope.report.formats.terminal import render, render_for
 from losscope.report.view import branches, confidence, grade
@@ -55,7 +56,7 @@ def test_the_terminal_verdict_is_short_and_starts_with_the_state() -> None:
         "explains 2 more: loss-at-chance, floor-above-zero",
         "Confirmed by experiment, 60 %",
         "0.31 nats = 13 % of the chance level 2.30",
-        "stuck, 300 updates in 1 min 15 s, loss 2.3 → 0.31",
+        "stuck, 300 updates in 1 min 15 s · loss 2.3 → 0.31",
         "watching cost 1.2 %",
         "checks that could not be made: 1",
     ):
@@ -227,7 +228,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"

@@ -166,6 +166,14 @@ SCRIPTS = {
     "fork _exit": "import os\nif os.fork() == 0:\n    os._exit(4)\nprint(os.wait()[1])",
     "exec": "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'print(1); raise SystemExit(3)'])",
     "exec fails": "import os\ntry: os.execv('/nonexistent', ['x'])\nexcept OSError as e: print(e)\nprint('goes on')",
+    "exec fails uncaught": "import os\ndef f(): os.execvp('no-such-program', ['x'])\nf()",
+    "exec fails in a chain": """
+        import os
+        try:
+            os.execv('/nonexistent', ['x'])
+        except OSError as error:
+            raise ExceptionGroup('both', [error, ValueError('v')]) from error
+        """,
     "execlp": "import os\nos.execlp('sh', 'sh', '-c', 'echo hi; exit 5')",
     "stdin": "import sys; print(sys.stdin.read())",
     "warnings": """
@@ -381,3 +389,25 @@ def test_broken_pipe(folder: Path) -> None:
         results.append((done.returncode, done.stderr))
     assert results[0] == results[1]
     assert results[0][0] == 120
+
+
+NAIVE = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+TELLING = [
+    "names of main",
+    "arguments",
+    "exception",
+    "syntax error",
+    "late syntax error",
+    "null byte",
+    "not utf-8",
+]
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_the_comparison_rejects_a_naive_runner(name: str, folder: Path) -> None:
+    """``runpy.run_path`` in a process of its own is the usual shortcut; the scripts above tell it from python."""
+    content = SCRIPTS[name]
+    content = content if isinstance(content, bytes) else textwrap.dedent(content).encode()
+    (folder / "s.py").write_bytes(content)
+    python = run([sys.executable, "s.py"], folder)
+    assert run([sys.executable, "-c", NAIVE, "s.py"], folder) != python

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from losscope.anatomy.anatomy import Term
+from losscope.anatomy.recognise import specs
 
 MANY = 4
 _MAX_ELEMENTS = 1 << 20
@@ -20,6 +21,7 @@ def merge(terms: Sequence[Term]) -> tuple[Term, ...]:
     """
     if len(terms) < 2:
         return tuple(terms)
+    terms = _as_policy_gradient(terms)
     groups: dict[tuple, list[Term]] = {}
     for term in terms:
         groups.setdefault(_key(term), []).append(term)
@@ -37,6 +39,33 @@ def merge(terms: Sequence[Term]) -> tuple[Term, ...]:
     return tuple(merged)
 
 
+def _as_policy_gradient(terms: Sequence[Term]) -> Sequence[Term]:
+    """A loop of log-probabilities of sampled actions, each times its own return, as REINFORCE is written."""
+    steps = [t for t in terms if t.options.get("distribution_form")]
+    if len(steps) < MANY or len({round(t.coefficient, 9) for t in steps}) < MANY - 1:
+        return terms
+    known = [t.coefficient * t.value if t.value is not None else 0.0 for t in steps]
+    complete = all(t.value is not None or t.coefficient == 0 for t in steps)
+    surrogate = replace(
+        steps[-1],
+        kind="policy_gradient",
+        spec=specs()["policy_gradient"],
+        coefficient=1.0,
+        reduction="sum",
+        value=sum(known) if complete else None,
+        options={"num_classes": steps[-1].options.get("num_classes"), "target": "class"},
+        prediction=_joined([t.prediction for t in steps]),
+        target=_joined([t.target for t in steps]),
+        floor=None,
+        parameters=_union(steps),
+        count=len(steps),
+    )
+    first = terms.index(steps[0])
+    rest = [t for t in terms if not t.options.get("distribution_form")]
+    position = sum(1 for t in terms[:first] if not t.options.get("distribution_form"))
+    return [*rest[:position], surrogate, *rest[position:]]
+
+
 def _key(term: Term) -> tuple:
     if term.kind == "constant":
         return (id(term),)
@@ -50,14 +79,14 @@ def _key(term: Term) -> tuple:
     )
 
 
-def _sum(group: list[Term]) -> Term:
+def _sum(group: Sequence[Term]) -> Term:
     values = [t.value for t in group]
     known = [v for v in values if v is not None]
     value = sum(known) if len(known) == len(values) else None
     return replace(group[0], value=value, parameters=_union(group), count=len(group))
 
 
-def _mean(group: list[Term]) -> Term:
+def _mean(group: Sequence[Term]) -> Term:
     known = [t.value for t in group if t.value is not None]
     value = sum(known) / len(known) if len(known) == len(group) else None
     return replace(
@@ -72,11 +101,11 @@ def _mean(group: list[Term]) -> Term:
     )
 
 
-def _union(group: list[Term]) -> tuple[Tensor, ...]:
+def _union(group: Sequence[Term]) -> tuple[Tensor, ...]:
     return tuple({id(p): p for t in group for p in t.parameters}.values())
 
 
-def _joined(tensors: list[Tensor | None]) -> Tensor | None:
+def _joined(tensors: Sequence[Tensor | None]) -> Tensor | None:
     """All tensors one after another along the first axis, or the last one where they do not fit."""
     found = [t for t in tensors if t is not None]
     if len(found) < len(tensors):

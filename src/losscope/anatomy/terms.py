@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.anatomy.anatomy import Term
+from losscope.anatomy.frame_tensors import find_operands
 from losscope.anatomy.reach import leaves_below
 from losscope.anatomy.recognise import Found
 from losscope.anatomy.reduction import name_reduction, picked_target
@@ -144,10 +145,20 @@ def _term(item: Found, frame: FrameType | None) -> Term:
         sample_weight=weight if weight is not None and weight.numel() > 1 else None,
     )
     if frame is not None:
-        from losscope.anatomy.frame_tensors import with_names
-
-        term = with_names(term, reading, frame)
+        term = _with_names(term, reading, frame)
     return replace(term, floor=_floor(term))
+
+
+def _with_names(term: Term, reading: Reading, frame: FrameType) -> Term:
+    """The term with what the caller's variables add: names, and tensors that the graph does not hold."""
+    found = find_operands(frame, reading.prediction, reading.difference, term.target)
+    prediction, target = term.prediction, term.target
+    if prediction is None:
+        prediction = found.prediction
+    if target is None:
+        target = found.target
+    names = {"name": found.prediction_name, "target_name": found.target_name}
+    return replace(term, prediction=prediction, target=target, **names)
 
 
 def _prediction(reading: Reading, spec: LossSpec) -> tuple[Tensor | None, str]:

@@ -43,7 +43,7 @@ def _table(file: Path) -> dict[str, Any] | None:
         return None
     if b"losscope" not in content:
         return None
-    import tomllib
+    import tomllib  # lazy: most folders have no table to read
 
     try:
         table = tomllib.loads(content.decode("utf-8")).get("tool", {}).get("losscope")

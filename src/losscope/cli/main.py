@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import click
 
+from losscope import __version__
 from losscope.core.errors import LosscopeError
 
 OWN_FAULT = 70
@@ -65,7 +66,7 @@ def _describe(command: str) -> str | None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
-@click.version_option(vars(sys.modules["losscope"])["__version__"], prog_name="losscope")
+@click.version_option(__version__, prog_name="losscope")
 @click.pass_context
 def losscope(ctx: click.Context) -> None:
     """Reads the compass of a learning system: what its loss means, and what is wrong."""
@@ -92,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _invoke(arguments: Sequence[str] | None) -> Callable[[], int] | int:
     """What the command returns, or the exit code of its failure."""
     try:
-        result: Callable[[], int] | int | None = losscope.main(arguments, prog_name="losscope", standalone_mode=False)
+        result: Callable[[], int] | int | None = losscope.main(
+            arguments, prog_name="losscope", standalone_mode=False
+        )
         sys.stdout.flush()
         return result if result is not None else 0
     except (click.ClickException, LosscopeError) as error:

@@ -183,6 +183,6 @@ def _missing(kind: Kind) -> str:
 
 
 def _complete_files() -> list[Any]:
-    from click.shell_completion import CompletionItem
+    from click.shell_completion import CompletionItem  # lazy: only a shell asks for it
 
     return [CompletionItem("", type="file")]

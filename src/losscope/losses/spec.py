@@ -32,7 +32,7 @@ class Reading:
     ``weights`` replaces the part's weights where some of them are the target. ``consumed`` and ``factor``
     (the scale of the whole) are for combinations. With ``absorbs_constant`` a constant in the objective
     belongs to this loss (the 1 of ``1 - dice``). ``output`` computes the matched node's output where the
-    generic recomputation cannot.
+    generic recomputation cannot; ``difference`` is the node of prediction - target.
     """
 
     prediction: "Node | None" = None
@@ -50,6 +50,7 @@ class Reading:
     consumed: "tuple[Part, ...]" = ()
     factor: float | None = None
     absorbs_constant: bool = False
+    difference: "Node | None" = None
     output: "Callable[[], Tensor | None] | None" = None
 
 

@@ -1,12 +1,11 @@
 """What an output format is, and how the reports of a run folder are written."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from losscope.core.files import write_atomically
 from losscope.core.registry import discover
 from losscope.core.text import Language
 from losscope.core.verdict import Verdict
@@ -62,20 +61,3 @@ def write_reports(
             write_atomically(path, format.render(verdict, recording, language))
             written.append(path)
     return written
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to a temporary neighbour and move it into place.
-
-    A reader sees the old file or the new one, never half of it. Lone surrogates, which file names
-    that are not UTF-8 bring along, become question marks.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(text)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

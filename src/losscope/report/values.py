@@ -25,6 +25,8 @@ Standing = Literal[
 
 # Relative width within which a value is said to be "at" a level. Batch noise hides anything finer.
 NEAR = 0.01
+# Nearer than this share of the way from chance to the floor, a value counts as being at the floor.
+AT_FLOOR = 0.001
 
 # Losses that are a negative log-likelihood in natural logarithms.
 _NATS = ("cross_entropy", "nll", "bce", "binary_cross_entropy", "kl", "gaussian_kl", "ctc", "entropy")
@@ -41,8 +43,8 @@ _WORDS: dict[str, Text] = {
         zh="{value} 低于下限 {floor}：它不可能是这些目标上的均值",
     ),
     "at-floor": Text(
-        en="{value}, at the floor {floor}: no lower value is possible",
-        zh="{value}，已达下限 {floor}：不可能更低",
+        en="{value}, practically at the floor {floor}: there is hardly anything left to gain",
+        zh="{value}，几乎已达下限 {floor}：可改进的余地极小",
     ),
     "share": Text(
         en="{value} = {share} of the chance level {chance}", zh="{value} = 随机水平 {chance} 的 {share}"
@@ -162,7 +164,8 @@ def standing(value: float | None, chance: float | None, floor: float | None) -> 
             return "contradiction"
     if floor is not None and value < floor - near - 1e-12:
         return "below-floor"
-    if floor is not None and value <= floor + near:
+    # A floor of zero is only approached; the share of the chance level says more about a small value.
+    if floor is not None and value <= (floor + near * AT_FLOOR / NEAR if floor else 0.0):
         return "at-floor"
     if chance is None:
         return "alone"

@@ -103,17 +103,11 @@ def term_line(term: TermSummary, language: Language) -> str:
 def training_line(verdict: Verdict, language: Language) -> str:
     """Status, length and losses of the run in one line."""
     t = verdict.training
-    parts = [
-        word(
-            "short.training",
-            language,
-            status=word(f"status.{t.status}", language),
-            steps=number(t.steps),
-            time=duration(t.seconds),
-            first=number(t.first_loss),
-            last=number(t.last_loss),
-        )
-    ]
+    status = word(f"status.{t.status}", language)
+    parts = [word("short.training", language, status=status, steps=number(t.steps), time=duration(t.seconds))]
+    if t.first_loss is not None:
+        first, last = number(t.first_loss), number(t.last_loss)
+        parts.append(word("short.loss", language, first=first, last=last))
     if t.validation:
         both = word("best-last", language, best=number(t.validation.best), last=number(t.validation.last))
         parts.append(f"{word('validation-short', language)} {both}")
@@ -129,9 +123,10 @@ def not_judged_line(verdict: Verdict, language: Language) -> str:
 
 def run_name(recording: Recording) -> str:
     """The script's name, else the run folder's, else nothing."""
-    argv = recording.run.get("argv")
-    if isinstance(argv, list) and argv and isinstance(argv[0], str) and argv[0]:
-        return Path(argv[0]).name
+    starts = [recording.run, *recording.events_of("run-start")[:1]]
+    for argv in (start.get("argv") for start in starts):
+        if isinstance(argv, list) and argv and isinstance(argv[0], str) and argv[0]:
+            return Path(argv[0]).name
     folder = folder_of(recording)
     return folder.name if folder else ""
 

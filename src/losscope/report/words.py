@@ -228,10 +228,8 @@ WORDS: dict[str, Text] = {
         en="checks that could not be made: {count}; the report says why",
         zh="{count} 项检查无法进行，原因见报告",
     ),
-    "short.training": Text(
-        en="{status}, {steps} updates in {time}, loss {first} → {last}",
-        zh="{status}，{time} 内更新 {steps} 次，损失 {first} → {last}",
-    ),
+    "short.training": Text(en="{status}, {steps} updates in {time}", zh="{status}，{time} 内更新 {steps} 次"),
+    "short.loss": Text(en="loss {first} → {last}", zh="损失 {first} → {last}"),
     "short.overhead": Text(en="watching cost {value}", zh="观测开销 {value}"),
     "short.more": Text(en="and {count} more; the report lists them", zh="另有 {count} 项发现，详见报告"),
 }

@@ -19,7 +19,7 @@ def explain_symptoms(findings: Iterable[Finding], rules: Mapping[str, Rule]) -> 
     """
     listed = list(findings)
     parents: dict[str, str] = {}
-    for finding in sorted(listed, key=_rank):
+    for finding in sorted(listed, key=_rank, reverse=True):  # the weakest looks for its cause first
         causes = [other for other in listed if _explains(other, finding, rules)]
         acceptable = [c for c in sorted(causes, key=_rank) if not _descends(c.code, finding.code, parents)]
         if acceptable:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from losscope.core.finding import NotJudged
 from losscope.core.text import Text
 from losscope.recording.reader import Recording
-from losscope.rules.statistics.batch_means import Change, Trend, change, covered_range, trend
-from losscope.rules.statistics.robust import Floats, block_means
+from losscope.rules.statistics.batch_means import Change, Trend, covered_range, trend
+from losscope.rules.statistics.robust import Floats, block_medians, mad_scale
 from losscope.rules.streams import losses, non_finite_end, progress
 from losscope.rules.terms import natural_scale
 
@@ -64,15 +66,11 @@ def loss_curve(recording: Recording, minimum: int = 30) -> Curve | NotJudged:
     return Curve(stream, values, scale, known is not None, judged)
 
 
-def whole_change(values: Floats) -> Change | None:
-    """Change over the whole run, after the first twentieth: did anything fall at all?"""
-    return change(values[len(values) // 20 :])
-
-
 def has_fallen(values: Floats, sigmas: float = 4.0) -> bool:
-    """Whether the last fifth lies below the first twentieth by ``sigmas`` standard errors of block means."""
-    head, tail = values[: max(3, len(values) // 20)], values[-max(5, len(values) // 5) :]
-    parts = block_means(tail, 10)
-    error = float(parts.std(ddof=1)) if parts.size > 1 else 0.0
-    spread = max(error, float(head.std()) / max(1.0, float(len(head)) ** 0.5))
-    return float(head.mean() - tail.mean()) > sigmas * spread
+    """Whether the last fifth lies below the first twentieth by ``sigmas`` robust standard errors.
+
+    Medians of ten blocks of the last fifth, and the median of the first twentieth: spikes do not count.
+    """
+    head, tail = values[: max(3, len(values) // 20)], block_medians(values[-max(5, len(values) // 5) :], 10)
+    spread = max(mad_scale(tail), 1.25 * mad_scale(head) / float(np.sqrt(len(head))))
+    return float(np.median(head) - np.median(tail)) > sigmas * spread

@@ -21,13 +21,15 @@ LONG_ENOUGH = 100
 """Updates after which a loss at chance counts; half of that where the data were passed twice."""
 MANY = 1000
 """Updates after which it counts although not one pass over the data has ended."""
+LONG_WITHOUT_CHANCE = 200
+"""Updates after which a loss that has not fallen counts, where no chance level is known."""
 
 
 def learning_deficit(recording: Recording) -> Deficit | NotJudged | None:
     """Why the main objective counts as not learning; ``None`` where it learns or is merely undecided.
 
     In this order: the loss ends non-finite; it has risen for good; it is at chance; or, where no chance level
-    is known, it has not fallen after at least 100 updates.
+    is known, it has not fallen after at least 200 updates.
     """
     stream = main_stream(recording)
     if stream is None:
@@ -44,7 +46,8 @@ def learning_deficit(recording: Recording) -> Deficit | NotJudged | None:
     skills = [s for term in terms(recording, stream) if (s := term.skill()) is not None]
     if skills:
         return "at-chance" if all(s.at_chance() for s in skills) else None
-    return "no-fall" if long_enough(recording, stream) and not has_fallen(curve, sigmas=1.5) else None
+    waited = long_enough(recording, stream) and updates(recording, stream) >= LONG_WITHOUT_CHANCE
+    return "no-fall" if waited and not has_fallen(curve, sigmas=1.5) else None
 
 
 def long_enough(recording: Recording, stream: str) -> bool:

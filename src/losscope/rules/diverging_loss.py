@@ -5,9 +5,9 @@
 
 **Statistic.** A one-sided CUSUM (k = 0.5, h = 8) on the robust z-score of the logarithm of block medians,
 against the lowest stretch of the run (:mod:`losscope.rules.statistics.cusum`). The alarm alone is not enough:
-half of the fall (all of it in runs below 200 updates) must be lost again, the last fifth must not be on its way back, and a loss that never fell must
-rise by 20 standard deviations of its own update-to-update noise. Unchanged when the loss is multiplied by a
-positive number or a constant is added.
+half of the fall must be lost again (all of it in runs below 200 updates), the last fifth must not be on its way
+back, and a loss that never fell must rise by 20 standard deviations of its own update-to-update noise. Unchanged
+when the loss is multiplied by a positive number or a constant is added.
 
 **Source.** Page (1954), doi:10.1093/biomet/41.1-2.100. Size of a warm restart's bump: Loshchilov and Hutter
 (2017), arXiv:1608.03983. False-alarm rate: ``benchmarks/calibration``.
@@ -78,7 +78,7 @@ RULE = Rule(
     title=Text(en="The loss diverges", zh="损失发散"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("exploding-gradient", "loss-at-chance", "non-finite", "plateau-above-floor"),
+    consequences=("loss-at-chance", "non-finite", "plateau-above-floor"),
 )
 
 

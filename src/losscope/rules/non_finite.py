@@ -141,7 +141,7 @@ RULE = Rule(
     title=Text(en="Numbers are NaN or infinite", zh="出现 NaN 或无穷大"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("exploding-gradient", "loss-at-chance", "plateau-above-floor", "vanishing-gradient"),
+    consequences=("loss-at-chance", "plateau-above-floor", "vanishing-gradient"),
 )
 
 

@@ -23,16 +23,14 @@ def training(recording: Recording, findings: Sequence[Finding]) -> Training:
     """What happened to the loss of the main stream. ``first_loss`` and ``last_loss`` are single updates."""
     stream = main_stream(recording)
     curve = recording.series(signals.LOSS, stream).values if stream is not None else np.empty(0)
-    seconds = _seconds(recording)
-    watch = values(recording, signals.WATCH_SECONDS, "")
-    script = seconds - float(watch[-1]) if watch.size else 0.0
+    seconds, overhead = _seconds(recording)
     return Training(
         status=status(recording, findings),
         steps=updates(recording, stream) if stream is not None else 0,
         first_loss=float(curve[0]) if len(curve) else None,
         last_loss=float(curve[-1]) if len(curve) else None,
         validation=validation(recording),
-        overhead=float(watch[-1]) / script if watch.size and script > 0 else 0.0,
+        overhead=overhead,
         seconds=seconds,
     )
 
@@ -122,10 +120,15 @@ def _summary(view: TermView) -> TermSummary:
     )
 
 
-def _seconds(recording: Recording) -> float:
-    """Seconds from the start of the run to its end, or to the last update where it was killed."""
-    told = [e for e in recording.events_of("script-end") if isinstance(e.get("time"), int | float)]
-    begun = [e for e in recording.events_of("run-start") if isinstance(e.get("time"), int | float)]
+def _seconds(recording: Recording) -> tuple[float, float]:
+    """Seconds of the whole run, and the watch's own as a share of the script's.
+
+    From the run file where the run ended in order; from the last update's time where it was killed.
+    """
+    told = recording.run
+    watch = values(recording, signals.WATCH_SECONDS, "")
+    spent = float(told.get("watch_seconds") or (watch[-1] if watch.size else 0.0))
     stamps = [values(recording, signals.STEP_TIME, stream) for stream in streams(recording)]
     latest = max((float(stamp[-1]) for stamp in stamps if stamp.size), default=0.0)
-    return max(latest, float(told[-1]["time"]) - float(begun[0]["time"])) if told and begun else latest
+    script = float(told.get("script_seconds") or max(0.0, latest - spent))
+    return script + spent, spent / script if script > 0 else 0.0

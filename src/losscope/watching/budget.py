@@ -50,9 +50,9 @@ class Governor:
         gap = step - self._last_deep
         if gap < _LEAST_GAP and step not in _WARM_UP:
             return False
-        allowance = self.share * self.elapsed
+        allowance = self.share * (self.elapsed - self.spent)
         shallow = min(self.spent - self._deep_spent - self._first, (1 - _DEEP_LEAST) * allowance)
-        return self._deep_spent + self.deep_cost <= allowance - shallow
+        return self._deep_spent + self.deep_cost < allowance - shallow
 
     def charge_deep(self, step: int, seconds: float) -> None:
         """Book a deep sample: the account pays it, the running cost learns from it.

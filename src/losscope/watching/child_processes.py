@@ -136,14 +136,14 @@ def begin_with_process(options: RunOptions) -> None:
     Called in the parent for children that are forked, and in a spawned child for itself. Workers of a data
     loader are left alone.
     """
-    from multiprocessing.process import BaseProcess
+    from multiprocessing.process import BaseProcess  # lazy: here the user has imported it
 
     bootstrap = BaseProcess._bootstrap  # pyright: ignore[reportAttributeAccessIssue]
 
     def _bootstrap(self: "BaseProcess", *arguments: Any, **keywords: Any) -> int:
         BaseProcess._bootstrap = bootstrap  # pyright: ignore[reportAttributeAccessIssue]
         if not loads_data(self):
-            from losscope.watching.startup import begin
+            from losscope.watching.startup import begin  # lazy: it imports this module
 
             begin(options)
         return bootstrap(self, *arguments, **keywords)

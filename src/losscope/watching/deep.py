@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from torch.utils._python_dispatch import _disable_current_modes
 
 from losscope.anatomy.anatomy import Anatomy
-from losscope.anatomy.origin import nonfinite_origin
+from losscope.anatomy.nonfinite import nonfinite_origin
 from losscope.anatomy.read import read
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
@@ -204,15 +204,15 @@ class DeepSampler:
         self._explained = True
         with undisturbed():
             origin = nonfinite_origin(root)
+        if origin is None:
+            return
         place = where(user_frame(3))
-        parameter = getattr(origin, "parameter", None)
         self.outlet.event(
             "non-finite",
             stream=stream,
             step=step,
             what="parameter" if origin.what == "parameter" else "loss",
-            origin=origin.text,
-            parameter=self.names.of([parameter])[0] if parameter is not None else None,
+            origin=origin.text + (f", near {names[0]}" if (names := self.names.of(origin.parameters[:1])) else ""),
             where={"file": place.file, "line": place.line} if place else None,
         )
 

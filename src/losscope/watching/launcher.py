@@ -61,7 +61,7 @@ def run_launcher(path: str, words: tuple[str, ...], options: RunOptions) -> int:
     exit_code = wait_for(path, words, launcher_environment(os.environ, options))
 
     def judge() -> Verdict | None:
-        from losscope.watching.session import judge_folder
+        from losscope.watching.session import judge_folder  # lazy: a fault in it costs the verdict only
 
         return judge_folder(folder, options)
 

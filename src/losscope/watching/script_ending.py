@@ -104,6 +104,33 @@ def print_exception(exception: BaseException) -> int | None:
     return None
 
 
+def hide_frames(exception: BaseException, files: frozenset[str]) -> None:
+    """Take frames of ``files`` out of the tracebacks of an exception and of all that it is chained to."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exception]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        error.__traceback__ = without_frames(error.__traceback__, files)
+        waiting += [error.__cause__, error.__context__]
+        if isinstance(error, BaseExceptionGroup):
+            waiting += error.exceptions
+
+
+def without_frames(trace: TracebackType | None, files: frozenset[str]) -> TracebackType | None:
+    """The traceback without the frames whose code comes from ``files``; the others are linked in place."""
+    kept: list[TracebackType] = []
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename not in files:
+            kept.append(trace)
+        trace = trace.tb_next
+    for link, following in zip(kept, [*kept[1:], None], strict=False):
+        link.tb_next = following
+    return kept[0] if kept else None
+
+
 def without_first_frame(trace: TracebackType | None) -> TracebackType | None:
     """The traceback below the frame of losscope that called into the user's code."""
     return trace.tb_next if trace else None

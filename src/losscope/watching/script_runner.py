@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,10 @@ from losscope.watching.script_ending import (
     Ending,
     die_of_interrupt,
     ending_of,
+    hide_frames,
     print_ending,
     run_exit_handlers,
     wait_for_threads,
-    without_first_frame,
 )
 from losscope.watching.script_target import (
     Target,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from losscope.watching.session import Session
 
 GATE_FAILED = 20
+OWN_FILES = frozenset({__file__, str(Path(__file__).with_name("child_processes.py"))})
+"""Files of ours whose functions call the user's code or are called by it in place of python's own."""
 
 
 def run_target(target: Target, options: RunOptions) -> int:
@@ -82,7 +85,8 @@ def execute(target: Target, main: ModuleType, code: CodeType | None) -> BaseExce
             name = target.name if target.kind == "module" else "__main__"
             runpy._run_module_as_main(name, target.kind == "module")  # pyright: ignore[reportAttributeAccessIssue]
     except BaseException as exception:  # noqa: BLE001 - everything that a script may raise is python's to judge
-        return exception.with_traceback(without_first_frame(exception.__traceback__))
+        hide_frames(exception, OWN_FILES)
+        return exception
     return None
 
 
@@ -125,7 +129,7 @@ class WatchedProcess:
     def start(self) -> None:
         """Start watching. A fault of ours is told in one line, and the script runs unwatched."""
         try:
-            from losscope.watching.session import Session
+            from losscope.watching.session import Session  # lazy: a fault in it costs the watch only
 
             self._session = Session(self._options, self._target)
             self._session.start()

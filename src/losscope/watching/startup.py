@@ -46,7 +46,7 @@ class LazyWatch:
 
     def _start(self, _torch: ModuleType) -> None:
         try:
-            from losscope.watching.session import Session
+            from losscope.watching.session import Session  # lazy: only processes with torch need it
 
             session = Session(self._options, sys.argv[0] if sys.argv else "")
             session.start()

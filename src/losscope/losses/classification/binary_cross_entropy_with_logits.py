@@ -40,7 +40,7 @@ def _fused(part: Part) -> Reading | None:
         prediction=node.inputs[0],
         tensor=node.saved("self"),
         target=node.saved("target"),
-        target_node=node.inputs[1] if len(node.inputs) > 1 else None,
+        target_node=(*node.inputs, None)[1],
         options=options,
         reduction=own_reduction(node),
         notes=logit_notes(node.inputs[0]),

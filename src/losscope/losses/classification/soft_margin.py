@@ -6,9 +6,13 @@ import numpy as np
 
 from losscope.core.estimate import Estimate
 from losscope.losses.classification.entropy import binary_entropy
+from losscope.losses.graph.constants import is_sign
 from losscope.losses.graph.fused import fused
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.steps import constant_factor
+from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import Example, LossSpec, Options, Twin
+from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
 from losscope.losses.target_stats import TargetStats
 
 
@@ -24,6 +28,32 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     return Estimate(float(binary_entropy(rate).mean()), math.sqrt(float(variance.mean()) / moments.weight))
 
 
+def _hand_written(part: Part) -> Reading | None:
+    """softplus(-y·s), or logσ(y·s) to be maximised, with a constant y of signs."""
+    node = part.node
+    inner = node.inputs[0]
+    sign = 1.0
+    if inner is None or part.weights or (node.op == "Softplus" and node.option("beta", 1) != 1):
+        return None
+    if inner.op == "Neg" and inner.inputs[0] is not None:
+        inner, sign = inner.inputs[0], -1.0
+    found = constant_factor(inner) if inner.op == "Mul" else None
+    if found is None:
+        return None
+    position, signs = found
+    if isinstance(signs, int | float) or not is_sign(signs):
+        return None
+    scores = inner.inputs[position]
+    expected = -1.0 if node.op == "Softplus" else 1.0
+    return Reading(
+        prediction=scores,
+        tensor=output(scores) if scores is not None else None,
+        target=signs.expand(node.shape) * (sign * expected),
+        options={"target": "real"},
+        sign=expected * -1.0,
+    )
+
+
 SPEC = LossSpec(
     name="soft_margin",
     title="soft margin loss",
@@ -35,8 +65,15 @@ SPEC = LossSpec(
     chance=_chance,
     floor=zero_floor,
     normaliser=lambda _: math.log(2),
-    signatures=(fused("SoftMarginLoss", lambda _: {"target": "real"}),),
+    signatures=(
+        fused("SoftMarginLoss", lambda _: {"target": "real"}),
+        Signature(("Softplus", "LogSigmoid"), _hand_written),
+    ),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html",),
-    examples=(Example("F.soft_margin_loss(x, g)", "F.softplus(-g * x).mean()"),),
-    twins=(Twin("F.softplus(-g * x).mean()", "logistic_score"),),
+    examples=(
+        Example("F.soft_margin_loss(x, g)", "F.softplus(-g * x).mean()"),
+        Example("F.softplus(-g * x).mean()", "F.soft_margin_loss(x, g)"),
+        Example("-F.logsigmoid(g * x).mean()", "F.soft_margin_loss(x, g)"),
+    ),
+    twins=(Twin("F.softplus(-t * x).mean()", "logistic_score"),),
 )

@@ -14,9 +14,12 @@ from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 def _match(part: Part) -> Reading | None:
     """p·ln p with both made of the same scores."""
     node = part.node
-    if len(node.inputs) != 2 or node.inputs[0] is None or node.inputs[1] is None:
+    if len(node.inputs) != 2:
         return None
-    for p, log_p in (node.inputs, node.inputs[::-1]):
+    left, right = node.inputs
+    if left is None or right is None:
+        return None
+    for p, log_p in ((left, right), (right, left)):
         found = log_probabilities(log_p.skip(TRANSPARENT))
         scores = softmax_input(p)
         if found is None or scores is None or found.logits is None:

@@ -26,3 +26,8 @@ def has_both_signs(tensor: Tensor) -> bool:
 def sums_to_one(tensor: Tensor, dim: int) -> Tensor:
     """For each row along ``dim``: is it a distribution?"""
     return (tensor >= 0).all(dim) & ((tensor.sum(dim) - 1).abs() < 1e-3)
+
+
+def is_sign(tensor: Tensor) -> bool:
+    """Whether all elements are -1 or 1."""
+    return bool((tensor.abs() == 1).all())

@@ -9,16 +9,12 @@ def cosine_operands(node: Node) -> tuple[Node | None, Node | None] | None:
     ``cosine_embedding_loss`` divides Σ ab by a square root; ``cosine_similarity`` multiplies two
     normalised vectors and sums.
     """
-    if (
-        node.op == "Div"
-        and len(node.inputs) == 2
-        and node.inputs[0] is not None
-        and node.inputs[1] is not None
-    ):
+    if node.op == "Div" and len(node.inputs) == 2:
         total, norm = node.inputs
-        if total.op == "Sum" and norm.op == "Sqrt" and total.inputs[0] is not None:
-            product = total.inputs[0]
-            return _pair(product) if product.op == "Mul" else None
+        if total is None or norm is None or total.op != "Sum" or norm.op != "Sqrt":
+            return None
+        product = total.inputs[0]
+        return _pair(product) if product is not None and product.op == "Mul" else None
     if node.op == "Sum" and node.inputs[0] is not None and node.inputs[0].op == "Mul":
         sides = node.inputs[0].inputs
         units = [_normalised(side) for side in sides]

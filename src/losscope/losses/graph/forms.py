@@ -173,9 +173,11 @@ def square_of(node: Node) -> Node | None:
     """The x of x², written as a power, a product with itself, or |x|²."""
     if node.op == "Pow" and node.variant == 0 and node.option("exponent") == 2:
         inner = node.inputs[0]
-    elif node.op == "Mul" and len(node.inputs) == 2 and node.inputs[0] is not None:
+    elif node.op == "Mul" and len(node.inputs) == 2:
         first, second = node.inputs
-        inner = first if second is not None and _equal(first, second, node) else None
+        inner = None
+        if first is not None and second is not None and _equal(first, second, node):
+            inner = first
     else:
         return None
     if inner is not None and inner.op == "Abs":

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
 _PLAIN = (Tensor, torch.nn.Parameter, torch.nn.Buffer)
 _NAME = re.compile(r"^(?P<op>\w+?)Backward(?P<variant>\d+)$")
@@ -40,7 +41,7 @@ def is_plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_meta
         and not tensor.is_nested
-        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and not is_functorch_wrapped_tensor(tensor)
     )
 
 

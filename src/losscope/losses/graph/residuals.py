@@ -25,6 +25,7 @@ def of_residual(found: Residual) -> Reading:
         target_node=found.target,
         options=options,
         notes=notes,
+        difference=found.node,
     )
 
 

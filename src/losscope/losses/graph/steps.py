@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor
 
 from losscope.losses.graph.node import Node
-from losscope.losses.graph.part import COPIES, PICKS, VIEWS, Part, moved
+from losscope.losses.graph.part import COPIES, PICKS, VIEWS, Part
 from losscope.losses.graph.values import operand
 
 Step = Callable[[Part], "list[Part] | None"]
 _SMALL = 64  # weights of a stack of losses: few enough to be read one by one
+_SCALAR_NODES = 12
 
 
 def _down(part: Part, position: int, **changes: Any) -> Part:
@@ -72,19 +73,46 @@ def as_number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def constant_factor(node: Node) -> tuple[int, float | Tensor] | None:
+def constant_factor(node: Node) -> tuple[int, Tensor | float] | None:
     """(position of the differentiable input, constant) of a product or quotient by a constant."""
     if node.variant == 1 and node.op in ("Mul", "Div"):
         number = as_number(node.option("other"))
         return None if number is None else (0, number)
-    present = _present(node)
-    if len(present) != 1 or (node.op == "Div" and present[0] != 0):
+    position = _loss_side(node)
+    if position is None or (node.op == "Div" and position != 0):
         return None
-    constant = operand(node, 1 - present[0])
+    constant = operand(node, 1 - position)
     if constant is None or constant.is_complex():
         return None
     number = as_number(constant)
-    return present[0], constant if number is None else number
+    return position, constant if number is None else number
+
+
+def _loss_side(node: Node) -> int | None:
+    """The factor that is not constant; a learned scalar weight counts as constant."""
+    present = _present(node)
+    if len(present) == 1:
+        return present[0]
+    learned = [i for i in present if _is_learned_scalar(node.inputs[i])]
+    return 1 - learned[0] if len(learned) == 1 and len(node.inputs) == 2 else None
+
+
+def _is_learned_scalar(node: Node | None) -> bool:
+    """One number made of parameters alone by a few scalar operations, such as exp(-s)."""
+    stack, visits = [node], 0
+    while stack:
+        current = stack.pop()
+        visits += 1
+        if current is None:
+            continue
+        if current.op == "leaf":
+            if current.numel > _SMALL:
+                return False
+        elif visits > _SCALAR_NODES or (current.numel != 1 and current.op not in VIEWS | PICKS):
+            return False
+        else:
+            stack.extend(current.inputs)
+    return node is not None and node.numel == 1
 
 
 def multiply(part: Part) -> list[Part] | None:
@@ -155,7 +183,7 @@ def _spread(part: Part) -> tuple[Tensor, ...]:
 def view(part: Part) -> list[Part] | None:
     """Anything that only moves, copies, casts or repeats elements; pending weights move along."""
     node = part.node
-    child = node.inputs[0] if node.inputs else None
+    child = next(iter(node.inputs), None)
     if child is None:
         return None
     if node.op == "Expand":
@@ -174,7 +202,7 @@ def _weight_below(node: Node, child: Node, weight: Tensor) -> Tensor:
         inverse = sorted(range(len(dims)), key=dims.__getitem__)
         return weight.permute(inverse)
     if node.op in ("Transpose", "T"):
-        return moved(node, weight)
+        return weight.t() if node.op == "T" else weight.transpose(node.option("dim0"), node.option("dim1"))
     return weight.reshape(child.shape)
 
 
@@ -221,7 +249,7 @@ def join(part: Part) -> list[Part] | None:
         return [_down(part, i) for i in _present(node)]
     if len(part.weights) > 1 or node.numel > _SMALL or node.op != "Stack" or set(sizes) - {0, 1}:
         return None
-    factors = part.weights[0].expand(node.shape).reshape(-1).tolist()
+    factors = next(iter(part.weights)).expand(node.shape).reshape(-1).tolist()
     return [_down(part, i, scale=part.scale * factors[i], weights=()) for i in _present(node)]
 
 

@@ -69,6 +69,10 @@ _RECOMPUTED: dict[str, Callable] = {
     "LogSoftmax0": aten.log_softmax.int,
     "Softmax0": aten.softmax.int,
 }
+# A small last layer, such as a critic's, is worth recomputing; a language model's head is not.
+_SMALL_LAYERS: dict[str, Callable] = {"Addmm0": aten.addmm.default, "Mm0": aten.mm.default}
+_RECOMPUTED |= _SMALL_LAYERS
+_SMALL = 1 << 14
 _RESHAPES = frozenset({"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze"})
 _IDENTITIES = frozenset({"Clone", "Alias", "ToCopy", "ViewAs", "Contiguous"})
 _EXTRA_OPTIONS = {"ord": 2, "p": 2, "alpha": 1, "reduction": 1, "min": None, "max": None}
@@ -146,7 +150,7 @@ def apply(node: Node, inputs: Sequence[Tensor | None]) -> Tensor | None:
         join = torch.stack if node.op == "Stack" else torch.cat
         return join(list(inputs), node.option("dim", 0))  # type: ignore[arg-type]
     key = f"{node.op}{node.variant}"
-    if key in _RECOMPUTED:
+    if key in _RECOMPUTED and not (key in _SMALL_LAYERS and node.numel > _SMALL):
         arguments = _arguments(node, key, inputs)
         if arguments is not None:
             try:
@@ -168,6 +172,8 @@ def _arguments(node: Node, key: str, inputs: Sequence[Tensor | None]) -> dict[st
     position = 0
     for name, is_tensor, default in _schema(key):
         if not is_tensor:
+            if name == "beta" and not hasattr(node.fn, "_saved_beta"):
+                continue
             if hasattr(node.fn, "_saved_" + name):
                 arguments[name] = node.option(name)
             elif default is None and name not in _EXTRA_OPTIONS:

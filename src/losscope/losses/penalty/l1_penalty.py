@@ -31,5 +31,5 @@ SPEC = LossSpec(
         Example("sum(q.abs().sum() for q in params)", "sum(q.abs().sum() for q in params)", "sum"),
         Example("1e-3 * sum(q.norm(p=1) for q in params)", "sum(q.abs().sum() for q in params)", "sum", 1e-3),
     ),
-    twins=(Twin("x.abs().sum()", "unknown"), Twin("sum(q.norm() for q in params)", "norm_penalty")),
+    twins=(Twin("x.abs().sum()", "mean_absolute"), Twin("sum(q.norm() for q in params)", "norm_penalty")),
 )

@@ -39,5 +39,5 @@ SPEC = LossSpec(
         Example("F.l1_loss(x, t, reduction='sum')", "(x - t).abs().sum()", "sum"),
         Example("F.l1_loss(x, t, reduction='none').mean()", "(x - t).abs().mean()"),
     ),
-    twins=(Twin("x.abs().mean()", "unknown"), Twin("(x * t).abs().mean()", "unknown")),
+    twins=(Twin("x.abs().mean()", "mean_absolute"), Twin("(x * t).abs().mean()", "mean_absolute")),
 )

@@ -117,9 +117,11 @@ def nice_step(span: float, count: int) -> float:
 
 
 def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Multiples of a nice step inside ``[low, high]``."""
+    """Multiples of a nice step inside ``[low, high]``: about ``count``, never fewer than three."""
     step = nice_step(high - low, count)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    if last - first < 2 and count < 12:
+        return linear_ticks(low, high, count + 1)
     return [i * step for i in range(first, min(last, first + 4 * count) + 1)]
 
 
@@ -137,7 +139,8 @@ def log_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def step_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Ticks for counts of steps: whole numbers only."""
-    return [v for v in linear_ticks(low, high, count) if float(v).is_integer()] or [math.ceil(low)]
+    ticks = linear_ticks(low, high, count)
+    return [round(v) for v in ticks if abs(v - round(v)) < 1e-6] or [math.ceil(low)]
 
 
 def linear_label(value: float, step: float) -> str:
@@ -145,8 +148,10 @@ def linear_label(value: float, step: float) -> str:
     size = max(abs(value), abs(step))
     if value == 0:
         return "0"
-    if step <= 0 or size >= 1e6 or size < 1e-4:
+    if size >= 1e6 or size < 1e-4:
         return power_label(value)
+    if step <= 0:
+        return number(value)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value:,.{decimals}f}"
 

@@ -16,6 +16,7 @@ class Hero:
     state_word: str
     sentence: str
     cause: str
+    code: str
     cause_text: str
     also: str
     where: str
@@ -49,6 +50,7 @@ def hero(context: Context, anchors: dict[int, str]) -> Hero:
         state_word=context.word(f"state.{verdict.state}"),
         sentence=sentence,
         cause=cause,
+        code=top.code if top else "",
         # Where the sentence already is the cause, the reader is not told the same thing twice.
         cause_text="" if sentence.startswith(cause) else cause,
         also=context.word("consequences-line", count=len(codes), codes=", ".join(codes)) if codes else "",
@@ -70,7 +72,8 @@ def facts(context: Context) -> list[tuple[str, str]]:
     rows.append(("training", context.word(f"status.{training.status}")))
     rows.append(("updates", number(training.steps)))
     rows.append(("time", duration(training.seconds)))
-    rows.append(("loss", f"{number(training.first_loss)} → {number(training.last_loss)}"))
+    if training.first_loss is not None:
+        rows.append(("loss", f"{number(training.first_loss)} → {number(training.last_loss)}"))
     if len(verdict.terms) == 1 and verdict.terms[0].chance is not None:
         rows.append(("objective-now", term_line(verdict.terms[0], context.language)))
     if validation := training.validation:

@@ -28,7 +28,11 @@ MIN_BLOCKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """What the CUSUM saw. Levels are in the unit of the loss; ``onset`` is an index into the finite values."""
+    """What the CUSUM saw. Levels are in the unit of the loss; ``onset`` is an index into the finite values.
+
+    ``end`` is the level that four fifths of the last twentieth of the run (at least six blocks) lie above: a
+    spike at the very end does not raise it.
+    """
 
     alarm: bool
     onset: int
@@ -102,5 +106,5 @@ def departure(values: Floats, k: float = 0.5, h: float = 8.0) -> Departure | Non
         onset=int(onset),
         start=float(np.median(blocks[:3])),
         best=float(rolling[lowest]),
-        end=float(np.median(tail)),
+        end=float(np.quantile(tail, 0.2)),
     )

@@ -29,8 +29,8 @@ def _run_the_other_sitecustomize() -> None:
 
 def _begin_watch() -> None:
     try:
-        from losscope.watching.options import launched_options
-        from losscope.watching.startup import begin
+        from losscope.watching.options import launched_options  # lazy: may be missing
+        from losscope.watching.startup import begin  # lazy: may be missing
     except ImportError:
         return
     begin(launched_options())

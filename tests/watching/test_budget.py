@@ -1,0 +1,86 @@
+"""The governor on a simulated clock: costs stay within the share whatever the step time."""
+
+import pytest
+
+from losscope.watching import budget
+from losscope.watching.budget import Governor
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(budget, "perf_counter", clock)
+    return clock
+
+
+def simulate(clock, *, step, shallow, deep, updates, share=0.03, first=None):
+    """Train ``updates`` steps of ``step`` seconds; the watch costs ``shallow`` per read step, ``deep`` per sample."""
+    governor = Governor(share=share, began=clock.now, _mark_time=clock.now)
+    samples, read = [], 0
+    for index in range(updates):
+        if governor.wants_deep(index):
+            cost = deep if samples or first is None else first
+            samples.append(index)
+            governor.charge_deep(index, cost)
+            governor.spent += cost
+            clock.now += cost
+        if index % governor.stride == 0:
+            governor.spent += shallow
+            clock.now += shallow
+            read += 1
+        clock.now += step
+        governor.adapt(index)
+    return governor, samples, read
+
+
+@pytest.mark.parametrize("step", [0.3e-3, 3e-3, 30e-3, 1.0])
+@pytest.mark.parametrize("deep", [0.5e-3, 5e-3, 50e-3])
+def test_long_runs_stay_within_the_share(clock, step, deep):
+    updates = 20_000
+    governor, samples, read = simulate(clock, step=step, shallow=5e-6, deep=deep, updates=updates)
+    assert governor.overhead() <= 0.03 + deep / (updates * step)
+    assert read == updates  # 5 µs fit into 3 % of 0.3 ms: every loss is read
+    assert len(samples) >= 2
+
+
+def test_steps_of_microseconds_are_thinned_rather_than_slowed(clock):
+    governor, _, read = simulate(clock, step=40e-6, shallow=8e-6, deep=1e-3, updates=200_000)
+    assert governor.overhead() < 0.035
+    assert 1000 < read < 100_000
+
+
+def test_the_stride_comes_back_when_steps_get_slow_again(clock):
+    governor, _, _ = simulate(clock, step=40e-6, shallow=8e-6, deep=1e-3, updates=50_000)
+    assert governor.stride > 1
+    for index in range(50_000, 150_000):
+        if index % governor.stride == 0:
+            governor.spent += 8e-6
+        clock.now += 5e-3
+        governor.adapt(index)
+    assert governor.stride == 1
+
+
+def test_the_first_update_is_always_sampled_and_its_cost_is_not_taken_for_the_usual_one(clock):
+    _, samples, _ = simulate(clock, step=10e-3, shallow=5e-6, deep=1e-3, first=0.2, updates=400)
+    assert samples[0] == 0
+    assert len(samples) > 5
+
+
+def test_two_alternating_streams_are_both_sampled(clock):
+    _, samples, _ = simulate(clock, step=5e-3, shallow=5e-6, deep=0.1e-3, updates=2000)
+    parity = [sum(s % 2 == k for s in samples) for k in (0, 1)]
+    assert min(parity) > 0.3 * len(samples)
+
+
+def test_zero_budget_buys_nothing_but_the_first_sample(clock):
+    _, samples, read = simulate(clock, step=1e-3, shallow=5e-6, deep=1e-3, updates=5000, share=0.0)
+    assert samples == [0]
+    assert read < 500  # the stride doubles every 64 reads
