@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losscope.core.files import write_atomically
+from losscope.core.finding import Where
 from losscope.core.text import LANGUAGES
 from losscope.report.format import formats, write_reports
 from losscope.report.formats.markdown import code, escape
 from losscope.report.formats.terminal import render, render_for
-from losscope.report.view import branches, confidence, grade
+from losscope.report.view import branches, confidence, grade, place
 
 
 class Terminal(io.StringIO):
@@ -194,6 +195,14 @@ def test_every_finding_appears_once_in_the_tree() -> None:
     codes = [c for b in tree for c in (b.finding.code, *b.codes())]
     assert sorted(codes) == ["a", "b", "c", "d", "e"]
     assert next(b for b in tree if b.finding.code == "c").codes() == ["e"]
+
+
+def test_places_are_relative_to_where_the_run_was_started() -> None:
+    recording = make_run(run={"cwd": "/home/ada/digits"}).recording
+    assert place(Where("/home/ada/digits/src/train.py", 3), recording) == "src/train.py:3"
+    assert place(Where("/opt/lib.py", 3), recording) == "/opt/lib.py:3"
+    assert place(Where("train.py", 3), make_run(run={"cwd": 7}).recording) == "train.py:3"
+    assert place(None, recording) == ""
 
 
 def test_grades() -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from losscope.anatomy.quiet import quiet
+from losscope.anatomy.quiet import Quiet
 from losscope.losses.graph.node import Graph, Node, is_plain
 from losscope.losses.graph.values import operand, operand_names, output
 
@@ -46,12 +46,12 @@ def nonfinite_origin(loss: Tensor) -> Origin | None:
         return None
     graph = Graph()
     try:
-        with quiet():
+        with Quiet():
             value = loss.detach()
             if bool(torch.isfinite(value).all()):
                 return None
             root = graph.node(loss.grad_fn, loss.output_nr)
-            root.__dict__["known_output"] = value
+            root.known = value
             _expand(root)
             return _walk(root)
     finally:

@@ -18,7 +18,7 @@ from torch import Tensor
 from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.expression import expression, signature
 from losscope.anatomy.merge import merge
-from losscope.anatomy.quiet import quiet
+from losscope.anatomy.quiet import Quiet
 from losscope.anatomy.reach import leaves_below, reached_parameters
 from losscope.anatomy.recognise import recognise
 from losscope.anatomy.terms import terms_of
@@ -49,7 +49,7 @@ def read(loss: Tensor, *, scale: float = 1.0, deep: bool = True, frame: FrameTyp
         return _blind(loss, scale, "graph-capture")
     graph = Graph()
     try:
-        with quiet():
+        with Quiet():
             return _read(graph, loss, scale, deep, frame)
     except Exception as error:  # noqa: BLE001 - reading must never stop a training run
         return _blind(loss, scale, f"internal-error: {type(error).__name__}: {error}")
@@ -81,7 +81,7 @@ def _check(loss: Any) -> None:
 
 def _read(graph: Graph, loss: Tensor, scale: float, deep: bool, frame: FrameType | None) -> Anatomy:
     root = graph.node(loss.grad_fn, loss.output_nr)
-    root.__dict__["known_output"] = value = loss.detach()
+    root.known = value = loss.detach()
     found, decomposition = recognise(root)
     number = float(value) / scale
     terms = merge(terms_of(found, decomposition, number, scale, deep=deep, frame=frame))

@@ -25,6 +25,7 @@ from losscope.losses.target_stats import TargetStats
 _CHAIN = 14
 _UNKNOWN_CHAIN = 4
 _CONSTANT_CHECK = 1 << 16
+_LARGE = 1 << 20  # a penalty over more elements is had by difference, not by another pass over them
 
 
 def terms_of(
@@ -67,11 +68,20 @@ def _contributions(
         numbers[i] = number / scale
     rest = root - math.fsum(n for n in numbers if n is not None)
     missing = [i for i, n in enumerate(numbers) if n is None]
-    if len(missing) == 1:
+    if len(missing) == 1 or _is_one_penalty([found[i] for i in missing]):
+        numbers = [0.0 if n is None else n for n in numbers]
         numbers[missing[0]] = rest
     elif not missing and decomposition.constant:
         _place_constant(numbers, found, rest, root)
     return numbers
+
+
+def _is_one_penalty(items: Sequence[Found]) -> bool:
+    """Whether these will be merged into one term, so that only the sum of their values matters."""
+    penalties = {
+        (f.spec.name, f.part.scale) for f in items if f.spec is not None and f.spec.task == "penalty"
+    }
+    return len(penalties) == 1 and all(f.spec is not None and f.spec.task == "penalty" for f in items)
 
 
 def _may_leave_constant(item: Found) -> bool:
@@ -95,7 +105,9 @@ def _place_constant(numbers: list[float | None], found: Sequence[Found], rest: f
 def _contribution(item: Found) -> Tensor | None:
     parts = item.reading.consumed if item.reading and item.reading.consumed else (item.part,)
     if item.reading is not None and item.reading.output is not None:
-        item.part.node.__dict__["known_output"] = item.reading.output()
+        item.part.node.known = item.reading.output()
+    if item.spec is not None and item.spec.task == "penalty" and item.part.node.numel > _LARGE:
+        return None
     total = None
     for part in parts:
         value = part.value()
@@ -214,4 +226,9 @@ def _unknown(part: Part) -> Term:
 
 
 def _chain(node: Node) -> tuple[str, ...]:
-    return tuple(n.name for n in node.below(_CHAIN))
+    """Names of the node and of its first differentiable inputs."""
+    names, function = [], node.fn
+    while function is not None and len(names) < _CHAIN:
+        names.append(function.name())
+        function = next((f for f, _ in function.next_functions if f is not None), None)
+    return tuple(names)

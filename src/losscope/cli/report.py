@@ -19,10 +19,15 @@ def format_choices() -> list[str]:
     return [name.rpartition(".")[2] for name in module_names(_FORMATS)]
 
 
-@click.command("report", short_help="Show the verdict of a recorded run again.")
+@click.command("report")
 @click.argument("run", required=False, default="")
 @click.option(
-    "--format", "chosen", type=click.Choice(format_choices()), default="terminal", show_default=True
+    "--format",
+    "chosen",
+    type=click.Choice(format_choices()),
+    default="terminal",
+    show_default=True,
+    help="How to show the verdict.",
 )
 @click.option("-o", "--output", default="-", metavar="FILE", help="Write to FILE instead of standard output.")
 @click.option(
@@ -32,6 +37,7 @@ def format_choices() -> list[str]:
     envvar="LOSSCOPE_LANG",
     default="en",
     show_default=True,
+    help="Language of the words.",
 )
 def command(run: str, chosen: str, output: str, language: Language) -> None:
     """Judge the recording of RUN again and show the verdict.

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from losscope.core.finding import Finding
+from losscope.core.finding import Finding, Where
 from losscope.core.text import Language
 from losscope.core.verdict import TermSummary, Verdict
 from losscope.recording.reader import Recording
@@ -119,6 +119,20 @@ def not_judged_line(verdict: Verdict, language: Language) -> str:
     """How many checks could not be made; empty when all could."""
     count = len(verdict.not_judged)
     return word("short.not-judged", language, count=count) if count else ""
+
+
+def place(where: Where | None, recording: Recording) -> str:
+    """A line of the script, its file relative to the folder that the run was started in; empty for none."""
+    if where is None:
+        return ""
+    start = recording.run.get("cwd")
+    try:
+        file = (
+            str(PurePath(where.file).relative_to(start)) if isinstance(start, str) and start else where.file
+        )
+    except ValueError:  # the file lies elsewhere
+        file = where.file
+    return f"{file}:{where.line}"
 
 
 def run_name(recording: Recording) -> str:

@@ -128,7 +128,7 @@ RULE = Rule(
     title=Text(en="The model is no better than a constant answer", zh="模型不比常数预测更好"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("plateau-above-floor",),
+    consequences=("overfitting", "plateau-above-floor"),
 )
 
 

@@ -97,10 +97,10 @@ class DeepSampler:
         self.roots.append((anatomy, where(frame)))
         self._cost += perf_counter() - began
 
-    def gradients(self, stream: Stream, optimizer: Any = None) -> None:
+    def gradients(self, stream: Stream, optimizer: Any = None, backwards: int = 1) -> None:
         """The gradient of this update stands in ``.grad``."""
         with self._booked():
-            sample = self._samples[stream.label] = self._sample(stream, optimizer)
+            sample = self._samples[stream.label] = self._sample(stream, optimizer, backwards)
             self._run("objective", sample)
             self._run("gradients", sample)
 
@@ -142,7 +142,7 @@ class DeepSampler:
                 name = type(probe).__name__
                 self.outlet.event("fault", where=f"probe {name}.{moment}", error=f"{type(error).__name__}: {error}")
 
-    def _sample(self, stream: Stream, optimizer: Any) -> Sample:
+    def _sample(self, stream: Stream, optimizer: Any, backwards: int = 1) -> Sample:
         held = [p for group in optimizer.param_groups for p in group["params"]] if optimizer is not None else None
         reached = [p for anatomy, _ in self.roots for p in anatomy.parameters]
         if held is None:
@@ -153,7 +153,7 @@ class DeepSampler:
             sink=self.outlet,
             stream=stream.label,
             step=stream.step,
-            anatomy=merged([a for a, _ in self.roots]) if self.roots else None,
+            anatomy=merged([a for a, _ in self.roots], backwards) if self.roots else None,
             parameters=parameters,
             names=self.names.of(parameters),
             where=self.roots[0][1] if self.roots else None,

@@ -131,6 +131,20 @@ def without_frames(trace: TracebackType | None, files: frozenset[str]) -> Traceb
     return kept[0] if kept else None
 
 
+def above_hooks(trace: TracebackType | None, package: str) -> TracebackType | None:
+    """The traceback down to where the first function of ``package`` was called.
+
+    An interrupt may strike while one of our hooks runs; python would have shown the user's line.
+    """
+    link = trace
+    while link is not None:
+        following = link.tb_next
+        if following is not None and following.tb_frame.f_code.co_filename.startswith(package):
+            link.tb_next = None
+        link = link.tb_next
+    return trace
+
+
 def without_first_frame(trace: TracebackType | None) -> TracebackType | None:
     """The traceback below the frame of losscope that called into the user's code."""
     return trace.tb_next if trace else None

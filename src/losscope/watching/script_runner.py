@@ -23,6 +23,7 @@ from losscope.watching.child_processes import ProcessGuard
 from losscope.watching.options import FailOn, RunOptions
 from losscope.watching.script_ending import (
     Ending,
+    above_hooks,
     die_of_interrupt,
     ending_of,
     hide_frames,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from losscope.watching.session import Session
 
 GATE_FAILED = 20
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 OWN_FILES = frozenset({__file__, str(Path(__file__).with_name("child_processes.py"))})
 """Files of ours whose functions call the user's code or are called by it in place of python's own."""
 
@@ -86,6 +88,8 @@ def execute(target: Target, main: ModuleType, code: CodeType | None) -> BaseExce
             runpy._run_module_as_main(name, target.kind == "module")  # pyright: ignore[reportAttributeAccessIssue]
     except BaseException as exception:  # noqa: BLE001 - everything that a script may raise is python's to judge
         hide_frames(exception, OWN_FILES)
+        if isinstance(exception, KeyboardInterrupt):
+            exception.__traceback__ = above_hooks(exception.__traceback__, PACKAGE)
         return exception
     return None
 

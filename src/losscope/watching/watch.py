@@ -171,7 +171,7 @@ class Watch:
             self._open_update()
         if self.deep.active:
             if not closure:
-                self.deep.gradients(stream, optimizer)
+                self.deep.gradients(stream, optimizer, len(self.cycle.roots))
             self.deep.before_update(stream, optimizer)
         elif self.deep.follows(stream) and not closure:
             self.deep.following(stream, optimizer)
@@ -201,7 +201,7 @@ class Watch:
         total = self.cycle.total()
         if total is not None:
             outlet.record(signals.LOSS, label, step, total)
-            outlet.record(signals.STEP_TIME, label, step, self.governor.elapsed)
+        outlet.record(signals.STEP_TIME, label, step, round(self.governor.elapsed, 6))
         if self.cycle.backwards != 1:
             outlet.record(signals.BACKWARDS, label, step, float(self.cycle.backwards))
         stale = self._stale.pop(label, None)

@@ -6,7 +6,7 @@ operations that are not linear; what the parts are is the business of the signat
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import PICKS, Part
@@ -40,7 +40,7 @@ def parts_of(root: Node, is_whole: Callable[[Part], bool]) -> Decomposition:
             return Decomposition([Part(root)], constant=True, complete=False)
         part = stack.pop()
         if part.anchor is None and part.node.numel > 1 and part.sums + part.means > 0:
-            part = replace(part, anchor=part)
+            part = part._replace(anchor=part)
         children = None
         if not is_whole(part) and elementwise < MAX_ELEMENTWISE:
             children = _children(part)

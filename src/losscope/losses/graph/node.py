@@ -9,7 +9,8 @@ raises when unpacked, and counts as unknown too. Subclasses of tensors (fake, di
 
 import re
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cache
+from math import prod
 from typing import Any
 
 import torch
@@ -51,35 +52,66 @@ def signed(value: int) -> int:
 
 
 class Node:
-    """One output of one autograd node. ``op`` is its name without ``Backward``; a leaf's is ``"leaf"``."""
+    """One output of one autograd node. ``op`` is its name without ``Backward``; a leaf's is ``"leaf"``.
+
+    ``users`` are the nodes seen so far that take this output, with the position at which they take it.
+    ``known`` is a cache of the output: unset is ``Ellipsis``, not to be had is ``None``.
+    """
+
+    __slots__ = (
+        *("graph", "fn", "index", "name", "op", "variant", "users", "known"),
+        *("_inputs", "_shape", "_numel"),
+    )
 
     def __init__(self, graph: "Graph", fn: Any, index: int) -> None:
         self.graph, self.fn, self.index = graph, fn, index
         self.name: str = fn.name()
         self.op, self.variant = split_name(self.name)
         self.users: list[tuple[Node, int]] = []
+        self.known: Any = ...
+        self._inputs: tuple[Node | None, ...] | None = None
+        self._shape: tuple[int, ...] | None = None
+        self._numel = -1
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.shape}>"
 
-    @cached_property
+    @property
     def inputs(self) -> tuple["Node | None", ...]:
         """The nodes that made the differentiable inputs, ``None`` where an input needs no gradient."""
-        found = []
-        for position, (fn, index) in enumerate(self.fn.next_functions):
-            child = None
-            if fn is not None:
+        if self._inputs is None:
+            found: list[Node | None] = []
+            for position, (fn, index) in enumerate(self.fn.next_functions):
+                if fn is None:
+                    found.append(None)
+                    continue
                 child = self.graph.node(fn, index)
                 child.users.append((self, position))
-            found.append(child)
-        return tuple(found)
+                found.append(child)
+            self._inputs = tuple(found)
+        return self._inputs
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of this output; ``()`` where autograd does not tell."""
-        return tuple(self._metadata.shape) if self._metadata is not None else ()
+        if self._shape is None:
+            metadata = self._metadata()
+            self._shape = tuple(metadata.shape) if metadata is not None else ()
+        return self._shape
 
-    @cached_property
+    @property
+    def numel(self) -> int:
+        """Number of elements of this output."""
+        if self._numel < 0:
+            self._numel = prod(self.shape)
+        return self._numel
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Element type of this output, ``None`` where autograd does not tell."""
+        metadata = self._metadata()
+        return metadata.dtype if metadata is not None else None
+
     def _metadata(self) -> Any:
         try:
             metadata = self.fn._input_metadata[self.index]
@@ -87,16 +119,10 @@ class Node:
         except (AttributeError, IndexError, RuntimeError):
             return None
 
-    @property
-    def dtype(self) -> torch.dtype | None:
-        return self._metadata.dtype if self._metadata is not None else None
-
-    @cached_property
-    def numel(self) -> int:
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+    def clear(self) -> None:
+        """Let go of everything."""
+        self.known, self.users, self._inputs = None, [], ()
+        del self.fn, self.graph
 
     @property
     def leaf(self) -> Tensor | None:
@@ -174,5 +200,5 @@ class Graph:
         """Let go of the graph. The nodes refer to each other, and would otherwise keep every saved
         activation alive until the garbage collector runs."""
         for node in self._nodes.values():
-            node.__dict__.clear()
+            node.clear()
         self._nodes.clear()

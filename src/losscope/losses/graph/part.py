@@ -1,6 +1,6 @@
 """One additive part of an objective, and the linear way from it to the root."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,15 +17,15 @@ PICKS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One additive part of an objective and the linear way from it to the root.
 
     ``scale`` is the product of all constant scalar factors, 1/n of every mean included. ``averaged``
     and ``divisors`` tell where 1/n came from; ``weights`` are constant tensors that multiply elements;
-    ``picks`` are the nodes that select some elements; ``route`` is the list of linear nodes from the
-    root (with the input taken), for exact evaluation; ``anchor`` is the part at the topmost node below
-    the last reduction to a scalar.
+    ``picks`` are the nodes that select some elements. ``route`` is the list of linear nodes above the
+    part (with the input taken) up to the first scalar, ``head`` the factor from there to the root;
+    together they evaluate exactly. ``anchor`` is the part at the topmost node below the last reduction
+    to a scalar. A named tuple, because many are made: copying one costs a third of a dataclass.
     """
 
     node: Node
@@ -37,6 +37,7 @@ class Part:
     weights: tuple[Tensor, ...] = ()
     picks: tuple[Node, ...] = ()
     route: tuple[tuple[Node, int], ...] = ()
+    head: float = 1.0
     anchor: "Part | None" = None
 
     def value(self) -> Tensor | None:
@@ -46,7 +47,7 @@ class Part:
             if current is None:
                 return None
             current = _through(node, position, current)
-        return current
+        return None if current is None else current * (self.head if self.route else self.scale)
 
 
 def _through(node: Node, position: int, value: Tensor) -> Tensor | None:

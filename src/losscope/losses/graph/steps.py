@@ -6,7 +6,6 @@ for instance a product of two tensors that both need a gradient.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -21,9 +20,14 @@ _SCALAR_NODES = 12
 
 
 def _down(part: Part, position: int, **changes: Any) -> Part:
-    child = part.node.inputs[position]
+    node = part.node
+    child = node.inputs[position]
     assert child is not None
-    return replace(part, node=child, route=(*part.route, (part.node, position)), **changes)
+    if not part.route:
+        if node.numel == 1 and child.numel == 1:
+            return part._replace(node=child, **changes)
+        return part._replace(node=child, route=((node, position),), head=part.scale, **changes)
+    return part._replace(node=child, route=(*part.route, (node, position)), **changes)
 
 
 def _repeated(part: Part, node: Node) -> Part:
@@ -41,11 +45,11 @@ def _repeated(part: Part, node: Node) -> Part:
     else:
         scale *= node.numel / child.numel
     if child.numel > 1:
-        return replace(part, scale=scale, weights=weights)
+        return part._replace(scale=scale, weights=weights)
     if weights:
         scale, weights = scale * float(weights[0]), ()
-    return replace(
-        part, scale=scale, weights=weights, averaged=1, means=0, sums=0, divisors=(), anchor=None, picks=()
+    return part._replace(
+        scale=scale, weights=weights, averaged=1, means=0, sums=0, divisors=(), anchor=None, picks=()
     )
 
 
@@ -215,7 +219,7 @@ def pick(part: Part) -> list[Part] | None:
     if child.op == "Stack" and node.op in ("Select", "Unbind") and node.option("dim") == child.option("dim"):
         index = node.option("index") if node.op == "Select" else node.index
         if child.inputs[index] is not None:
-            return [replace(part, node=child.inputs[index])]
+            return [part._replace(node=child.inputs[index])]
     if part.weights:
         return None
     return [_down(part, 0, picks=(*part.picks, node))]

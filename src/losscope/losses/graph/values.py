@@ -103,9 +103,8 @@ def operand(node: Node, position: int) -> Tensor | None:
 
 def output(node: Node, depth: int = _DEPTH) -> Tensor | None:
     """The value of a node's output, or ``None``. Runs no operation that a graph or a hook could see."""
-    known = node.__dict__.get("known_output", False)
-    if known is not False:
-        return known
+    if node.known is not ...:
+        return node.known
     value = _from_users(node)
     if value is None and node.index == 0:
         value = node.saved("result")
@@ -116,7 +115,7 @@ def output(node: Node, depth: int = _DEPTH) -> Tensor | None:
         value = _recomputed(node, depth)
     if value is not None and node.shape != tuple(value.shape):
         value = None
-    node.__dict__["known_output"] = value
+    node.known = value
     return value
 
 

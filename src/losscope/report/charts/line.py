@@ -280,16 +280,20 @@ def _dots(lines: Sequence[Line], thin: Sequence[Buckets], across: Scale, up: Sca
 
 
 def _levels(levels: Sequence[Level], up: Scale, plot: float) -> list[str]:
-    """Dashed lines with their names at the right; names that would touch are moved apart."""
+    """Dashed lines with their names; names that would touch are moved apart.
+
+    A floor is named at the left, where a falling loss is far from it, every other level at the right.
+    """
     parts = []
-    taken: list[float] = []
+    taken: list[tuple[str, float]] = []
     for level in sorted(levels, key=lambda lv: -lv.value):
         y = _y(up, level.value, plot)
         label = y - 5 if y > LABEL_GAP else y + 13
-        while any(abs(label - other) < LABEL_GAP for other in taken):
+        side, x = ("start", "4") if level.kind == "floor" else ("end", "100%")
+        while any(side == there and abs(label - other) < LABEL_GAP for there, other in taken):
             label += LABEL_GAP
-        taken.append(label)
+        taken.append((side, label))
         words = f"{level.name} {number(level.value)}"
         parts.append(element("line", class_=f"level {level.kind}", x1="0", x2="100%", y1=y, y2=y))
-        parts.append(element("text", text(words), class_=f"tick end name {level.kind}", x="100%", y=label))
+        parts.append(element("text", text(words), class_=f"tick {side} name {level.kind}", x=x, y=label))
     return parts

@@ -13,6 +13,7 @@ from losscope.report.view import (
     branches,
     confidence,
     grade,
+    place,
     run_name,
     term_line,
     training_line,
@@ -40,7 +41,7 @@ def render(verdict: Verdict, recording: Recording, language: Language = "en") ->
     if not tree:
         lines.append(word("no-findings", language))
     for branch in tree:
-        lines += _finding(branch, language, 0)
+        lines += _finding(branch, recording, language, 0)
     if verdict.not_judged:
         lines += ["", f"### {word('unseen', language)}", ""]
         lines += [f"- {code(c)}: {escape(why.render(language))}" for c, why in verdict.not_judged]
@@ -50,9 +51,10 @@ def render(verdict: Verdict, recording: Recording, language: Language = "en") ->
     return "\n".join(lines) + "\n"
 
 
-def _finding(branch: Branch, language: Language, depth: int) -> list[str]:
+def _finding(branch: Branch, recording: Recording, language: Language, depth: int) -> list[str]:
     finding, indent = branch.finding, "  " * depth
-    where = f" {code(str(finding.where))}" if finding.where else ""
+    at = place(finding.where, recording)
+    where = f" {code(at)}" if at else ""
     severity = word(f"severity.{finding.severity}", language)
     title = escape(finding.title.render(language))
     lines = [f"{indent}- **{severity}** {code(finding.code)}{where}: {title}"]
@@ -67,7 +69,7 @@ def _finding(branch: Branch, language: Language, depth: int) -> list[str]:
     remedy = escape(finding.remedy.render(language))
     lines.append(f"{indent}  - **{word('action', language)}**: {remedy}")
     for below in branch.consequences:
-        lines += _finding(below, language, depth + 1)
+        lines += _finding(below, recording, language, depth + 1)
     return lines
 
 

@@ -30,6 +30,7 @@ from losscope.report.view import (
     evidence_line,
     grade,
     not_judged_line,
+    place,
     report_path,
     term_line,
     training_line,
@@ -99,21 +100,21 @@ def _print(console: Console, verdict: Verdict, recording: Recording, language: L
     found = complaints(branches(verdict))
     for branch in found[:MOST_FINDINGS]:
         title = _safe(branch.finding.title.render(language))
-        _print_finding(console, branch, "" if sentence.startswith(title) else title, language)
+        said = "" if sentence.startswith(title) else title
+        _print_finding(console, branch, said, place(branch.finding.where, recording), language)
     if len(found) > MOST_FINDINGS:
         more = word("short.more", language, count=len(found) - MOST_FINDINGS)
         console.print(Padding(Line(more, style="dim"), (0, 0, 0, 2)))
     console.print(_summary(verdict, recording, language))
 
 
-def _print_finding(console: Console, branch: Branch, title: str, language: Language) -> None:
-    """One finding; ``title`` is empty where the sentence above has just said it."""
+def _print_finding(console: Console, branch: Branch, title: str, at: str, language: Language) -> None:
+    """One finding and the line ``at`` which it lies; no ``title`` where the sentence above just said it."""
     finding = branch.finding
     colour = COLOURS[finding.severity]
-    where = f"  {finding.where}" if finding.where else ""
     head = Line.assemble(
         (f"{MARKS[finding.severity]} {_safe(finding.code)}", f"bold {colour}"),
-        (_safe(where), "bold"),
+        (f"  {_safe(at)}" if at else "", "bold"),
         f"  {title}" if title else "",
     )
     console.print(Padding(head, (0, 0, 0, 2)))

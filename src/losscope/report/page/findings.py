@@ -13,7 +13,7 @@ from losscope.report.charts.line import Band, Level, Line, Mark
 from losscope.report.page.context import Context
 from losscope.report.page.figures import Figure, figure
 from losscope.report.values import number
-from losscope.report.view import Branch, branches, confidence, grade
+from losscope.report.view import Branch, branches, confidence, grade, place
 from losscope.report.words import WORDS
 from losscope.rules.rule import all_rules, sections
 
@@ -87,7 +87,7 @@ def _view(context: Context, branch: Branch, budget: list[int], *, opened: bool =
         severity=finding.severity,
         severity_word=context.word(f"severity.{finding.severity}"),
         title=finding.title.render(language),
-        where=str(finding.where) if finding.where else "",
+        where=place(finding.where, context.recording),
         grade=grade(finding, language),
         confidence=context.word("confidence", value=confidence(finding)),
         remedy=finding.remedy.render(language),

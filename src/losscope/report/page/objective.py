@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from losscope.core.finding import Where
 from losscope.core.verdict import TermSummary
 from losscope.report.charts.gauge import gauge
 from losscope.report.page.context import Context
 from losscope.report.values import number
-from losscope.report.view import term_line
+from losscope.report.view import place, term_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ def objective_view(context: Context) -> ObjectiveView | None:
         return None
     events = context.recording.events_of("anatomy")
     last = next((e for e in reversed(events) if e.get("expression") == verdict.expression), {})
-    place = last.get("where")
-    where = f"{place.get('file')}:{place.get('line')}" if isinstance(place, dict) else ""
+    read_at = last.get("where")
+    where = ""
+    if isinstance(read_at, dict) and isinstance(read_at.get("line"), int):
+        where = place(Where(str(read_at.get("file")), read_at["line"]), context.recording)
     terms = tuple(_term(context, term) for term in verdict.terms)
     return ObjectiveView(verdict.expression, where, terms)
 

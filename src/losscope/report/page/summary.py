@@ -5,7 +5,16 @@ from typing import Any
 
 from losscope.report.page.context import Context
 from losscope.report.values import duration, number, percent
-from losscope.report.view import branches, complaints, confidence, evidence_line, grade, run_name, term_line
+from losscope.report.view import (
+    branches,
+    complaints,
+    confidence,
+    evidence_line,
+    grade,
+    place,
+    run_name,
+    term_line,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ def hero(context: Context, anchors: dict[int, str]) -> Hero:
         # Where the sentence already is the cause, the reader is not told the same thing twice.
         cause_text="" if sentence.startswith(cause) else cause,
         also=context.word("consequences-line", count=len(codes), codes=", ".join(codes)) if codes else "",
-        where=str(top.where) if top and top.where else "",
+        where=place(top.where, context.recording) if top else "",
         action=top.remedy.render(language) if top else action,
         grade=grade(top, language) if top else "",
         confidence=context.word("confidence", value=confidence(top)) if top else "",
