@@ -18,7 +18,7 @@ _PUBLIC = {
     "watch": "losscope.watching.session",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "read", "watch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -89,7 +89,7 @@ def test_views_casts_and_copies_are_seen_through(steps: list[str]) -> None:
         elif step == "float":
             loss = loss.float().double()
         elif step == "neg2":
-            loss = -(-loss)
+            loss = loss.neg().neg()
         elif step == "half2":
             loss = loss / 2 * 2
         elif step == "squeeze":

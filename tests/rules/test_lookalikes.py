@@ -182,6 +182,24 @@ def test_a_small_final_rate_after_a_decay_is_no_low_learning_rate():
     assert "learning-rate-too-low" not in complaints(record(flat(), series=rates))
 
 
+def test_early_samples_of_a_term_say_nothing_about_the_end():
+    """Two terms, sampled in the first hundred updates only, when the loss was still at chance."""
+    terms = [PlantedTerm(chance=2.303, chance_error=0.001), PlantedTerm(kind="l2_penalty", coefficient=0.01)]
+    loss = np.concatenate([flat(100), falling(900)])
+    series = {(signals.TERM_VALUE, f"0/{i}"): every(20, 100, 2.303 * (1 - i)) for i in range(2)}
+    verdict = judge_run(record(loss, terms=terms, series=series))
+    assert verdict.state == "healthy"
+    assert verdict.terms[0].value is None
+    assert {"loss-at-chance", "loss-at-floor"} <= {code for code, _ in verdict.not_judged}
+
+
+def test_a_signed_cross_entropy_is_a_policy_gradient():
+    loss = 0.05 * normal(600, 3)
+    recording = record(loss, terms=[PlantedTerm(kind="cross_entropy", chance=0.69)])
+    assert complaints(recording) == set()
+    assert "value-is-not-progress" in infos(recording)
+
+
 def test_a_thinned_series_is_judged_on_even_spacing():
     """Dense at first, every 16th update later: the last half of the *run* has converged."""
     loss = falling(16_000)

@@ -47,7 +47,7 @@ def watch(tmp_path, plant="", out="run"):
         + ", 'train.py']\nsys.exit(main())\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LOSSCOPE")}
-    return subprocess.run(
+    return subprocess.run(  # noqa: PLW1510  the code is compared by the caller
         [sys.executable, driver], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
     )
 
@@ -57,7 +57,11 @@ def faults(tmp_path):
     return [e for e in map(json.loads, lines) if e["event"] == "fault"]
 
 
-PROBES = [name for name in module_names("losscope.probes") if name not in {"losscope.probes.probe", "losscope.probes.thinning"}]
+PROBES = [
+    name
+    for name in module_names("losscope.probes")
+    if name not in {"losscope.probes.probe", "losscope.probes.thinning"}
+]
 
 
 @pytest.mark.parametrize("module", PROBES)
@@ -78,7 +82,15 @@ def test_a_faulty_probe_is_switched_off_alone(module, tmp_path, expected):
     assert verdict["training"]["steps"] == 40
 
 
-HOOKS = ["_backward", "_backward_done", "_step_begins", "_step_ends", "loss_computed", "optimizer_made", "finish"]
+HOOKS = [
+    "_backward",
+    "_backward_done",
+    "_step_begins",
+    "_step_ends",
+    "loss_computed",
+    "optimizer_made",
+    "finish",
+]
 
 
 @pytest.mark.parametrize("method", HOOKS)

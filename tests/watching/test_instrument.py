@@ -118,7 +118,9 @@ def test_tracebacks_are_the_same_to_the_letter(module, code):
 
     plain = failing()
     for function in (module.plain, module.falls_off):
-        code.insert(function, before=lambda a: None, after=lambda r, a: r, lastly=lambda: None, arguments=("a",))
+        code.insert(
+            function, before=lambda a: None, after=lambda r, a: r, lastly=lambda: None, arguments=("a",)
+        )
     assert failing() == plain
 
 
@@ -133,7 +135,7 @@ def test_methods_with_super_and_nested_functions(module, code):
 
 def test_falling_off_the_end_returns_none_through_after(module, code):
     seen = []
-    code.insert(module.falls_off, after=lambda r: seen.append(r))
+    code.insert(module.falls_off, after=seen.append)
     assert module.falls_off(1) is None and seen == [None]
 
 

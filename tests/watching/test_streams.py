@@ -32,13 +32,25 @@ def total_of(events):
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        pytest.param([(1.0, False, False), "step", (2.0, False, False), "step"], [(1.0, 1), (2.0, 1)], id="plain"),
+        pytest.param(
+            [(1.0, False, False), "step", (2.0, False, False), "step"], [(1.0, 1), (2.0, 1)], id="plain"
+        ),
         pytest.param([(0.5, False, False), (0.25, False, False), "step"], [(0.75, 2)], id="accumulation"),
-        pytest.param([(3.0, False, False), (2.0, False, True), "step"], [(2.0, 1)], id="cleared between: a second try"),
-        pytest.param([(3.0, True, False), (2.0, True, True), (1.0, True, True), "step"], [(3.0, 3)], id="L-BFGS"),
-        pytest.param([(1.0, False, False), (2.0, True, False), "step"], [(3.0, 2)], id="accumulation into a closure"),
-        pytest.param([(1.0, False, False), (1.5, True, True), "step"], [(1.0, 2)], id="SAM evaluates again inside"),
-        pytest.param([(1.0, True, False), "step", (2.0, True, False), "step"], [(1.0, 1), (2.0, 1)], id="closures"),
+        pytest.param(
+            [(3.0, False, False), (2.0, False, True), "step"], [(2.0, 1)], id="cleared between: a second try"
+        ),
+        pytest.param(
+            [(3.0, True, False), (2.0, True, True), (1.0, True, True), "step"], [(3.0, 3)], id="L-BFGS"
+        ),
+        pytest.param(
+            [(1.0, False, False), (2.0, True, False), "step"], [(3.0, 2)], id="accumulation into a closure"
+        ),
+        pytest.param(
+            [(1.0, False, False), (1.5, True, True), "step"], [(1.0, 2)], id="SAM evaluates again inside"
+        ),
+        pytest.param(
+            [(1.0, True, False), "step", (2.0, True, False), "step"], [(1.0, 1), (2.0, 1)], id="closures"
+        ),
         pytest.param([(None, False, False), "step"], [(None, 1)], id="unread value"),
     ],
 )

@@ -20,6 +20,7 @@ What = Literal["operation", "parameter", "input", "unknown"]
 _MASKING = frozenset({"MaskedFill", "Where", "Triu", "Tril"})
 _MAX_NODES = 200_000
 _NEAR = 64
+_RECOMPUTED_DEPTH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +70,34 @@ def _expand(root: Node) -> None:
 
 
 def _walk(root: Node) -> Origin:
-    node = root
-    visited: set[Node] = set()
+    node: Node = root
+    visited: set[Node] = {root}
     while True:
-        visited.add(node)
-        found = _constant_operand(node)
-        if found is not None:
-            return found
-        deeper = _next(node, visited)
-        if deeper is None:
+        found = _constant_operand(node) or _next(node, visited)
+        if found is None:
             return _origin(node)
-        node = deeper
+        if isinstance(found, Origin):
+            return found
+        node = found
 
 
-def _next(node: Node, visited: set[Node]) -> Node | None:
-    """The nearest node below with an output that is not finite; looks through unknown outputs."""
+def _next(node: Node, visited: set[Node]) -> Node | Origin | None:
+    """The nearest node below whose output is not finite, or data that is not; looks through the unknown."""
     stack = [child for child in reversed(node.inputs) if child is not None]
     while stack:
         child = stack.pop()
         if child in visited:
             continue
         visited.add(child)
-        value = output(child, depth=1)
-        if value is None:
-            leaf = child.leaf
-            if leaf is None:
-                stack.extend(c for c in reversed(child.inputs) if c is not None)
-            continue
-        if _guilty(child, value):
-            return child
+        value = output(child, depth=_RECOMPUTED_DEPTH)
+        if value is not None:
+            if _guilty(child, value):
+                return child
+        elif child.leaf is None:
+            found = _constant_operand(child)
+            if found is not None:
+                return found
+            stack.extend(c for c in reversed(child.inputs) if c is not None)
     return None
 
 
@@ -152,7 +152,7 @@ def _origin(node: Node) -> Origin:
         return Origin(node.name, kind, f"a {kind} of shape {_shape(value)} holds {_count(value)}", (leaf,))
     value = output(node)
     made = _count(value) if value is not None else "a value that is not finite"
-    inputs = [output(child, depth=1) for child in node.inputs if child is not None]
+    inputs = [output(child, depth=_RECOMPUTED_DEPTH) for child in node.inputs if child is not None]
     known = [v for v in inputs if v is not None and v.dtype.is_floating_point and v.numel()]
     source = ""
     if known:

@@ -13,8 +13,13 @@ from losscope.core.text import LANGUAGES, Language, Text
 SCRIPT = Path(__file__).parent.parent / "demo_scripts" / "train_digits.py"
 
 _HEALTHY = Text(en="1. A healthy run", zh="一、健康的训练")
-_FAULTY = Text(en="2. The same run with a softmax before the cross-entropy", zh="二、同样的训练，但在交叉熵前多加了 softmax")
-_REPORTS = Text(en="Both reports are web pages; open them in a browser:", zh="两份报告都是网页，可用浏览器打开：")
+_FAULTY = Text(
+    en="2. The same run with a softmax before the cross-entropy",
+    zh="二、同样的训练，但在交叉熵前多加了 softmax",
+)
+_REPORTS = Text(
+    en="Both reports are web pages; open them in a browser:", zh="两份报告都是网页，可用浏览器打开："
+)
 
 
 @click.command()
@@ -25,7 +30,9 @@ _REPORTS = Text(en="Both reports are web pages; open them in a browser:", zh="�
     show_default=True,
     help="Folder for the two runs.",
 )
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the verdicts.")
+@click.option(
+    "--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the verdicts."
+)
 def command(out: Path, lang: Language) -> None:
     """Train a small real model twice and show what losscope says.
 
@@ -44,7 +51,18 @@ def command(out: Path, lang: Language) -> None:
         shown = " ".join(["losscope run", SCRIPT.name, *arguments])
         click.secho(f"\n{getattr(heading, lang)}", bold=True)
         click.secho(f"$ {shown}", dim=True)
-        words = [sys.executable, "-m", "losscope", "run", "--out", str(folder), "--lang", lang, str(SCRIPT), *arguments]
+        words = [
+            sys.executable,
+            "-m",
+            "losscope",
+            "run",
+            "--out",
+            str(folder),
+            "--lang",
+            lang,
+            str(SCRIPT),
+            *arguments,
+        ]
         code = subprocess.run(words, check=False).returncode
         if code:
             raise SystemExit(code)

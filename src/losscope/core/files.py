@@ -1,6 +1,5 @@
 """Files that appear whole or not at all."""
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,11 +12,11 @@ def write_atomically(path: Path, text: str) -> None:
     that are not UTF-8 bring along, become question marks. Raises ``OSError``.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
     try:
-        with open(descriptor, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(text)
-        os.replace(name, path)
+        temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        temporary.unlink(missing_ok=True)
         raise

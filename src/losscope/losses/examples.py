@@ -17,7 +17,8 @@ ROWS, CLASSES = 8, 5
 def namespace(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
     """Fresh tensors: ``x``, ``u`` are outputs of two layers [8, 5], ``p`` = σ(x), ``v`` > 0 a variance,
     ``r`` > 0 a ratio; targets ``y`` (class), ``t`` in (0, 1), ``s`` (distribution), ``k`` (counts),
-    ``g`` (±1), ``m`` (mask), ``a`` (advantages); ``w`` positive class weights; ``params`` the leaves."""
+    ``g`` (±1), ``m`` (mask), ``a`` (advantages); ``w`` positive class weights; ``lp`` = ln softmax(x);
+    ``params`` the leaves."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -42,6 +43,7 @@ def namespace(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str, An
         "m": (torch.arange(ROWS * CLASSES).reshape(ROWS, CLASSES) % 3 > 0).to(dtype),
         "a": normal(ROWS),
         "w": 1 + uniform(CLASSES),
+        "lp": x.log_softmax(1),
         "ce": F.cross_entropy(x, y, reduction="none"),
         "bce": F.binary_cross_entropy_with_logits(x, t, reduction="none"),
         "frames": normal(12, 3, 6) + params[0].sum() * 0.01,

@@ -24,7 +24,6 @@ class ColumnMoments:
         self.weight = 0.0
         self.mean = np.zeros(0)
         self.squares = np.zeros(0)
-        self.fourth = np.zeros(0)
 
     def add(self, rows: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Add rows ``[n, columns]``; ``weights`` is ``[n]``."""
@@ -34,24 +33,22 @@ class ColumnMoments:
         scale = None if weights is None else weights[:, None]
         mean = rows.mean(0) if scale is None else (rows * scale).sum(0) / total
         deviations = np.square(rows - mean)
-        fourth = np.square(deviations)
         if scale is not None:
-            deviations, fourth = deviations * scale, fourth * scale
-        self._merge(total, mean, deviations.sum(0), fourth.sum(0))
+            deviations = deviations * scale
+        self._merge(total, mean, deviations.sum(0))
 
     def merge(self, other: "ColumnMoments") -> None:
         if other.weight > 0:
-            self._merge(other.weight, other.mean, other.squares, other.fourth)
+            self._merge(other.weight, other.mean, other.squares)
 
-    def _merge(self, weight: float, mean: np.ndarray, squares: np.ndarray, fourth: np.ndarray) -> None:
+    def _merge(self, weight: float, mean: np.ndarray, squares: np.ndarray) -> None:
         if self.weight == 0 or self.mean.shape != mean.shape:
-            self.weight, self.mean, self.squares, self.fourth = weight, mean, squares, fourth
+            self.weight, self.mean, self.squares = weight, mean, squares
             return
         total = self.weight + weight
         delta = mean - self.mean
         self.mean = self.mean + delta * (weight / total)
         self.squares = self.squares + squares + np.square(delta) * (self.weight * weight / total)
-        self.fourth = self.fourth + fourth  # of within-batch deviations: enough for a standard error
         self.weight = total
 
     @property

@@ -28,7 +28,11 @@ class GradientNorms(Probe):
     """Records GRADIENT_NORM, GRADIENT_NORM_PARAMETER and PARAMETER_NORM."""
 
     def gradients(self, sample: Sample) -> None:
-        having = [(n, p, g) for n, p in zip(sample.names, sample.parameters, strict=True) if (g := p.grad) is not None]
+        having = [
+            (n, p, g)
+            for n, p in zip(sample.names, sample.parameters, strict=True)
+            if (g := p.grad) is not None
+        ]
         if not having:
             return
         names = [n for n, _, _ in having]

@@ -11,6 +11,7 @@ from losscope.losses.target_stats import TargetStats
 from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
 
+
 class Objective(Probe):
     """Records TERM_VALUE, TERM_CHANCE, TERM_CHANCE_ERROR, TERM_FLOOR, BATCH_SIZE and ``anatomy`` events."""
 
@@ -59,7 +60,11 @@ def _described(term: Term) -> dict[str, Any]:
         "coefficient": term.coefficient,
         "reduction": term.reduction,
         "options": term.options,
-        "prediction": {"shape": list(term.prediction_shape), "activation": term.activation, "name": term.name},
+        "prediction": {
+            "shape": list(term.prediction_shape),
+            "activation": term.activation,
+            "name": term.name,
+        },
         "target": {"shape": list(target.shape), "dtype": str(target.dtype)} if target is not None else None,
         "floor": term.floor,
         "chain": list(term.chain),

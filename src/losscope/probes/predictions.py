@@ -14,7 +14,12 @@ from losscope.recording import signals
 
 _LIMIT = 1 << 22  # elements looked at; larger predictions are represented by their leading rows
 
-_PREDICTION = (signals.PREDICTION_MEAN, signals.PREDICTION_STD, signals.PREDICTION_MIN, signals.PREDICTION_MAX)
+_PREDICTION = (
+    signals.PREDICTION_MEAN,
+    signals.PREDICTION_STD,
+    signals.PREDICTION_MIN,
+    signals.PREDICTION_MAX,
+)
 _TARGET = (signals.TARGET_MEAN, signals.TARGET_STD, signals.TARGET_MIN, signals.TARGET_MAX)
 
 

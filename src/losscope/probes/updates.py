@@ -34,7 +34,9 @@ class Updates(Probe):
             scale = max(parameter.numel() / max(old.numel(), 1), 1.0) ** 0.5
             change = torch.linalg.vector_norm(part(parameter).sub_(old), dtype=_precise(old)) * scale
             moved.append(change.to(device=device, dtype=torch.float64))
-            sizes.append((torch.linalg.vector_norm(old, dtype=_precise(old)) * scale).to(device, torch.float64))
+            sizes.append(
+                (torch.linalg.vector_norm(old, dtype=_precise(old)) * scale).to(device, torch.float64)
+            )
         moves, norms = torch.stack(moved), torch.stack(sizes)
         sample.sink.record_many(signals.UPDATE_NORM_PARAMETER, sample.names, sample.step, moves)
         changed = moves > 0

@@ -28,6 +28,7 @@ class Recording:
     ``rank`` selects a process of distributed training. Several processes can have recorded as the same
     rank (trainers started by ``fork`` or ``spawn``); the *main* one is meant unless ``pid`` names
     another: the process that made ``run.json`` if it recorded anything, else the one with most records.
+    ``folder`` is where the run lies; ``None`` for one that was never on disk.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Recording:
         events: dict[int, list[dict[str, Any]]],
         processes: Processes,
         damage: list[str],
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         self.run = run
         self.damage = damage
         self._events = events
@@ -146,7 +149,7 @@ def _open(folder: Path) -> Recording:
         damage += [f"segments/{path.name}: {text}" for text in records.damage]
         _file_under(processes, rank, pid, records)
     read = {rank: _read_events(path, damage) for rank, path in sorted(events.items())}
-    return Recording(run or {}, read, processes, damage)
+    return Recording(run or {}, read, processes, damage, folder)
 
 
 def _file_under(processes: Processes, rank: int, pid: int, records: SegmentRecords) -> None:

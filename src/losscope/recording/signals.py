@@ -21,13 +21,15 @@ class Signal:
     help: str
 
 
-
 # --- every update ---------------------------------------------------------------------------------
 LOSS = Signal("loss", "loss", "stream", "sum of the backward roots of one update, loss scale removed")
 STEP_TIME = Signal("step.time", "s", "stream", "seconds since the run began, at each update")
 BACKWARDS = Signal("step.backwards", "1", "stream", "backward passes in one update, where not 1")
 STALE_GRADIENT = Signal(
-    "gradient.stale", "1", "stream", "1 where the last update's gradient was still in place at the next backward"
+    "gradient.stale",
+    "1",
+    "stream",
+    "1 where the last update's gradient was still in place at the next backward",
 )
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
@@ -35,12 +37,16 @@ CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
 EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader that begins at this step")
 # --- sampled updates ------------------------------------------------------------------------------
-TERM_VALUE = Signal("term.value", "loss", "stream/term", "value of one term of the objective, without coefficient")
+TERM_VALUE = Signal(
+    "term.value", "loss", "stream/term", "value of one term of the objective, without coefficient"
+)
 TERM_CHANCE = Signal(
     "term.chance", "loss", "stream/term", "loss of the best constant predictor for the targets seen so far"
 )
 TERM_CHANCE_ERROR = Signal("term.chance.error", "loss", "stream/term", "standard error of that chance level")
-TERM_FLOOR = Signal("term.floor", "loss", "stream/term", "smallest value this term can take with these options")
+TERM_FLOOR = Signal(
+    "term.floor", "loss", "stream/term", "smallest value this term can take with these options"
+)
 PREDICTION_MEAN = Signal("prediction.mean", "1", "stream/term", "mean of the prediction")
 PREDICTION_STD = Signal("prediction.std", "1", "stream/term", "standard deviation of the prediction")
 PREDICTION_MIN = Signal("prediction.min", "1", "stream/term", "smallest element of the prediction")
@@ -52,19 +58,26 @@ TARGET_MAX = Signal("target.max", "1", "stream/term", "largest element of the ta
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
 GRADIENT_NORM = Signal("gradient.norm", "1", "stream", "2-norm of the gradient that the update used")
-GRADIENT_NORM_PARAMETER = Signal("gradient.norm.parameter", "1", "parameter", "2-norm of one parameter's gradient")
+GRADIENT_NORM_PARAMETER = Signal(
+    "gradient.norm.parameter", "1", "parameter", "2-norm of one parameter's gradient"
+)
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
 ALIGNMENT = Signal(
-    "gradient.alignment", "1", "stream", "cosine between the gradients of two successive updates; -1 means zig-zag"
+    "gradient.alignment",
+    "1",
+    "stream",
+    "cosine between the gradients of two successive updates; -1 means zig-zag",
 )
 # --- evaluation -----------------------------------------------------------------------------------
 EVALUATION_LOSS = Signal("evaluation.loss", "loss", "evaluation", "mean loss of one evaluation pass")
 EVALUATION_COUNT = Signal("evaluation.count", "1", "evaluation", "samples in that pass")
 EVALUATION_ACCURACY = Signal("evaluation.accuracy", "1", "evaluation", "accuracy of that pass")
 # --- the watch itself -----------------------------------------------------------------------------
-WATCH_SECONDS = Signal("watch.seconds", "s", "", "seconds that the watch has cost so far, all its work counted")
+WATCH_SECONDS = Signal(
+    "watch.seconds", "s", "", "seconds that the watch has cost so far, all its work counted"
+)
 
 
 def all_signals() -> dict[str, Signal]:

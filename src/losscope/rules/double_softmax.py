@@ -70,7 +70,7 @@ def judge(recording: Recording) -> Outcome:
 
 
 def _evidence(term: TermView) -> Evidence:
-    value = float(term.recent(0.05, least=1).mean()) if term.values.size else math.nan
+    value = float(term.values[-5:].mean()) if term.values.size else math.nan
     shape = term.prediction.get("shape") or []
     classes = int(shape[1]) if len(shape) > 1 and isinstance(shape[1], int) else 0
     if classes < 2 or not math.isfinite(value):

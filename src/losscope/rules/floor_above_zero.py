@@ -51,7 +51,8 @@ def _finding(term: TermView) -> Finding | None:
         return None
     if term.values.size == 0:
         return None
-    value = float(term.recent(0.05, least=1).mean())
+    recent = term.recent(0.05)
+    value = float((recent if recent.size else term.values[-1:]).mean())
     evidence = Evidence(
         text=_EVIDENCE(value=value, floor=term.floor, rest=max(0.0, value - term.floor)),
         signal=signals.TERM_FLOOR.name,

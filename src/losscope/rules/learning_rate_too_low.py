@@ -39,6 +39,10 @@ _TITLE = Text(
     en="The learning rate is too low{rate}: {updates} updates could move the weights by {percent:.2g} % at most",
     zh="学习率过低{rate}：{updates} 次更新最多使权重移动 {percent:.2g}%",
 )
+_TITLE_ZERO = Text(
+    en="The weights never move: every update is zero{rate}",
+    zh="权重从未改变：每次更新都为零{rate}",
+)
 _EVIDENCE = Text(
     en="mean ‖Δθ‖/‖θ‖ of one update: {ratio:.2g}; over {updates} updates at most {path:.2g}",
     zh="单次更新的平均 ‖Δθ‖/‖θ‖：{ratio:.2g}；{updates} 次更新累计最多 {path:.2g}",
@@ -69,7 +73,7 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(),
     )
     shown = f" ({rate:g})" if rate is not None else ""
-    title = _TITLE(rate=shown, updates=seen, percent=100 * ratio * seen)
+    title = _TITLE(rate=shown, updates=seen, percent=100 * ratio * seen) if ratio else _TITLE_ZERO(rate=shown)
     factor = 10.0 if ratio * seen > 0.01 else 100.0
     remedy = remedy_factor(rate, factor)
     return [RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=remedy)]

@@ -33,7 +33,7 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.deficit import LONG_ENOUGH, long_enough
 from losscope.rules.planted import PlantedTerm, falling, flat, record
-from losscope.rules.reasons import no_chance, too_few
+from losscope.rules.reasons import no_chance, no_late_samples, too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.batch_means import change
 from losscope.rules.statistics.skill import Skill
@@ -74,6 +74,9 @@ def judge(recording: Recording) -> Outcome:
     judged = [term for term in terms(recording, stream) if term.chance is not None and term.chance > 0]
     if not judged:
         return no_chance()
+    judged = [term for term in judged if term.skill() is not None]
+    if not judged:
+        return no_late_samples()
     if not long_enough(recording, stream):
         return too_few(updates(recording, stream), LONG_ENOUGH)
     stuck = [(term, s) for term in judged if (s := at_chance(recording, term)) is not None]

@@ -21,7 +21,7 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.planted import PlantedTerm, falling, record
-from losscope.rules.reasons import no_chance
+from losscope.rules.reasons import no_chance, no_late_samples
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.batch_means import mean
 from losscope.rules.terms import TermView, judged_terms
@@ -49,12 +49,17 @@ def judge(recording: Recording) -> Outcome:
     known = [term for term in found if term.span is not None]
     if not known:
         return no_chance()
+    if all(term.recent().size < 3 for term in known):
+        return no_late_samples()
     return [finding for term in known if (finding := _finding(term)) is not None]
 
 
 def _finding(term: TermView) -> Finding | None:
-    level = mean(term.recent())
-    if term.floor is None or term.span is None or level.interval()[1] > term.floor + _TOLERANCE * term.span:
+    recent = term.recent()
+    if term.floor is None or term.span is None or recent.size < 3:
+        return None
+    level = mean(recent)
+    if not level.interval()[1] <= term.floor + _TOLERANCE * term.span:
         return None
     percent = 100 * (level.value - term.floor) / term.span
     evidence = Evidence(

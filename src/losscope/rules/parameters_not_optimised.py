@@ -61,10 +61,9 @@ _EXPECTED_USED = Text(
     en="every parameter in the optimiser is used by the loss", zh="优化器中的每个参数都应被损失使用"
 )
 _REMEDY_HELD = Text(
-    en="Make the optimiser after the model is complete: optimizer = type(optimizer)(model.parameters(), …), "
-    "and keep submodules in nn.ModuleList, so that {names} are in it.",
-    zh="在模型完全构建之后再创建优化器：optimizer = type(optimizer)(model.parameters(), …)，"
-    "子模块放入 nn.ModuleList，使 {names} 包含在内。",
+    en="Make the optimiser after the model is complete, from model.parameters(), and keep submodules in "
+    "nn.ModuleList, so that {names} are in it.",
+    zh="在模型完全构建之后再用 model.parameters() 创建优化器，子模块放入 nn.ModuleList，使 {names} 包含在内。",
 )
 _REMEDY_HEAD = Text(
     en="Call requires_grad_(False) on the fixed part ({names}): the backward pass becomes cheaper.",

@@ -14,6 +14,12 @@ _TOO_FEW = Text(
     en="only {updates} updates were seen; at least {needed} are needed",
     zh="只观察到 {updates} 次更新；至少需要 {needed} 次",
 )
+MIN_VALUES = 20
+"""Fewer recorded losses than two per batch of the trend test, where the watch thinned its sampling."""
+_TOO_SPARSE = Text(
+    en="only {values} losses were recorded in {updates} updates",
+    zh="{updates} 次更新中只记录了 {values} 个损失值",
+)
 _NO_SERIES = Text(
     en="needs the signal {signals}, which this run did not record",
     zh="需要信号 {signals}，本次运行没有记录",
@@ -30,6 +36,10 @@ _COUPLED = Text(
     en="{streams} objectives are trained in alternation, and the value of one moves with the others",
     zh="{streams} 个目标交替训练，其中一个的数值会随其他目标变化",
 )
+_NO_LATE_SAMPLES = Text(
+    en="the watch took no sample of a term in the last fifth of the run",
+    zh="在运行的最后五分之一没有对损失项采样",
+)
 _NO_CHANCE = Text(
     en="the chance level of no term is known",
     zh="没有任何损失项的随机水平是已知的",
@@ -42,6 +52,10 @@ def no_loss() -> NotJudged:
 
 def too_few(updates: int, needed: int = MIN_UPDATES) -> NotJudged:
     return NotJudged(_TOO_FEW(updates=updates, needed=needed))
+
+
+def too_sparse(values: int, updates: int) -> NotJudged:
+    return NotJudged(_TOO_SPARSE(values=values, updates=updates))
 
 
 def no_series(*names: str) -> NotJudged:
@@ -58,6 +72,10 @@ def not_progress(kind: str) -> NotJudged:
 
 def coupled(streams: int) -> NotJudged:
     return NotJudged(_COUPLED(streams=streams))
+
+
+def no_late_samples() -> NotJudged:
+    return NotJudged(_NO_LATE_SAMPLES())
 
 
 def no_chance() -> NotJudged:

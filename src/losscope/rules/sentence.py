@@ -43,9 +43,9 @@ _NO_PROGRESS = Text(
     zh="在 {updates} 次更新中未发现问题；{kind} 的数值不反映训练进展。",
 )
 _COUPLED = Text(
-    en="Nothing wrong was found: {streams} objectives were trained in alternation over {updates} updates "
-    "each; their values do not measure progress by themselves.",
-    zh="未发现问题：{streams} 个目标交替训练，各 {updates} 次更新；它们的数值本身不反映训练进展。",
+    en="Nothing wrong was found in {updates} updates: {streams} objectives were trained in alternation, and "
+    "their values do not measure progress by themselves.",
+    zh="未发现问题：{streams} 个目标交替训练（{updates} 次更新）；它们的数值本身不反映训练进展。",
 )
 _NOTHING = Text(
     en="No training was seen: no backward pass through a loss was recorded{seen}.",

@@ -9,6 +9,10 @@ _REMEDY = Text(
     en="Try a learning rate of {new:g} in place of {old:g}.",
     zh="把学习率从 {old:g} 改为 {new:g} 试试。",
 )
+_REMEDY_ZERO = Text(
+    en="Set a learning rate above 0, such as 0.001, and look at the scheduler that may have set it to 0.",
+    zh="设置大于 0 的学习率，例如 0.001，并检查是否有调度器把它设为 0。",
+)
 _REMEDY_FACTOR = Text(
     en="Multiply the learning rate by {factor:g}.",
     zh="把学习率乘以 {factor:g}。",
@@ -38,6 +42,8 @@ def warming_up(recording: Recording, stream: str, updates: int) -> bool:
 
 def remedy_factor(rate: float | None, factor: float) -> Message:
     """One concrete change of the learning rate."""
-    if rate is None or rate <= 0:
+    if rate == 0:
+        return _REMEDY_ZERO()
+    if rate is None:
         return _REMEDY_FACTOR(factor=factor)
     return _REMEDY(new=float(f"{rate * factor:.3g}"), old=rate)

@@ -25,9 +25,9 @@ def main_stream(recording: Recording) -> str | None:
 
 
 def updates(recording: Recording, stream: str) -> int:
-    """Updates of the stream: its last step + 1, since the watch may record only every k-th."""
-    steps = recording.series(signals.LOSS, stream).steps
-    return int(steps.max()) + 1 if len(steps) else 0
+    """Updates of the stream: the last step + 1 of its loss and its clock, since either may be thinned."""
+    found = (recording.series(signal, stream).steps for signal in (signals.LOSS, signals.STEP_TIME))
+    return max((int(steps.max()) + 1 for steps in found if len(steps)), default=0)
 
 
 def losses(recording: Recording, stream: str) -> Floats:
@@ -129,9 +129,11 @@ def progress(recording: Recording, minimum: int = reasons.MIN_UPDATES) -> str | 
     stream = main_stream(recording)
     if stream is None:
         return reasons.no_loss()
-    seen = updates(recording, stream)
-    if seen < minimum or losses(recording, stream).size < min(minimum, seen):
-        return reasons.too_few(min(seen, int(losses(recording, stream).size)), minimum)
+    seen, known = updates(recording, stream), int(losses(recording, stream).size)
+    if seen < minimum:
+        return reasons.too_few(seen, minimum)
+    if known < reasons.MIN_VALUES:
+        return reasons.too_sparse(known, seen)
     rivals = coupled(recording)
     if rivals > 1:
         return reasons.coupled(rivals)
@@ -140,13 +142,29 @@ def progress(recording: Recording, minimum: int = reasons.MIN_UPDATES) -> str | 
 
 
 def aimless_kind(recording: Recording, stream: str) -> str | None:
-    """The first term kind of the stream whose value is known not to measure progress."""
-    for event in events_of(recording, "anatomy", stream)[-1:]:
-        for term in event.get("terms", ()):
+    """The first term kind of the stream whose value does not measure progress, at any look.
+
+    Its contract says so; or its values lie below the floor of a loss of that kind, as those of a policy
+    gradient do, which is a cross-entropy whose samples are weighted with both signs.
+    """
+    for event in events_of(recording, "anatomy", stream):
+        for index, term in enumerate(event.get("terms") or ()):
+            kind = str(term.get("kind", "?"))
             told = term.get("value_is_progress", (term.get("options") or {}).get("value_is_progress", True))
             if told is False:
-                return str(term.get("kind", "?"))
+                return kind
+            if _below_floor(recording, f"{stream}/{index}", term.get("floor")):
+                return f"a signed {kind}"
     return None
+
+
+def _below_floor(recording: Recording, label: str, floor: Any) -> bool:
+    """More than a twentieth of the sampled values of a term lie clearly below its floor."""
+    sampled = values(recording, signals.TERM_VALUE, label)
+    if not isinstance(floor, int | float) or sampled.size < 5:
+        return False
+    slack = 1e-3 * float(np.median(np.abs(sampled)))
+    return float(np.mean(sampled < floor - slack)) > 0.05
 
 
 def non_finite_end(recording: Recording, stream: str) -> bool:

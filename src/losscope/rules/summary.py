@@ -98,7 +98,7 @@ def expression(recording: Recording) -> str:
 
 
 def _summary(view: TermView) -> TermSummary:
-    recent = view.recent(0.05, least=1)
+    recent = view.recent(0.05) if view.recent(0.05).size else view.recent(0.2)
     value = float(recent.mean()) if recent.size else None
     normalised = skill = None
     if value is not None and view.span is not None and view.floor is not None:

@@ -12,7 +12,7 @@ from losscope.recording.reader import Recording
 from losscope.recording.series import Series
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.statistics.skill import Skill, skill
-from losscope.rules.streams import evenly, events_of, last, progress, values, where
+from losscope.rules.streams import evenly, events_of, last, progress, updates, values, where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class TermView:
     steps: np.ndarray[Any, np.dtype[np.int64]]
     values: Floats
     is_whole_loss: bool
+    updates: int
     prediction: dict[str, Any] = field(default_factory=dict)
     where: Where | None = None
 
@@ -51,15 +52,19 @@ class TermView:
         logarithmic = ("cross_entropy", "nll", "bce", "kl_div", "gaussian_kl", "ctc")
         return " nats" if any(name in self.kind for name in logarithmic) and self.reduction != "sum" else ""
 
-    def recent(self, share: float = 0.2, least: int = 3) -> Floats:
-        """The last ``share`` of the values, at least ``least`` of them."""
-        return self.values[-max(least, int(len(self.values) * share)) :]
+    def recent(self, share: float = 0.2) -> Floats:
+        """The values of the last ``share`` of the run; empty where the watch took no sample there."""
+        return self.values[self.steps >= (1.0 - share) * self.updates]
 
-    def skill(self, share: float = 0.2) -> Skill | None:
-        """Skill of the recent values against chance, with its interval; ``None`` where chance is unknown."""
-        if self.chance is None or self.values.size < 2:
+    def skill(self) -> Skill | None:
+        """Skill over the last fifth of the run with its interval.
+
+        ``None`` where chance is unknown or fewer than three values are known there.
+        """
+        recent = self.recent()
+        if self.chance is None or recent.size < 3:
             return None
-        return skill(self.recent(share), self.chance, self.chance_error)
+        return skill(recent, self.chance, self.chance_error)
 
 
 def terms(recording: Recording, stream: str) -> list[TermView]:
@@ -124,6 +129,7 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
         steps=series.steps[kept],
         values=series.values[kept],
         is_whole_loss=dense is not None,
+        updates=updates(recording, stream),
         prediction=dict(term.get("prediction") or {}),
         where=where(event),
     )

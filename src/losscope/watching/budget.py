@@ -12,7 +12,18 @@ from time import perf_counter
 _CHECK_EVERY = 64  # updates between two looks at the stride
 _DEEP_LEAST = 0.2  # of the budget is kept for deep samples, however much the per-step reading costs
 _STRIDE_LIMIT = 1024
-_WARM_UP = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55)  # early dynamics are worth more: sample them densely if affordable
+_WARM_UP = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    8,
+    13,
+    21,
+    34,
+    55,
+)  # early dynamics are worth more: sample them densely if affordable
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
 

@@ -140,10 +140,16 @@ class DeepSampler:
             except Exception as error:  # noqa: BLE001  a faulty probe is switched off, the others go on
                 self.probes.remove(probe)
                 name = type(probe).__name__
-                self.outlet.event("fault", where=f"probe {name}.{moment}", error=f"{type(error).__name__}: {error}")
+                self.outlet.event(
+                    "fault", where=f"probe {name}.{moment}", error=f"{type(error).__name__}: {error}"
+                )
 
     def _sample(self, stream: Stream, optimizer: Any, backwards: int = 1) -> Sample:
-        held = [p for group in optimizer.param_groups for p in group["params"]] if optimizer is not None else None
+        held = (
+            [p for group in optimizer.param_groups for p in group["params"]]
+            if optimizer is not None
+            else None
+        )
         reached = [p for anatomy, _ in self.roots for p in anatomy.parameters]
         if held is None:
             parameters = _unique(p for p in (reached or self.parameters) if p.is_leaf)
@@ -166,7 +172,9 @@ class DeepSampler:
         """Which parameters this objective reaches; those that another optimiser holds are its own affair."""
         mine = {id(p) for p in held}
         others = {id(p) for o in self.live_optimizers() for g in o.param_groups for p in g["params"]} - mine
-        counted = _unique(p for p in reached if id(p) in mine or (isinstance(p, Parameter) and id(p) not in others))
+        counted = _unique(
+            p for p in reached if id(p) in mine or (isinstance(p, Parameter) and id(p) not in others)
+        )
         sample.reached_names = self.names.of(counted)
         sample.held_names = self.names.of(held)
         sample.frozen_names = self.names.of([p for p in held if not p.requires_grad])
@@ -180,7 +188,9 @@ class DeepSampler:
         """An optimiser object makes its first step: say what it is."""
         if optimizer not in self.live_optimizers():
             self.made(optimizer)
-        groups = [{k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups]
+        groups = [
+            {k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups
+        ]
         held = [p for g in optimizer.param_groups for p in g["params"]]
         place = where(user_frame(3))
         self.outlet.event(
@@ -212,7 +222,8 @@ class DeepSampler:
             stream=stream,
             step=step,
             what="parameter" if origin.what == "parameter" else "loss",
-            origin=origin.text + (f", near {names[0]}" if (names := self.names.of(origin.parameters[:1])) else ""),
+            origin=origin.text
+            + (f", near {names[0]}" if (names := self.names.of(origin.parameters[:1])) else ""),
             where={"file": place.file, "line": place.line} if place else None,
         )
 

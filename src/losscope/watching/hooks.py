@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 import torch.amp.grad_scaler
-import torch.nn.functional as functional
 import torch.nn.utils.clip_grad
 import torch.utils.data
 from torch.autograd import graph
+from torch.nn import functional
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -22,7 +22,13 @@ from torch.optim.optimizer import (
 from losscope.watching.instrument import Instrumentation, NotInstrumentable
 from losscope.watching.watch import Watch
 
-_EXTRA_LOSSES = ("cross_entropy", "linear_cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
+_EXTRA_LOSSES = (
+    "cross_entropy",
+    "linear_cross_entropy",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "kl_div",
+)
 
 
 def loss_functions() -> dict[str, Callable[..., Any]]:

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 _FUTURE_FLAGS = 0x1FF0000  # compiler flags of `from __future__` imports, as they stand in co_flags
 _PREFIX = "__losscope_"
@@ -24,7 +24,7 @@ class NotInstrumentable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    function: FunctionType
+    function: Any  # a FunctionType; as a class attribute a type checker would take it for a method
     original: CodeType
     names: tuple[str, ...]
 
@@ -52,9 +52,10 @@ class Instrumentation:
         by ``torch.compiler.is_compiling()``, for functions that torch.compile may trace into.
         Functions made by a decorator are followed through ``__wrapped__`` to the code that works.
         """
-        target = inspect.unwrap(function)
-        if not isinstance(target, FunctionType):
+        unwrapped = inspect.unwrap(function)
+        if type(unwrapped) is not FunctionType:
             raise NotInstrumentable(f"{function!r} is not a Python function")
+        target = cast(FunctionType, unwrapped)
         if any(change.function is target for change in self._changes):
             raise NotInstrumentable(f"{target.__qualname__} is instrumented already")
         stem = f"{_PREFIX}{target.__qualname__.replace('.', '_')}"
@@ -108,7 +109,10 @@ def _parse(function: FunctionType) -> tuple[ast.Module, ast.FunctionDef]:
         raise NotInstrumentable(f"no source for {function.__qualname__}") from error
     source = "".join(lines)
     indented = source[:1].isspace()
-    module = ast.parse("if 1:\n" + source if indented else source)
+    try:
+        module = ast.parse("if 1:\n" + source if indented else source)
+    except SyntaxError as error:
+        raise NotInstrumentable(f"source of {function.__qualname__} does not stand alone") from error
     ast.increment_lineno(module, first - 1 - indented)
     body = module.body[0].body if isinstance(module.body[0], ast.If) else module.body
     definition = body[0]
@@ -148,7 +152,9 @@ def _is_compiling() -> ast.expr:
 def _insert_first(definition: ast.FunctionDef, hook: str, arguments: tuple[str, ...], traced: bool) -> None:
     has_docstring = ast.get_docstring(definition, clean=False) is not None
     place = 1 if has_docstring else 0
-    call: ast.stmt = ast.Expr(ast.Call(func=ast.Name(id=hook, ctx=ast.Load()), args=_names(arguments), keywords=[]))
+    call: ast.stmt = ast.Expr(
+        ast.Call(func=ast.Name(id=hook, ctx=ast.Load()), args=_names(arguments), keywords=[])
+    )
     if traced:
         call = ast.If(test=ast.UnaryOp(op=ast.Not(), operand=_is_compiling()), body=[call], orelse=[])
     anchor = definition.body[min(place, len(definition.body) - 1)]
@@ -169,7 +175,9 @@ def _insert_finally(definition: ast.FunctionDef, hook: str) -> None:
 class _Returns(ast.NodeTransformer):
     """Turns ``return x`` into ``return hook(x, …)``; nested functions keep their own returns."""
 
-    def __init__(self, definition: ast.FunctionDef, hook: str, arguments: tuple[str, ...], traced: bool) -> None:
+    def __init__(
+        self, definition: ast.FunctionDef, hook: str, arguments: tuple[str, ...], traced: bool
+    ) -> None:
         self.definition, self.hook, self.arguments, self.traced = definition, hook, arguments, traced
 
     def apply(self) -> None:

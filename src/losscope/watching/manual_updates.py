@@ -29,7 +29,10 @@ class ManualUpdates:
         alive = [p for ref, *_ in self._noted if (p := ref()) is not None]
         if not alive or len(alive) < len(self._noted):
             known = parameters()
-            alive = sorted((p for p in known if p.grad is not None), key=Tensor.numel)[:_WATCHED] or known[:_WATCHED]
+            alive = (
+                sorted((p for p in known if p.grad is not None), key=Tensor.numel)[:_WATCHED]
+                or known[:_WATCHED]
+            )
         self._noted = [(weakref.ref(p), p._version, None if self._counters_tell else _few(p)) for p in alive]
 
     def moved(self) -> bool:

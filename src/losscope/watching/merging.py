@@ -40,4 +40,7 @@ def _times(anatomy: Anatomy, count: int) -> Anatomy:
 
 
 def _key(anatomy: Anatomy) -> tuple[str, ...]:
-    return (anatomy.signature, *(f"{term.target_name}|{term.options.get('target')}" for term in anatomy.terms))
+    return (
+        anatomy.signature,
+        *(f"{term.target_name}|{term.options.get('target')}" for term in anatomy.terms),
+    )

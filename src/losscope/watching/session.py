@@ -6,20 +6,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from losscope.core.errors import LosscopeError
 from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.run_folder import claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
-from losscope.watching.child_processes import WhenImported, when_imported
+from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.options import RunOptions
 from losscope.watching.publishing import publish
 from losscope.watching.run_folder import RUNS, rank_of, run_folder, world_size
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from losscope.watching.hooks import Hooks
     from losscope.watching.watch import Watch
@@ -74,7 +74,9 @@ class Session:
         try:
             self.folder = self._open_folder()
         except OSError as error:
-            _say(f"cannot write a record to {error.filename or self._options.out}: {error.strerror}; not watching")
+            _say(
+                f"cannot write a record to {error.filename or self._options.out}: {error.strerror}; not watching"
+            )
             self._done = True
             return
         self._recorder = LazyRecorder(self.folder, self._rank)
@@ -145,7 +147,7 @@ class Session:
         self._installing += time.perf_counter() - began
 
     def _install(self) -> None:
-        from losscope.watching.assembly import assemble
+        from losscope.watching.assembly import assemble  # lazy: torch is there only now
 
         assert self._recorder is not None
         self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
@@ -163,15 +165,18 @@ class Session:
         watch.off = True
         if self._hooks is not None:
             self._hooks.remove()
+        if not watch.last_step():
+            return  # nothing was trained here: leave no record that could be taken for the run's own
         spent = watch.governor.spent + self._installing
         self._recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
-        self._recorder.make().update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
+        self._recorder.make().update_run(
+            watch_seconds=spent, script_seconds=self._ended - self._began - spent
+        )
 
 
 def judge_folder(folder: Path, options: RunOptions) -> Verdict | None:
     """Judge a finished recording, write its reports beside it, print the verdict on stderr."""
-    from losscope.core.errors import LosscopeError
-    from losscope.rules.judge import judge_run
+    from losscope.rules.judge import judge_run  # lazy: rules load scipy, which training need not pay for
 
     try:
         recording = Recording.open(folder)
@@ -207,10 +212,9 @@ def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "
     percent. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
     ends by an exception, which then goes on its way.
 
-    >>> import losscope, torch                                            # doctest: +SKIP
-    >>> with losscope.watch() as w:
+    >>> with losscope.watch() as w:  # doctest: +SKIP
     ...     train(model, loader)
-    >>> w.verdict.state
+    >>> w.verdict.state  # doctest: +SKIP
     'healthy'
     """
     session = Session(RunOptions(out=Path(out) if out else None, budget=budget, lang=lang), "watch")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
 _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
 
 
@@ -16,8 +16,7 @@ def is_plain(value: Any) -> bool:
     plain = _plain_types.get(kind)
     if plain is None:
         plain = (
-            issubclass(kind, Tensor)
-            and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
+            issubclass(kind, Tensor) and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
         )
         _plain_types[kind] = plain
     return plain and not _is_wrapped(value)

@@ -80,7 +80,9 @@ class Watch:
 
     @guarded
     def _backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
-        if not is_training_root(outputs, args, kwargs, others_seen=self._accumulates) or not is_plain(outputs[0]):
+        if not is_training_root(outputs, args, kwargs, others_seen=self._accumulates) or not is_plain(
+            outputs[0]
+        ):
             return
         self._accumulates |= bool(kwargs.get("accumulate_grad"))
         inside = self._in_step is not None

@@ -8,6 +8,7 @@ import numpy as np
 
 from losscope.core.estimate import Estimate
 from losscope.losses.classification.entropy import binary_entropy
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 Options = Mapping[str, Any]
@@ -39,9 +40,9 @@ def bernoulli_chance(stats: TargetStats, options: Options) -> Estimate | None:
     best = np.divide(positive * rate, mass, out=np.zeros_like(rate), where=mass > 0)
     value = float((weight * mass * binary_entropy(best)).mean())
     inner = np.clip(best, 1e-12, 1 - 1e-12)
-    slope = weight * (-positive * np.log(inner) + np.log1p(-inner))
-    variance = (slope**2 * moments.variance).mean() / max(moments.weight, 1.0)
-    return Estimate(value, math.sqrt(float(variance)))
+    rows = stats.sample.rows
+    losses = -weight * (positive * rows * np.log(inner) + (1 - rows) * np.log1p(-inner))
+    return Estimate(value, of_rows(losses.mean(1), stats))
 
 
 def bernoulli_floor(options: Options, stats: TargetStats | None) -> float | None:

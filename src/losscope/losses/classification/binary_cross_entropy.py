@@ -69,7 +69,7 @@ def _hand_written(first: Part, parts: list[Part]) -> Reading | None:
     probability = probability.skip(TRANSPARENT | {"Add"})
     for part in parts:
         inner = part.node.inputs[0] if part.node.op in ("Log", "Log1P") and part.node.inputs else None
-        if part is first or inner is None or part.scale != first.scale:
+        if part is first or inner is None or abs(part.scale - first.scale) > 1e-6 * abs(first.scale):
             continue
         other = complement_of(inner.skip(TRANSPARENT | {"Add"}))
         if other is None or other.skip(TRANSPARENT) is not probability or not _sum_to_one(first, part):
@@ -119,6 +119,11 @@ SPEC = LossSpec(
         ),
         Example(
             "-(t * p.log() + (1 - t) * (1 - p).log()).mean()",
+            "F.binary_cross_entropy(p, t)",
+            activation="sigmoid",
+        ),
+        Example(
+            "(-t * p.log() - (1 - t) * (1 - p).log()).mean()",
             "F.binary_cross_entropy(p, t)",
             activation="sigmoid",
         ),

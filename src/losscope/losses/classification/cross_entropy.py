@@ -8,88 +8,34 @@ strictly proper, and 0 only in the limit of an infinite margin. PyTorch: ``F.cro
 
 import math
 from dataclasses import replace
+from typing import cast
 
 from torch import Tensor
 
+from losscope.losses.classification.class_forms import (
+    NLL_OPS,
+    class_options,
+    feeding_notes,
+    has_advantages,
+    nll_options,
+    picked_log_probabilities,
+    picked_target,
+)
 from losscope.losses.classification.entropy import class_chance, class_floor
-from losscope.losses.graph.constants import has_both_signs, is_binary, product, sums_to_one
+from losscope.losses.graph.axes import axis_above, class_axis
+from losscope.losses.graph.constants import sums_to_one
 from losscope.losses.graph.forms import (
+    TRANSPARENT,
     LogProbabilities,
-    activation,
-    is_softmax,
     log_probabilities,
     looks_normalised,
+    softmax_input,
     strip,
 )
 from losscope.losses.graph.fused import own_reduction
-from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.spec import Combination, Example, LossSpec, Reading, Signature, Twin
-
-NLL_OPS = ("NllLoss", "NllLoss2D")
-
-
-def class_axis(shape: tuple[int, ...]) -> int:
-    """The axis of the classes in the scores of ``nll_loss``: 1, or 0 without a batch axis."""
-    return 1 if len(shape) > 1 else 0
-
-
-def feeding_notes(found: LogProbabilities, classes: int, axis: int | None) -> tuple[str, ...]:
-    """What is structurally wrong with the scores that enter the log-softmax."""
-    notes = []
-    if found.logits is not None and is_softmax(found.logits):
-        notes.append("double-softmax")
-    elif found.logits is not None and activation(found.logits) == "sigmoid":
-        notes.append("sigmoid-before-logits-loss")
-    shape = found.node.shape
-    if found.dim is not None and shape and axis is not None:
-        dim = found.dim % len(shape)
-        if shape[dim] != classes or (dim != axis % len(shape) and len(shape) > 1):
-            notes.append("wrong-softmax-dimension")
-    return tuple(notes)
-
-
-def nll_options(node: Node, classes: int) -> dict[str, object]:
-    """The options of ``nll_loss`` that differ from the defaults, and the number of classes."""
-    options: dict[str, object] = {"num_classes": classes, "target": "class"}
-    options["ignore_index"] = node.option("ignore_index", -100)
-    weight = node.saved("weight")
-    if weight is not None:
-        options["weight"] = weight.tolist()
-    return options
-
-
-def axis_above(node: Node, axis: int, stop: Node) -> int | None:
-    """Follow ``axis`` of ``node``'s output down through views to ``stop``; ``None`` where it is lost."""
-    current: Node | None = node
-    while current is not None and current is not stop:
-        child = current.inputs[0] if current.inputs else None
-        if child is None:
-            return None
-        axis_below = _axis_below(current, child, axis)
-        if axis_below is None:
-            return None
-        current, axis = child, axis_below
-    return axis
-
-
-def _axis_below(node: Node, child: Node, axis: int) -> int | None:
-    if node.op == "Permute":
-        return node.option("dims")[axis] % len(child.shape)
-    if node.op in ("Transpose", "T"):
-        first, second = (0, 1) if node.op == "T" else (node.option("dim0"), node.option("dim1"))
-        first, second = first % len(child.shape), second % len(child.shape)
-        return {first: second, second: first}.get(axis, axis)
-    if node.shape == child.shape:
-        return axis
-    after = math.prod(node.shape[axis + 1 :])
-    places = [
-        i
-        for i, size in enumerate(child.shape)
-        if size == node.shape[axis] and math.prod(child.shape[i + 1 :]) == after
-    ]
-    return places[0] if len(places) == 1 else None
 
 
 def _from_nll(part: Part) -> Reading | None:
@@ -113,37 +59,10 @@ def _from_nll(part: Part) -> Reading | None:
     return Reading(
         prediction=found.logits or node.inputs[0],
         tensor=scores,
+        tensor_is="log-probabilities",
         target=node.saved("target"),
         options=options,
         reduction=own_reduction(node),
-        notes=notes,
-    )
-
-
-def picked_log_probabilities(part: Part) -> Reading | None:
-    """``log_softmax(z).gather(dim, y)`` or ``log_softmax(z)[arange, y]``, to be maximised."""
-    node = part.node
-    if node.inputs[0] is None:
-        return None
-    found = log_probabilities(node.inputs[0])
-    if found is None:
-        return None
-    target, axis = picked_target(node)
-    if target is None or axis is None:
-        return None
-    shape = node.inputs[0].shape
-    notes = feeding_notes(found, shape[axis], axis_above(node.inputs[0], axis, found.node))
-    options: dict[str, object] = {"num_classes": shape[axis], "target": "class"}
-    if "double-softmax" in notes:
-        options["double_softmax"] = True
-    if found.sampled:
-        options["distribution_form"] = True
-    return Reading(
-        prediction=found.logits,
-        tensor=output(node.inputs[0]),
-        target=target,
-        options=options,
-        sign=-1.0,
         notes=notes,
     )
 
@@ -153,28 +72,31 @@ def _from_picked(part: Part) -> Reading | None:
     return None if reading is None or has_advantages(part.weights, reading) else reading
 
 
-def has_advantages(weights: tuple[Tensor, ...], reading: Reading) -> bool:
-    """Whether constant weights on picked log-probabilities are advantages and not sample weights."""
-    weight = product(weights)
-    if weight is None or weight.numel() < 2:
-        return False
-    sampled = bool(reading.options.get("distribution_form"))
-    return has_both_signs(weight) or (sampled and not is_binary(weight))
-
-
-def picked_target(node: Node) -> tuple[Tensor | None, int | None]:
-    """(class indices, class axis) of ``gather(dim, y)`` with one index per row, or ``x[arange(n), y]``."""
-    child = node.inputs[0]
-    assert child is not None
-    if node.op == "Gather":
-        axis = node.option("dim") % max(1, len(child.shape))
-        index = node.saved("index")
-        one_each = index is not None and index.dim() == len(child.shape) and index.shape[axis] == 1
-        return (index.squeeze(axis), axis) if one_each and index is not None else (None, None)
-    indices = node.saved_list("indices")
-    if len(indices) != len(child.shape) or any(i is None or i.dtype.is_floating_point for i in indices):
-        return None, None
-    return indices[-1], len(indices) - 1
+def _from_logarithm_of_picked(part: Part) -> Reading | None:
+    """``softmax(z)[arange, y].log()``, to be maximised."""
+    node = part.node
+    inner = node.inputs[0].skip(TRANSPARENT | {"Add"}) if node.inputs[0] is not None else None
+    if inner is None or inner.op not in ("Gather", "Index") or inner.inputs[0] is None:
+        return None
+    logits = softmax_input(inner.inputs[0])
+    if logits is None:
+        return None
+    target, axis = picked_target(inner)
+    if target is None or axis is None:
+        return None
+    probabilities = inner.inputs[0].skip(TRANSPARENT)
+    found = LogProbabilities(probabilities, logits, probabilities.option("dim"))
+    shape = inner.inputs[0].shape
+    notes = feeding_notes(found, shape[axis], axis_above(inner.inputs[0], axis, probabilities))
+    return Reading(
+        prediction=logits,
+        tensor=output(inner.inputs[0]),
+        tensor_is="probabilities",
+        target=target,
+        options=class_options(shape[axis], notes),
+        sign=-1.0,
+        notes=notes,
+    )
 
 
 def _from_soft_targets(part: Part) -> Reading | None:
@@ -191,19 +113,18 @@ def _from_soft_targets(part: Part) -> Reading | None:
         return None
     if not bool(sums_to_one(target, axis).float().mean() > 0.5):
         return None
-    options: dict[str, object] = {"num_classes": shape[axis], "target": "distribution"}
+    notes = feeding_notes(found, shape[axis], axis)
+    options = class_options(shape[axis], notes, "distribution")
     class_weights = [w for w in others if w.numel() == shape[axis] and shape[axis] > 1]
     if class_weights:
         options["weight"] = class_weights[0].reshape(-1).tolist()
     if axis not in (0, 1):
         target = target.movedim(axis, 1)
-    notes = feeding_notes(found, shape[axis], axis)
-    if "double-softmax" in notes:
-        options["double_softmax"] = True
     elements = shape[:axis] + shape[axis + 1 :]
     return Reading(
         prediction=found.logits,
         tensor=output(part.node),
+        tensor_is="log-probabilities",
         target=target,
         options=options,
         elements=elements,
@@ -228,21 +149,21 @@ def _split_weights(
 
 def _label_smoothing(first: Part, parts: list[Part]) -> Reading | None:
     """(1-ε)·nll(log p, y) - ε/K · Σ_k w_k log p_k, both over the same log-probabilities."""
-    reading = _from_nll(first)
+    reading = _from_nll(first) if first.node.op in NLL_OPS else _from_picked(first)
     source = first.node.inputs[0]
     if reading is None or source is None:
         return None
-    source = strip(source)
+    source, main = strip(source), first.scale * reading.sign
     spread = next(
-        (p for p in parts if p is not first and strip(p.node) is source and p.scale * first.scale < 0), None
+        (p for p in parts if p is not first and strip(p.node) is source and p.scale * main < 0), None
     )
     if spread is None:
         return None
-    classes = int(reading.options["num_classes"])
+    classes = cast("int", reading.options["num_classes"])
     uniform = -_per_element(spread, first, reading) * classes
-    total = first.scale + uniform
+    total = main + uniform
     options = {**reading.options, "label_smoothing": round(uniform / total, 6)}
-    return replace(reading, options=options, consumed=(first, spread), factor=total)
+    return replace(reading, options=options, consumed=(first, spread), factor=total * reading.sign)
 
 
 def _per_element(spread: Part, first: Part, reading: Reading) -> float:
@@ -302,8 +223,12 @@ SPEC = LossSpec(
         Signature(NLL_OPS, _from_nll),
         Signature(("Gather", "Index"), _from_picked),
         Signature(("LogSoftmax", "Log", "Sub"), _from_soft_targets),
+        Signature(("Log",), _from_logarithm_of_picked),
     ),
-    combinations=(Combination(NLL_OPS, _label_smoothing), Combination(("Logsumexp",), _logsumexp_form)),
+    combinations=(
+        Combination((*NLL_OPS, "Gather", "Index"), _label_smoothing),
+        Combination(("Logsumexp",), _logsumexp_form),
+    ),
     references=("https://doi.org/10.1198/016214506000001437", "https://arxiv.org/abs/1512.00567"),
     examples=(
         Example("F.cross_entropy(x, y)", "(x.logsumexp(1) - x.gather(1, y[:, None])[:, 0]).mean()"),
@@ -348,6 +273,16 @@ SPEC = LossSpec(
         Example("-x.log_softmax(1)[torch.arange(8), y].mean()", "F.cross_entropy(x, y)"),
         Example("(x.logsumexp(1) - x.gather(1, y[:, None])[:, 0]).mean()", "F.cross_entropy(x, y)"),
         Example("-torch.distributions.Categorical(logits=x).log_prob(y).mean()", "F.cross_entropy(x, y)"),
+        Example("-x.softmax(1)[torch.arange(8), y].log().mean()", "F.cross_entropy(x, y)"),
+        Example(
+            "-(x - x.exp().sum(1, keepdim=True).log())[torch.arange(8), y].mean()", "F.cross_entropy(x, y)"
+        ),
+        Example("torch.sum(-s * x.log_softmax(-1), dim=-1).mean()", "F.cross_entropy(x, s)"),
+        Example(
+            "0.9 * -lp.gather(1, y[:, None]).mean() + 0.1 * -lp.mean(1).mean()",
+            "F.cross_entropy(x, y, label_smoothing=0.1)",
+            options={"label_smoothing": 0.1},
+        ),
         Example(
             "F.cross_entropy(x.softmax(1), y)",
             "F.nll_loss(x.softmax(1).log_softmax(1), y)",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from losscope.core.estimate import Estimate
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 Options = Mapping[str, Any]
@@ -81,9 +82,10 @@ def _soft_chance(stats: TargetStats, options: Options) -> Estimate | None:
     total = float(a.sum())
     if total <= 0:
         return None
-    logs = -np.log(np.where(a > 0, a / total, 1)) * weights
-    variance = float((logs**2 * stats.columns.variance).sum())
-    return Estimate(total * entropy(a / total), math.sqrt(variance / max(stats.count, 1.0)))
+    rows = stats.sample.rows
+    smoothed = weights * ((1 - smoothing) * rows + smoothing / len(mean))
+    losses = -(smoothed * np.log(np.where(a > 0, a / total, 1))).sum(1)
+    return Estimate(total * entropy(a / total), of_rows(losses, stats))
 
 
 def class_floor(options: Options, stats: TargetStats | None) -> float | None:

@@ -7,7 +7,8 @@ read as such.
 
 import math
 
-from losscope.losses.classification.cross_entropy import NLL_OPS, class_axis, nll_options
+from losscope.losses.classification.class_forms import NLL_OPS, nll_options
+from losscope.losses.graph.axes import class_axis
 from losscope.losses.graph.forms import activation, log_probabilities, looks_normalised
 from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.part import Part

@@ -13,6 +13,7 @@ from losscope.losses.graph.steps import constant_factor
 from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 
@@ -24,8 +25,9 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
         return None
     rate = np.clip((moments.mean + 1) / 2, 0, 1)
     inner = np.clip(rate, 1e-12, 1 - 1e-12)
-    variance = np.square(np.log(inner / (1 - inner))) * moments.variance / 4
-    return Estimate(float(binary_entropy(rate).mean()), math.sqrt(float(variance.mean()) / moments.weight))
+    share = (stats.sample.rows + 1) / 2
+    losses = -(share * np.log(inner) + (1 - share) * np.log1p(-inner)).mean(1)
+    return Estimate(float(binary_entropy(rate).mean()), of_rows(losses, stats))
 
 
 def _hand_written(part: Part) -> Reading | None:

@@ -6,7 +6,7 @@ cross-entropy (torchvision's ``sigmoid_focal_loss``).
 
 import math
 
-from losscope.losses.classification.cross_entropy import NLL_OPS
+from losscope.losses.classification.class_forms import NLL_OPS
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.regression.location import zero_floor

@@ -6,7 +6,8 @@ predicted ln σ instead of ln σ².
 
 import math
 
-from losscope.losses.graph.forms import square_of, strip
+from losscope.losses.graph.differences import square_of
+from losscope.losses.graph.forms import strip
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.steps import constant_factor

@@ -6,6 +6,7 @@ PyTorch: ``F.kl_div(log p, t)``; only ``reduction="batchmean"`` (or a sum over c
 
 import math
 
+from scipy.special import xlogy
 from torch import Tensor
 
 from losscope.core.estimate import Estimate
@@ -16,6 +17,7 @@ from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 
@@ -81,7 +83,11 @@ def _reading(part: Part, found: LogProbabilities, target: Tensor) -> Reading:
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     """Cross-entropy of the mean target, less the targets' mean entropy: the Jensen-Shannon spread."""
     cross = class_chance(stats, options)
-    return None if cross is None else Estimate(cross.value - stats.mean_entropy, cross.stderr)
+    if cross is None:
+        return None
+    rows, mean = stats.sample.rows, stats.columns.mean
+    losses = (xlogy(rows, rows) - xlogy(rows, mean)).sum(1)
+    return Estimate(cross.value - stats.mean_entropy, of_rows(losses, stats))
 
 
 SPEC = LossSpec(

@@ -1,4 +1,4 @@
-"""Shapes that many losses share: log-probabilities, residuals, squares, and what feeds a loss."""
+"""Softmax, log-softmax and activations in the forms in which people write them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,6 @@ from torch import Tensor
 
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import VIEWS
-from losscope.losses.graph.values import operand, output
 
 # Operations that a reader of the objective would not call a layer.
 TRANSPARENT = VIEWS | {"Clamp", "ClampMin", "ClampMax"}
@@ -76,13 +75,40 @@ def softmax_input(node: Node) -> Node | None:
         return node.inputs[0]
     if node.op == "Exp" and node.inputs[0] is not None and node.inputs[0].op == "LogSoftmax":
         return node.inputs[0].inputs[0]
-    if node.op == "Div" and len(node.inputs) == 2:
-        top, bottom = node.inputs
-        bottom = bottom.skip(VIEWS | {"Add"}) if bottom is not None else None
-        if top is None or bottom is None or bottom.op != "Sum" or bottom.inputs[0] is not top:
-            return None
-        return top.inputs[0] if top.op == "Exp" else softmax_input(top)
+    if node.op in ("Div", "Mul") and len(node.inputs) == 2:
+        return _normalised_input(node)
     return None
+
+
+def _normalised_input(node: Node) -> Node | None:
+    """The logits of e / Σe, also written e · (Σe)⁻¹."""
+    top, bottom = node.inputs
+    if top is None or bottom is None:
+        return None
+    bottom = strip(bottom)
+    if node.op == "Mul":
+        inverse = bottom.op == "Reciprocal" or (bottom.op == "Pow" and bottom.option("exponent") == -1)
+        if not inverse or bottom.inputs[0] is None:
+            return None
+        bottom = bottom.inputs[0]
+    bottom = bottom.skip(VIEWS | {"Add"})
+    if bottom.op != "Sum" or bottom.inputs[0] is not top:
+        return None
+    return below_shift(top.inputs[0]) if top.op == "Exp" else softmax_input(top)
+
+
+def below_shift(node: Node | None) -> Node | None:
+    """The z of z - max(z): subtracting a row's maximum changes no softmax."""
+    if node is None or node.op != "Sub":
+        return node
+    if len(node.inputs) == 2 and node.inputs[0] is not None:
+        maximum = node.inputs[1]
+        if maximum is None:
+            return node.inputs[0]
+        largest = strip(maximum)
+        if largest.op in ("Max", "Amax") and largest.inputs[0] is node.inputs[0]:
+            return node.inputs[0]
+    return node
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +132,9 @@ def log_probabilities(node: Node | None) -> LogProbabilities | None:
         inner = node.inputs[0].skip(TRANSPARENT | {"Add"})
         logits = softmax_input(inner)
         if logits is not None:
-            renormalised = inner.op == "Div"
-            return LogProbabilities(node, logits, inner.option("dim"), sampled=renormalised)
+            # torch.distributions renormalises the probabilities that it is given
+            sampled = inner.op == "Div" and inner.inputs[0] is not None and inner.inputs[0].op != "Exp"
+            return LogProbabilities(node, logits, inner.option("dim"), sampled=sampled)
         return None
     if node.op == "Sub" and len(node.inputs) == 2 and None not in node.inputs:
         return _shifted(node)
@@ -122,6 +149,13 @@ def _shifted(node: Node) -> LogProbabilities | None:
     if total.op == "Logsumexp" and total.inputs[0] is not None and strip(total.inputs[0]) is strip(scores):
         dims = total.option("dim") or (None,)
         return LogProbabilities(node, scores, dims[0], sampled=True)
+    if total.op == "Log" and total.inputs[0] is not None:  # z - log Σ exp z
+        added = strip(total.inputs[0]).skip(VIEWS | {"Add"})
+        exponential = added.inputs[0] if added.op == "Sum" else None
+        power = exponential.inputs[0] if exponential is not None and exponential.op == "Exp" else None
+        if power is not None and strip(power) is strip(scores):
+            dims = added.option("dim") or (None,)
+            return LogProbabilities(node, below_shift(strip(scores)), dims[0])
     if log_probabilities(scores) is not None and total.op == "Logsumexp":
         return log_probabilities(scores)
     return None
@@ -133,93 +167,3 @@ def looks_normalised(scores: Tensor, dim: int) -> bool:
     if rows.numel() == 0 or rows.shape[1] < 2:
         return False
     return bool((torch.logsumexp(rows, 1).abs() < 1e-2).all())
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """prediction - target, where the side that needs no gradient is ``None``."""
-
-    node: Node
-    prediction: Node | None
-    target: Node | None
-    constant_target: bool = False
-
-
-def residual(node: Node | None) -> Residual | None:
-    """A difference of two tensors, in either order, or of a tensor and a number."""
-    if node is None:
-        return None
-    node = node.skip(VIEWS - {"Expand"})
-    if node.op in ("Sub", "Rsub"):
-        present = [i for i in node.inputs if i is not None]
-        if not present:
-            return None
-        if len(present) == 2:
-            return Residual(node, *_sides(present[0], present[1]))
-        return Residual(node, present[0], None, constant_target=len(node.inputs) == 1)
-    if node.op == "Add" and len(node.inputs) == 2:  # -y + f(x), eps inside pairwise distances
-        present = [i for i in node.inputs if i is not None]
-        if len(present) == 1 and present[0].op == "Neg":
-            return Residual(node, present[0].inputs[0], None)
-    return None
-
-
-def _sides(first: Node, second: Node) -> tuple[Node, Node]:
-    """Prediction and target of a difference of two tensors that both need a gradient."""
-    return first, second
-
-
-def square_of(node: Node) -> Node | None:
-    """The x of x², written as a power, a product with itself, or |x|²."""
-    if node.op == "Pow" and node.variant == 0 and node.option("exponent") == 2:
-        inner = node.inputs[0]
-    elif node.op == "Mul" and len(node.inputs) == 2:
-        first, second = node.inputs
-        inner = None
-        if first is not None and second is not None and _equal(first, second, node):
-            inner = first
-    else:
-        return None
-    if inner is not None and inner.op == "Abs":
-        return inner.inputs[0]
-    return inner
-
-
-def _equal(first: Node, second: Node, product: Node) -> bool:
-    """The same tensor, or two tensors that the code computed twice, such as ``(a - b) * (a - b)``."""
-    if first is second:
-        return True
-    if first.op != second.op or first.op not in ("Sub", "Rsub", "Add") or first.inputs != second.inputs:
-        return False
-    left, right = operand(product, 0), operand(product, 1)
-    return left is not None and right is not None and left.shape == right.shape and torch.equal(left, right)
-
-
-def broadcasts(found: Residual) -> bool:
-    """Whether both sides were stretched, (N, 1) against (N,): an N×N table of differences.
-
-    Where the target is not known, the differences tell: p_i - y_j has zero mixed differences.
-    """
-    if found.prediction is None:
-        return False
-    shape, own = found.node.shape, found.prediction.shape
-    size = 1
-    for length in own:
-        size *= length
-    if size in (1, found.node.numel) or len(shape) < 2:
-        return False
-    if found.target is not None:
-        return found.target.numel < found.node.numel
-    values = output(found.node)
-    if values is None:
-        return True
-    corner = values.reshape(-1, *shape[-2:])[0][:8, :8].double()
-    mixed = corner - corner[:1] - corner[:, :1] + corner[:1, :1]
-    return bool(mixed.abs().max() <= 1e-4 * (1 + corner.abs().max()))
-
-
-def stretched(tensor: Tensor | None) -> bool:
-    """Whether a saved tensor is an expanded view: some axis longer than 1 has stride 0."""
-    return tensor is not None and any(
-        size > 1 and step == 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True)
-    )

@@ -1,6 +1,6 @@
 """Readings of losses that are a function of prediction - target, fused or written by hand."""
 
-from losscope.losses.graph.forms import Residual, broadcasts, stretched
+from losscope.losses.graph.differences import Residual, broadcasts, stretched
 from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import VIEWS

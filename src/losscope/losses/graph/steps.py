@@ -8,6 +8,7 @@ for instance a product of two tensors that both need a gradient.
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from losscope.losses.graph.node import Node
@@ -124,11 +125,14 @@ def multiply(part: Part) -> list[Part] | None:
     if found is None:
         return None
     position, factor = found
-    if isinstance(factor, float):
+    if not isinstance(factor, Tensor):
         inverse = (1 / factor,) if factor else ()
         divisors = (*part.divisors, *inverse)
         return [_repeated(_down(part, position, scale=part.scale * factor, divisors=divisors), part.node)]
-    return [_repeated(_down(part, position, weights=(*part.weights, factor)), part.node)]
+    scale = part.scale
+    if factor.dtype is not torch.bool and bool((factor <= 0).all()):  # (-t * log p): a weight of -1 × t
+        factor, scale = -factor, -scale
+    return [_repeated(_down(part, position, scale=scale, weights=(*part.weights, factor)), part.node)]
 
 
 def divide(part: Part) -> list[Part] | None:

@@ -6,7 +6,8 @@ one term.
 
 import math
 
-from losscope.losses.graph.forms import square_of, strip
+from losscope.losses.graph.differences import square_of
+from losscope.losses.graph.forms import strip
 from losscope.losses.graph.leaves import leaf_below, penalty_reading
 from losscope.losses.graph.part import Part
 from losscope.losses.regression.location import zero_floor

@@ -10,11 +10,13 @@ import math
 import numpy as np
 
 from losscope.core.estimate import Estimate
-from losscope.losses.graph.forms import residual, square_of, strip
+from losscope.losses.graph.differences import residual, square_of
+from losscope.losses.graph.forms import strip
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Twin
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 _SCALE_VIEWS = frozenset({"Clamp", "ClampMin", "Clone", "Add"})
@@ -76,8 +78,8 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     if moments.weight <= 0 or (moments.variance <= 0).any():
         return None
     variance = moments.variance
-    kurtosis = moments.fourth / moments.weight / variance**2
-    error = math.sqrt(float(np.maximum(kurtosis - 1, 0).mean()) / moments.weight) / 2
+    rows = stats.sample.rows
+    error = of_rows((0.5 * np.square(rows - moments.mean) / variance).mean(1), stats)
     return Estimate(float((0.5 * (np.log(variance) + 1)).mean()), error)
 
 

@@ -5,7 +5,7 @@ PyTorch: ``F.l1_loss``, which autograd keeps as the absolute value of a differen
 
 import math
 
-from losscope.losses.graph.forms import residual
+from losscope.losses.graph.differences import residual
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused, of_residual
 from losscope.losses.regression.location import median_chance, zero_floor

@@ -1,13 +1,12 @@
 """Chance level of losses of a residual: the loss of the best constant, column by column."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from losscope.core.estimate import Estimate
 from losscope.losses.spec import Options
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 _MAX_FITTED_COLUMNS = 64
@@ -19,9 +18,9 @@ def variance_chance(stats: TargetStats, options: Options) -> Estimate | None:
     moments = stats.columns
     if moments.weight <= 0:
         return None
-    variance = moments.variance
-    spread = np.maximum(moments.fourth / moments.weight - variance**2, 0.0)
-    return Estimate(float(variance.mean()), math.sqrt(float(spread.mean()) / moments.weight))
+    rows = stats.sample.rows
+    error = of_rows(np.square(rows - moments.mean).mean(1), stats)
+    return Estimate(float(moments.variance.mean()), error)
 
 
 def median_chance(stats: TargetStats, options: Options) -> Estimate | None:
@@ -30,7 +29,8 @@ def median_chance(stats: TargetStats, options: Options) -> Estimate | None:
     rows = stats.sample.rows
     if len(rows) == 0:
         return None
-    return _of_losses(np.abs(rows - np.median(rows, axis=0)))
+    losses = np.abs(rows - np.median(rows, axis=0)).mean(1)
+    return Estimate(float(losses.mean()), of_rows(losses, stats))
 
 
 def fitted_chance(rho: Callable[[np.ndarray], np.ndarray], stats: TargetStats) -> Estimate | None:
@@ -43,22 +43,20 @@ def fitted_chance(rho: Callable[[np.ndarray], np.ndarray], stats: TargetStats) -
         return None
     step = max(1, rows.shape[1] // _MAX_FITTED_COLUMNS)
     fitted = [_best_constant(rho, rows[:, i]) for i in range(0, rows.shape[1], step)]
-    return _of_losses(np.stack(fitted, axis=1))
+    losses = np.stack(fitted, axis=1).mean(1)
+    return Estimate(float(losses.mean()), of_rows(losses, stats))
 
 
 def _best_constant(rho: Callable[[np.ndarray], np.ndarray], column: np.ndarray) -> np.ndarray:
     low, high = float(column.min()), float(column.max())
     if low == high:
         return rho(np.zeros_like(column))
+    from scipy.optimize import minimize_scalar  # lazy: 0.2 s to import, and few losses need it
+
     found = minimize_scalar(
         lambda c: float(rho(column - c).mean()), bounds=(low, high), method="bounded", options={"xatol": 1e-9}
     )
     return rho(column - float(found.x))
-
-
-def _of_losses(losses: np.ndarray) -> Estimate:
-    per_row = losses.mean(1)
-    return Estimate(float(losses.mean()), float(per_row.std()) / math.sqrt(len(per_row)))
 
 
 def zero_floor(options: Options, stats: TargetStats | None) -> float:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from losscope.core.estimate import Estimate
-from losscope.losses.graph.forms import residual
+from losscope.losses.graph.differences import residual
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_residual
 from losscope.losses.regression.location import fitted_chance, zero_floor

@@ -2,7 +2,8 @@
 
 import math
 
-from losscope.losses.graph.forms import residual, strip
+from losscope.losses.graph.differences import residual
+from losscope.losses.graph.forms import strip
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor

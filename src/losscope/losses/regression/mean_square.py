@@ -6,7 +6,8 @@ activations: which one it is, the graph does not tell.
 
 import math
 
-from losscope.losses.graph.forms import residual, square_of, strip
+from losscope.losses.graph.differences import residual, square_of
+from losscope.losses.graph.forms import strip
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor

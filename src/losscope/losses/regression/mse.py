@@ -8,7 +8,7 @@ one outlier can move everything.
 import math
 from dataclasses import replace
 
-from losscope.losses.graph.forms import residual, square_of
+from losscope.losses.graph.differences import residual, square_of
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused, of_residual, skip_views
 from losscope.losses.regression.location import variance_chance, zero_floor

@@ -6,7 +6,6 @@ may be negative and its floor depends on the targets.
 
 import math
 
-import numpy as np
 from scipy.special import xlogy
 
 from losscope.core.estimate import Estimate
@@ -15,6 +14,7 @@ from losscope.losses.graph.forms import strip
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Twin
+from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 
@@ -72,8 +72,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     if moments.weight <= 0 or (moments.mean < 0).any():
         return None
     mean = moments.mean
-    slope = np.log(np.maximum(mean, 1e-300))
-    error = math.sqrt(float((slope**2 * moments.variance).mean()) / moments.weight)
+    error = of_rows((mean - xlogy(stats.sample.rows, mean)).mean(1), stats)
     return Estimate(float((mean - xlogy(mean, mean)).mean()), error)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from losscope.core.estimate import Estimate
-from losscope.losses.graph.forms import residual
+from losscope.losses.graph.differences import residual
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_residual

@@ -8,7 +8,7 @@ import math
 from dataclasses import replace
 
 from losscope.core.estimate import Estimate
-from losscope.losses.graph.forms import residual, square_of
+from losscope.losses.graph.differences import residual, square_of
 from losscope.losses.graph.linear import parts_of
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused, of_residual

@@ -8,7 +8,7 @@ form that ``torch.distributions`` makes.
 import math
 from dataclasses import replace
 
-from losscope.losses.classification.cross_entropy import has_advantages, picked_log_probabilities
+from losscope.losses.classification.class_forms import has_advantages, picked_log_probabilities
 from losscope.losses.graph.part import Part
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 

@@ -3,7 +3,7 @@
 0 where prediction and mask agree. Undefined (0/0) for an empty mask without smoothing.
 """
 
-from losscope.losses.graph.forms import square_of
+from losscope.losses.graph.differences import square_of
 from losscope.losses.graph.linear import parts_of
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
