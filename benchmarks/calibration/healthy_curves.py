@@ -108,6 +108,17 @@ def trending_epochs(n: int, rng: Rng) -> Floats:
     return _noisy(level * (1 + rng.uniform(0, 0.4) * np.sin(2 * np.pi * np.arange(n) / period)), rng, 0.05)
 
 
+def adversarial(n: int, rng: Rng) -> Floats:
+    """One side of a GAN: the value wanders and swings (the runner plants a second side)."""
+    swing = rng.uniform(0, 0.5) * np.sin(2 * np.pi * np.arange(n) / rng.uniform(20, 200))
+    return np.exp(rng.uniform(-0.5, 1.0) * np.arange(n) / n + swing + 0.3 * ar1(n, 0.9, rng))
+
+
+def bootstrapped(n: int, rng: Rng) -> Floats:
+    """Value learning: the loss rises with the values that are learnt (the runner plants moving targets)."""
+    return _noisy(0.01 * np.exp(rng.uniform(1, 5) * np.arange(n) / n), rng)
+
+
 SHAPES: dict[str, Shape] = {
     function.__name__: function
     for function in (
@@ -124,6 +135,8 @@ SHAPES: dict[str, Shape] = {
         tasks_in_sequence,
         regularised,
         trending_epochs,
+        adversarial,
+        bootstrapped,
     )
 }
 

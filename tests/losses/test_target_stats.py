@@ -78,6 +78,15 @@ def test_memory_is_bounded() -> None:
     assert wide.columns.mean.shape == (1,)
 
 
+def test_every_kth_row_stands_for_the_whole_batch() -> None:
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    stats = TargetStats()
+    stats.update(rows[::10], stride=10)
+    assert stats.elements("sum") == 200
+    assert stats.elements("batchmean") == 2
+    assert stats.count == 10
+
+
 def test_further_axes_are_samples() -> None:
     image = np.random.default_rng(0).normal(size=(3, 2, 4, 4))
     stats = TargetStats()

@@ -10,6 +10,8 @@ from losscope.core.estimate import Estimate
 from losscope.losses.spec import LossSpec
 from losscope.losses.target_stats import TargetStats
 
+_MAX_OBSERVED = 1 << 18
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
@@ -43,13 +45,20 @@ class Term:
     target_name: str = ""
 
     def observe(self, stats: TargetStats) -> None:
-        """Add this term's targets to ``stats`` (copies them to the host)."""
-        if self.target is not None:
-            target = self.target
-            if target.dtype.is_floating_point and target.element_size() < 4:
-                target = target.float()
-            weight = None if self.sample_weight is None else self.sample_weight.float().cpu().numpy()
-            stats.update(target.cpu().numpy(), self.options, weight)
+        """Add this term's targets to ``stats``.
+
+        Copies them to the host; of more than 262,144 real numbers only every k-th row.
+        """
+        if self.target is None:
+            return
+        target, weight, stride = self.target, self.sample_weight, 1
+        if target.dtype.is_floating_point:
+            target = target.float() if target.element_size() < 4 else target
+            if target.dim() > 1 and weight is None:
+                stride = min(target.shape[0], 1 + target.numel() // _MAX_OBSERVED) or 1
+                target = target[::stride]
+        weights = None if weight is None else weight.float().cpu().numpy()
+        stats.update(target.cpu().numpy(), self.options, weights, stride=stride)
 
     def chance(self, stats: TargetStats) -> Estimate | None:
         """The value of this term for the best constant predictor of the targets in ``stats``."""

@@ -64,13 +64,15 @@ def _settings(options: dict[str, Any]) -> list[str]:
 
 
 def signature(terms: Iterable[Term]) -> str:
-    """A key that changes only when terms, kinds, options or shapes (without the batch size) change."""
+    """A key that changes only when terms, kinds, options or shapes (without the batch size) change.
+
+    What depends on the values of one batch is left out.
+    """
     rows = []
     for term in terms:
         options = sorted(
             (k, v if isinstance(v, bool | int | float | str) else "…") for k, v in term.options.items()
         )
-        rows.append(
-            (term.kind, term.reduction, term.prediction_shape[1:], term.activation, term.notes, options)
-        )
+        notes = [note for note in term.notes if note != "constant-target"]
+        rows.append((term.kind, term.reduction, term.prediction_shape[1:], term.activation, notes, options))
     return hashlib.blake2b(repr(rows).encode(), digest_size=12).hexdigest()

@@ -10,6 +10,8 @@ from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.spec import Combination, LossSpec, Reading, Signature
 
+_FEW = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -79,18 +81,20 @@ def _combine(parts: list[Part], recognised: Collection[int]) -> tuple[dict[int, 
     combined: dict[int, Found] = {}
     used: set[int] = set()
     index = _combinations()
-    for several in (True, False):
+    # In a long sum, such as a loop over time, only what nothing else explains can be a part of a part.
+    free = parts if len(parts) <= _FEW else [p for p in parts if id(p) not in recognised]
+    for several in (True, False) if free else ():
         for part in parts:
             if id(part) in used or (not several and id(part) in recognised):
                 continue
             for spec, combination in index.get(part.node.op, ()):
-                free = [p for p in parts if id(p) not in used]
                 reading = combination.match(part, free)
                 if reading is not None and (len(reading.consumed) > 1) is several:
                     ids = {id(p) for p in reading.consumed}
                     first = next(p for p in parts if id(p) in ids)
                     combined[id(first)] = Found(part, spec, reading)
                     used |= ids
+                    free = [p for p in free if id(p) not in ids]
                     break
     return combined, used
 

@@ -72,6 +72,8 @@ def _weighted(scale: float, part: Part, weight: Tensor) -> tuple[float, str] | N
     total = float(weight.expand(part.node.shape).double().sum()) if weight.numel() > 1 else 0.0
     if total and _among(part.divisors, total):
         return scale * total, "masked-mean" if is_binary(weight) else "weighted-mean"
+    if total and part.means and abs(total - part.averaged) <= _CLOSE * total:
+        return scale * total, "weighted-mean"
     rows = float(weight.double().sum())
     if rows and part.means == 0 and _among(part.divisors, rows):
         return scale * rows, "masked-mean" if is_binary(weight) else "weighted-mean"

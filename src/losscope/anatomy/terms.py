@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -193,15 +192,17 @@ def _floor(term: Term) -> float | None:
     spec = term.spec
     if spec is None or spec.floor is None:
         return None
-    options: dict[str, Any] = term.options
+    floor = spec.floor(term.options, None)
+    if (
+        floor == 0
+        or term.target is None
+        or (floor is not None and term.reduction not in ("sum", "batchmean"))
+    ):
+        return floor
     stats = TargetStats()
-    floor = spec.floor(options, None)
-    if (floor is None or term.reduction in ("sum", "batchmean")) and term.target is not None:
-        term.observe(stats)
-        floor = spec.floor(options, stats)
-    if floor:
-        floor *= stats.elements(term.reduction)
-    return floor
+    term.observe(stats)
+    floor = spec.floor(term.options, stats)
+    return None if floor is None else floor * stats.elements(term.reduction)
 
 
 def _unknown(part: Part) -> Term:

@@ -108,20 +108,27 @@ class TargetStats:
         self.non_finite = 0
 
     def update(
-        self, target: np.ndarray, options: Mapping[str, Any] | None = None, weight: np.ndarray | None = None
+        self,
+        target: np.ndarray,
+        options: Mapping[str, Any] | None = None,
+        weight: np.ndarray | None = None,
+        *,
+        stride: int = 1,
     ) -> None:
         """Add one batch. ``options`` may hold ``ignore_index``; ``weight`` broadcasts against ``target``.
 
+        ``stride`` says that ``target`` is every stride-th row of the batch.
         ``options["target"] == "distribution"`` says that axis 1 (0 for a vector) runs over classes.
         Cost: one pass over ``target``.
         """
         options = options or {}
         self.updates += 1
-        self.batch_rows += target.shape[0] if target.ndim else 1
+        self.batch_rows += (target.shape[0] if target.ndim else 1) * stride
         if target.dtype.kind in "iub" and options.get("target", "class") == "class":
             self._add_classes(target, options.get("ignore_index"), weight)
         else:
-            self._add_columns(target, options.get("target") == "distribution", weight)
+            elements = self._add_columns(target, options.get("target") == "distribution", weight)
+            self.batch_elements += elements * stride
 
     def _add_classes(self, target: np.ndarray, ignored: int | None, weight: np.ndarray | None) -> None:
         flat = target.reshape(-1)
@@ -140,7 +147,8 @@ class TargetStats:
         self.count += elements
         self.batch_elements += elements
 
-    def _add_columns(self, target: np.ndarray, distribution: bool, weight: np.ndarray | None) -> None:
+    def _add_columns(self, target: np.ndarray, distribution: bool, weight: np.ndarray | None) -> int:
+        """Take in real targets; answers with how many elements the loss has."""
         rows = _rows(target, distribution)
         weights = None if weight is None else _rows(_aligned(weight, target), distribution).mean(1)
         finite = np.isfinite(rows).all(1)
@@ -149,10 +157,9 @@ class TargetStats:
             weights = weights[finite]
         self.non_finite += int((~np.isfinite(rows)).sum())
         rows = rows[finite]
-        self.batch_elements += len(rows) if distribution else rows.size
         self.count += len(rows)
         if len(rows) == 0:
-            return
+            return 0
         self.columns.add(rows, weights)
         self.sample.add(rows)
         if distribution:
@@ -160,6 +167,7 @@ class TargetStats:
             logs = np.log(np.where(some > 0, some, 1.0))
             self.entropy_sum += float(-(some * logs).sum())
             self.entropy_rows += len(some)
+        return len(rows) if distribution else rows.size
 
     def merge(self, other: "TargetStats") -> None:
         """Take in the statistics of other data."""

@@ -4,9 +4,11 @@ The chance level is that of the best constant predictor for the targets *seen so
 recomputed as targets accumulate. The anatomy itself is written as an event when it changes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from losscope.anatomy.anatomy import Term
+from losscope.core.finding import Where
 from losscope.losses.target_stats import TargetStats
 from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
@@ -27,7 +29,7 @@ class Objective(Probe):
             self._term(sample, f"{sample.stream}/{index}", term)
         if self._signatures.get(sample.stream) != anatomy.signature:
             self._signatures[sample.stream] = anatomy.signature
-            where = sample.where
+            where = _built_at(sample, anatomy.terms) or sample.where
             sample.sink.event(
                 "anatomy",
                 stream=sample.stream,
@@ -51,6 +53,15 @@ class Objective(Probe):
         if chance is not None:
             sample.record(signals.TERM_CHANCE, chance.value, label)
             sample.record(signals.TERM_CHANCE_ERROR, chance.stderr, label)
+
+
+def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
+    """The user's line that calls the loss function of the first term that has one."""
+    for term in terms:
+        for name in (term.kind, f"{term.kind}_loss"):
+            if (place := sample.sites.get(name)) is not None:
+                return place
+    return None
 
 
 def _described(term: Term) -> dict[str, Any]:

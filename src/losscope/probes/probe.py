@@ -1,8 +1,8 @@
 """The small interface of a probe, and the sampled update that it looks at."""
 
 from abc import ABC
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -36,6 +36,7 @@ class Sample:
     held_names: Sequence[str] = ()
     frozen_names: Sequence[str] = ()
     where: Where | None = None
+    sites: Mapping[str, Where | None] = field(default_factory=dict)
 
     def record(self, signal: Signal, value: float | Tensor, label: str | None = None) -> None:
         self.sink.record(signal, self.stream if label is None else label, self.step, value)

@@ -41,7 +41,9 @@ def learning_deficit(recording: Recording) -> Deficit | NotJudged | None:
         return judged
     curve = losses(recording, stream)
     rise = lasting_rise(recording, stream)
-    if not isinstance(rise, NotJudged) and rise is not None:
+    if isinstance(rise, NotJudged):
+        return rise
+    if rise is not None:
         return "diverged"
     skills = [s for term in terms(recording, stream) if (s := term.skill()) is not None]
     if skills:

@@ -21,6 +21,8 @@ FAR_ABOVE = 2.0
 """Ending more than twice the fall above the best level: no recovery is waited for."""
 NOISE = 20.0
 """A loss that never fell must rise by this many standard deviations of its own update-to-update noise."""
+NOISE_SHORT = 10.0
+"""In runs below 200 updates every rise must exceed ten: their slow noise cannot be averaged out."""
 SHARE_OF_SCALE = 0.2
 """Where chance − floor is known, a rise below a fifth of it is no divergence."""
 
@@ -46,11 +48,10 @@ def lasting_rise(recording: Recording, stream: str) -> LastingRise | NotJudged |
     judged = progress(recording)
     if isinstance(judged, NotJudged):
         return judged
-    rise = rise_of(losses(recording, stream), natural_scale(recording, stream))
-    if rise is None:
-        return None
     moved = moving_targets(recording, stream)
-    return NotJudged(_MOVING_TARGETS(before=moved[0], after=moved[1])) if moved else rise
+    if moved is not None:
+        return NotJudged(_MOVING_TARGETS(before=moved[0], after=moved[1]))
+    return rise_of(losses(recording, stream), natural_scale(recording, stream))
 
 
 def rise_of(curve: Floats, scale: float | None = None) -> LastingRise | None:
@@ -70,6 +71,8 @@ def rise_of(curve: Floats, scale: float | None = None) -> LastingRise | None:
         return None
     if fallen < 3 * noise and risen < NOISE * noise:
         return None
+    if len(curve) < SHORT and risen < NOISE_SHORT * noise:
+        return None
     if seen.regained < FAR_ABOVE and _recovering(curve, seen.best, seen.end):
         return None
     return LastingRise(seen.start, seen.best, seen.end, seen.onset)
@@ -79,8 +82,8 @@ def moving_targets(recording: Recording, stream: str) -> tuple[float, float] | N
     """Spread of the targets early and late, where it has more than doubled: bootstrapped targets, not data."""
     for term in terms(recording, stream):
         spread = values(recording, signals.TARGET_STD, term.label)
-        third = spread.size // 3
-        if third >= 3:
+        third = max(1, spread.size // 3)
+        if spread.size >= 3:
             before, after = float(np.median(spread[:third])), float(np.median(spread[-third:]))
             if after > 2 * before > 0 or (before == 0 and after > 0):
                 return before, after

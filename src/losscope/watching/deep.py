@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from losscope.anatomy.anatomy import Anatomy
 from losscope.anatomy.nonfinite import nonfinite_origin
 from losscope.anatomy.read import read
+from losscope.core.finding import Where
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
 from losscope.watching.merging import merged
@@ -40,6 +41,7 @@ class DeepSampler:
         self.outlet, self.governor, self.names, self.probes = outlet, governor, names, list(probes)
         self.active = False
         self.roots: list[tuple[Anatomy, Any]] = []
+        self.sites: dict[str, Where | None] = {}  # loss function -> the user's line that first called it
         self._cycle = -1
         self._cost = 0.0
         self._samples: dict[str, Sample] = {}
@@ -87,7 +89,7 @@ class DeepSampler:
         if len(self.roots) >= _ROOTS:
             return
         began = perf_counter()
-        frame = user_frame(3)
+        frame = user_frame()
         walk = not self._reached or self._count % _WALK_AGAIN == 1
         with undisturbed():
             anatomy = read(root, scale=scale, deep=walk, frame=frame)
@@ -163,6 +165,7 @@ class DeepSampler:
             parameters=parameters,
             names=self.names.of(parameters),
             where=self.roots[0][1] if self.roots else None,
+            sites=self.sites,
         )
         if held is not None and reached:
             self._fill_reach(sample, held, reached)
@@ -192,7 +195,7 @@ class DeepSampler:
             {k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups
         ]
         held = [p for g in optimizer.param_groups for p in g["params"]]
-        place = where(user_frame(3))
+        place = where(user_frame())
         self.outlet.event(
             "optimizer",
             stream=stream.label,
@@ -216,7 +219,7 @@ class DeepSampler:
             origin = nonfinite_origin(root)
         if origin is None:
             return
-        place = where(user_frame(3))
+        place = where(user_frame())
         self.outlet.event(
             "non-finite",
             stream=stream,

@@ -35,7 +35,7 @@ class Evaluations:
 
     def add(self, kind: str, mean: float | Tensor, count: int, loader: str) -> None:
         """One loss value, the mean over ``count`` targets."""
-        key = (kind, loader, *call_path(3))
+        key = (kind, loader, *call_path())
         open_pass = self._open.get(key)
         if open_pass is None:
             open_pass = self._open[key] = _Pass(self._label(key, kind, loader))
@@ -58,7 +58,7 @@ class Evaluations:
         label = self._labels.get(key)
         if label is None:
             label = self._labels[key] = f"{kind}#{len(self._labels)}" if self._labels else kind
-            place = where(user_frame(3))
+            place = where(user_frame())
             self.event(
                 "evaluation",
                 label=label,

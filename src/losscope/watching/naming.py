@@ -82,7 +82,7 @@ class Names:
 
 def _variable_of(module: nn.Module) -> str | None:
     """The global variable of the user's code that holds the module, innermost frame first."""
-    frame = user_frame(3)
+    frame = user_frame()
     while frame is not None:
         for name, value in list(frame.f_globals.items()):
             if value is module and not name.startswith("_"):

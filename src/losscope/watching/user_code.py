@@ -3,6 +3,7 @@
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -10,6 +11,8 @@ from types import FrameType
 from losscope.core.finding import Where
 
 _OURS = str(Path(__file__).resolve().parent.parent)
+_DEMO = _OURS + "/demo_scripts/"
+_RUNNER = str(Path(__file__).resolve().with_name("script_runner.py"))  # below it lies what started losscope
 _LIBRARIES = tuple(
     {
         str(Path(p).resolve())
@@ -25,27 +28,26 @@ def is_library(filename: str) -> bool:
     if filename.startswith("<"):
         return not filename.startswith(("<ipython", "<string>"))
     path = str(Path(filename).resolve()) if not filename.startswith("/") else filename
-    return path.startswith((_OURS, *_LIBRARIES))
+    return path.startswith((_OURS, *_LIBRARIES)) and not path.startswith(_DEMO)
 
 
-def user_frame(depth: int = 1) -> FrameType | None:
+def user_frame() -> FrameType | None:
     """The innermost frame on the stack that is the user's own code."""
-    frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and is_library(frame.f_code.co_filename):
-        frame = frame.f_back
-    return frame
+    return next(_user_frames(), None)
 
 
 def where(frame: FrameType | None) -> Where | None:
     return Where(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 
 
-def call_path(depth: int = 1) -> tuple[tuple[str, int], ...]:
+def call_path() -> tuple[tuple[str, int], ...]:
     """All lines of the user's code on the stack, innermost first: tells two calls of one helper apart."""
-    frame: FrameType | None = sys._getframe(depth)
-    path = []
-    while frame is not None:
+    return tuple((frame.f_code.co_filename, frame.f_lineno) for frame in _user_frames())
+
+
+def _user_frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != _RUNNER:
         if not is_library(frame.f_code.co_filename):
-            path.append((frame.f_code.co_filename, frame.f_lineno))
+            yield frame
         frame = frame.f_back
-    return tuple(path)

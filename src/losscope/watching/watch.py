@@ -22,6 +22,7 @@ from losscope.watching.manual_updates import ManualUpdates
 from losscope.watching.outlet import Outlet
 from losscope.watching.roots import is_training_root
 from losscope.watching.streams import Cycle, Stream, Streams
+from losscope.watching.user_code import user_frame, where
 from losscope.watching.values import is_plain, scalar
 
 _LEARN_CYCLES = 10  # updates with one backward each, after which clearing inside an update is not checked
@@ -265,7 +266,13 @@ class Watch:
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
         """Hook behind torch's loss functions: a value that no autograd graph hangs on is an evaluation."""
-        if self._depth or not isinstance(result, Tensor) or result.requires_grad or not is_plain(result):
+        if self._depth or not isinstance(result, Tensor):
+            return
+        if result.requires_grad:
+            if kind not in self.deep.sites:
+                self.deep.sites[kind] = where(user_frame())
+            return
+        if not is_plain(result):
             return
         if not result.numel() or not result.is_floating_point():
             return

@@ -39,6 +39,33 @@ def _match(first: Part, parts: list[Part]) -> Reading | None:
     )
 
 
+def _from_logarithm(first: Part, parts: list[Part]) -> Reading | None:
+    """σ² + μ² - ln σ², or with 2 ln σ; begins at the logarithm (``torch.distributions.kl_divergence``)."""
+    inner = first.node.inputs[0]
+    if inner is None or first.weights:
+        return None
+    inner = strip(inner)
+    for variance in parts:
+        root = square_of(variance.node)
+        if root is None or variance.weights:
+            continue
+        ratio = 1.0 if strip(variance.node) is inner else 2.0 if strip(root) is inner else 0.0
+        if not ratio or not _near(first.scale, -ratio * variance.scale):
+            continue
+        mean = _mean_square(variance, [p for p in parts if p is not first])
+        square = square_of(mean.node) if mean is not None else None
+        if mean is None or square is None:
+            continue
+        return Reading(
+            prediction=square,
+            tensor=output(square),
+            consumed=(variance, mean, first),
+            factor=2 * variance.scale,
+            absorbs_constant=True,
+        )
+    return None
+
+
 def _exponent(node: Node) -> Node | None:
     """The l of exp(l), of exp(l/2)², or of σ² whose logarithm is another part."""
     if node.op == "Exp":
@@ -92,7 +119,7 @@ SPEC = LossSpec(
     input_space="values",
     range=(0.0, math.inf),
     floor=zero_floor,
-    combinations=(Combination(("Exp", "Pow", "Mul"), _match),),
+    combinations=(Combination(("Exp", "Pow", "Mul"), _match), Combination(("Log",), _from_logarithm)),
     references=("https://arxiv.org/abs/1312.6114",),
     examples=(
         Example(
@@ -105,7 +132,21 @@ SPEC = LossSpec(
             "(0.5 * (u.exp() + x ** 2 - 1 - u)).sum() / x.shape[0]",
             "batchmean",
         ),
+        Example(
+            "torch.distributions.kl_divergence(torch.distributions.Normal(x, v), "
+            "torch.distributions.Normal(0.0, 1.0)).sum(1).mean()",
+            "(0.5 * (v ** 2 + x ** 2 - 1) - v.log()).sum(1).mean()",
+            "batchmean",
+        ),
+        Example(
+            "(0.5 * (x ** 2 + v ** 2 - 1) - v.log()).sum()",
+            "(0.5 * (v ** 2 + x ** 2 - 1) - v.log()).sum()",
+            "sum",
+        ),
         Example("-0.5 * torch.mean(1 + u - x ** 2 - u.exp())", "(0.5 * (u.exp() + x ** 2 - 1 - u)).mean()"),
     ),
-    twins=(Twin("-0.5 * torch.sum(1 + u - x.pow(2) - x.exp())", "unknown"),),
+    twins=(
+        Twin("(0.5 * (x ** 2 + v ** 2 - 1) - 3 * v.log()).sum()", "mean_square"),
+        Twin("-0.5 * torch.sum(1 + u - x.pow(2) - x.exp())", "unknown"),
+    ),
 )

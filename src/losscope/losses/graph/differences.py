@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losscope.losses.graph.node import Node
-from losscope.losses.graph.part import VIEWS
+from losscope.losses.graph.part import PICKS, VIEWS
 from losscope.losses.graph.values import operand, output
 
 
@@ -30,7 +30,9 @@ def residual(node: Node | None) -> Residual | None:
         if not present:
             return None
         if len(present) == 2:
-            return Residual(node, *_sides(present[0], present[1]))
+            return None if _neighbours(present[0], present[1]) else Residual(node, present[0], present[1])
+        if _is_loss(present[0]):
+            return None
         return Residual(node, present[0], None, constant_target=len(node.inputs) == 1)
     if node.op == "Add" and len(node.inputs) == 2:  # -y + f(x), eps inside pairwise distances
         present = [i for i in node.inputs if i is not None]
@@ -39,9 +41,15 @@ def residual(node: Node | None) -> Residual | None:
     return None
 
 
-def _sides(first: Node, second: Node) -> tuple[Node, Node]:
-    """Prediction and target of a difference of two tensors that both need a gradient."""
-    return first, second
+def _neighbours(first: Node, second: Node) -> bool:
+    """Two selections of one tensor: a finite difference or a total variation, not an error."""
+    picks = PICKS | VIEWS
+    return first.op in PICKS and second.op in PICKS and first.skip(picks) is second.skip(picks)
+
+
+def _is_loss(node: Node) -> bool:
+    """One number that is itself a loss, as in the |loss - b| of flooding."""
+    return node.numel == 1 and (node.op in ("NllLoss", "NllLoss2D", "Mean") or "Loss" in node.op)
 
 
 def square_of(node: Node) -> Node | None:

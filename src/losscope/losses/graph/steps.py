@@ -135,12 +135,22 @@ def multiply(part: Part) -> list[Part] | None:
     return [_repeated(_down(part, position, scale=scale, weights=(*part.weights, factor)), part.node)]
 
 
+def _uniform_value(factor: Tensor) -> float | None:
+    """The one value of all elements, ``None`` where they differ."""
+    first = factor.reshape(-1)[:1]
+    return float(first) if factor.numel() and bool((factor == first).all()) else None
+
+
 def divide(part: Part) -> list[Part] | None:
     found = constant_factor(part.node)
     if found is None:
         return None
     position, factor = found
     if isinstance(factor, Tensor):
+        uniform = _uniform_value(factor)
+        if uniform:  # the 2σ² of a distribution with a fixed σ
+            scale = part.scale / uniform
+            return [_repeated(_down(part, position, scale=scale), part.node)]
         return [_repeated(_down(part, position, weights=(*part.weights, factor.reciprocal())), part.node)]
     if factor == 0:
         return None

@@ -14,6 +14,13 @@ from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 
 
+def _dot(part: Part) -> Reading | None:
+    """w · w."""
+    sides = [leaf_below(child) if child is not None else None for child in part.node.inputs]
+    same = len(sides) == 2 and sides[0] is not None and sides[0] is sides[1]
+    return Reading(prediction=sides[0], reduction="sum") if same else None
+
+
 def _match(part: Part) -> Reading | None:
     inner = square_of(part.node)
     if inner is None:
@@ -41,7 +48,7 @@ SPEC = LossSpec(
     input_space="any",
     range=(0.0, math.inf),
     floor=zero_floor,
-    signatures=(Signature(("Pow", "Mul"), _match),),
+    signatures=(Signature(("Pow", "Mul"), _match), Signature(("Dot",), _dot)),
     references=(
         "https://proceedings.neurips.cc/paper/1991/hash/8eefcfdf5990e441f0fb6f3fad709e21-Abstract.html",
     ),
@@ -52,8 +59,10 @@ SPEC = LossSpec(
         Example("sum(q.pow(2).sum() for q in params)", "sum((q * q).sum() for q in params)", "sum"),
         Example("sum(torch.norm(q) ** 2 for q in params)", "sum((q * q).sum() for q in params)", "sum"),
         Example("sum((q * q).sum() for q in params)", "sum((q ** 2).sum() for q in params)", "sum"),
+        Example("0.1 * params[0].view(-1).dot(params[0].view(-1))", "(params[0] ** 2).sum()", "sum", 0.1),
     ),
     twins=(
+        Twin("params[0].view(-1).dot(params[1].view(-1))", "unknown"),
         Twin("sum((q ** 3).sum() for q in params)", "unknown"),
         Twin("(params[0] * params[0].exp()).sum()", "unknown"),
         Twin("(params[0] - 1.0).pow(2).sum()", "mse"),

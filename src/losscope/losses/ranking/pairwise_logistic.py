@@ -7,6 +7,7 @@ import math
 
 from losscope.core.estimate import Estimate
 from losscope.losses.graph.linear import parts_of
+from losscope.losses.graph.log_sigmoid import OPS, log_sigmoid
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
@@ -16,17 +17,11 @@ from losscope.losses.target_stats import TargetStats
 
 
 def _match(part: Part) -> Reading | None:
-    """log σ(d) to be maximised, or softplus(-d), of a difference d of scores."""
-    inner = part.node.inputs[0]
-    if inner is None or part.weights or (part.node.op == "Softplus" and part.node.option("beta", 1) != 1):
+    """ln σ(d) to be maximised, or softplus(-d), of a difference d of scores."""
+    found = log_sigmoid(part.node)
+    if found is None or part.weights or not is_difference(found.scores):
         return None
-    if not is_difference(inner):
-        return None
-    return Reading(
-        prediction=inner,
-        tensor=output(inner),
-        sign=-1.0 if part.node.op == "LogSigmoid" else 1.0,
-    )
+    return Reading(prediction=found.scores, tensor=output(found.scores), sign=-found.sign)
 
 
 def is_difference(node: Node) -> bool:
@@ -51,10 +46,11 @@ SPEC = LossSpec(
     range=(0.0, math.inf),
     chance=_chance,
     floor=zero_floor,
-    signatures=(Signature(("LogSigmoid", "Softplus"), _match),),
+    signatures=(Signature(OPS, _match),),
     references=("https://doi.org/10.1145/1102351.1102363", "https://arxiv.org/abs/2305.18290"),
     examples=(
         Example("-F.logsigmoid(x - u).mean()", "F.softplus(u - x).mean()"),
+        Example("-(x - u).sigmoid().log().mean()", "F.softplus(u - x).mean()"),
         Example(
             "-F.logsigmoid(0.1 * ((x - t) - (u - s))).mean()", "F.softplus(-0.1 * (x - t - u + s)).mean()"
         ),

@@ -15,7 +15,7 @@ def _match(part: Part, parts: list[Part]) -> Reading | None:
     inner = part.node.inputs[0]
     if inner is None or part.weights or residual(inner) is not None or strip(inner).op == "leaf":
         return None
-    if not (part.means or part.sums or part.node.numel == 1):
+    if not (part.means or part.sums):
         return None
     return Reading(prediction=inner, tensor=output(inner), consumed=(part,))
 

@@ -8,6 +8,7 @@ import math
 
 from losscope.losses.graph.differences import residual, square_of
 from losscope.losses.graph.forms import strip
+from losscope.losses.graph.leaves import leaf_below
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.regression.location import zero_floor
@@ -17,10 +18,9 @@ from losscope.losses.spec import Combination, Example, LossSpec, Reading, Twin
 def _match(part: Part, parts: list[Part]) -> Reading | None:
     del parts
     inner = square_of(part.node)
-    reduced = part.means or part.sums or part.node.numel == 1
-    if inner is None or part.weights or not reduced or residual(inner) is not None:
+    if inner is None or part.weights or not (part.means or part.sums) or residual(inner) is not None:
         return None
-    if strip(inner).op in ("leaf", "Norm", "LinalgVectorNorm"):
+    if leaf_below(inner) is not None or strip(inner).op in ("Norm", "LinalgVectorNorm"):
         return None
     return Reading(prediction=inner, tensor=output(inner), consumed=(part,))
 
