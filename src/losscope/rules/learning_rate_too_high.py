@@ -31,7 +31,7 @@ from losscope.rules.deficit import Deficit, learning_deficit
 from losscope.rules.planted import every, falling, normal, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import learning_rate, remedy_factor
-from losscope.rules.streams import main_stream, values
+from losscope.rules.streams import line_of, main_stream, values
 
 _BREAKING, _LARGE, _LARGE_EARLY, _ZIG_ZAG = 0.1, 0.05, 0.3, -0.5
 _TITLE = Text(
@@ -93,13 +93,14 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
     rate = learning_rate(recording, stream)
     shown = f" ({rate:g})" if rate is not None else ""
     remedy = remedy_factor(rate, 0.1)
+    place = line_of(recording, stream, "optimizer")
     broke = deficit in {"non-finite", "diverged"}
     standstill = steps.median >= _LARGE or steps.early >= _LARGE_EARLY
     if steps.largest >= _BREAKING if broke else standstill:
         confidence = 0.9 if broke else 0.75
         percent = 100 * (steps.largest if broke else max(steps.median, steps.early))
         title, evidence = _TITLE(rate=shown, percent=percent), (_ratio_evidence(stream, steps),)
-        return RULE.finding(title=title, confidence=confidence, evidence=evidence, remedy=remedy)
+        return RULE.finding(title=title, confidence=confidence, evidence=evidence, remedy=remedy, where=place)
     if not broke and steps.cosine < _ZIG_ZAG:
         cosine = Evidence(
             text=_COSINE(cosine=steps.cosine),
@@ -109,7 +110,7 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
             expected=_EXPECTED_COSINE(limit=_ZIG_ZAG),
         )
         title = _TITLE_ZIG_ZAG(rate=shown)
-        return RULE.finding(title=title, confidence=0.75, evidence=(cosine,), remedy=remedy)
+        return RULE.finding(title=title, confidence=0.75, evidence=(cosine,), remedy=remedy, where=place)
     return None
 
 

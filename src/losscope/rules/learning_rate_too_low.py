@@ -27,7 +27,7 @@ from losscope.rules.curve import has_fallen
 from losscope.rules.planted import every, falling, flat, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import learning_rate, remedy_factor, warming_up
-from losscope.rules.streams import losses, progress, updates, values
+from losscope.rules.streams import line_of, losses, progress, updates, values
 from losscope.rules.terms import terms
 
 _PATH, _SKILL, _AGREE = 0.1, 0.2, 0.5
@@ -76,7 +76,8 @@ def judge(recording: Recording) -> Outcome:
     title = _TITLE(rate=shown, updates=seen, percent=100 * ratio * seen) if ratio else _TITLE_ZERO(rate=shown)
     factor = 10.0 if ratio * seen > 0.01 else 100.0
     remedy = remedy_factor(rate, factor)
-    return [RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=remedy)]
+    place = line_of(recording, stream, "optimizer")
+    return [RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=remedy, where=place)]
 
 
 def _has_hardly_learnt(recording: Recording, stream: str) -> bool:

@@ -26,7 +26,7 @@ from losscope.recording.reader import Recording
 from losscope.rules.planted import every, falling, optimizer, record
 from losscope.rules.reasons import too_few
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import events_of, streams, values, where
+from losscope.rules.streams import line_of, streams, values
 
 _SHARE = 0.9
 _MIN_UPDATES = 10
@@ -59,19 +59,14 @@ def judge(recording: Recording) -> Outcome:
             value=stale / total,
             expected=_EXPECTED(),
         )
-        places = [
-            place
-            for kind in ("anatomy", "optimizer")
-            for e in events_of(recording, kind, stream)
-            if (place := where(e))
-        ]
+        place = line_of(recording, stream, "anatomy", "optimizer")
         return [
             RULE.finding(
                 title=_TITLE(),
                 confidence=0.98,
                 evidence=(evidence,),
                 remedy=_REMEDY(),
-                where=places[0] if places else None,
+                where=place,
             )
         ]
     return [] if most >= _MIN_UPDATES else too_few(most, _MIN_UPDATES)

@@ -13,7 +13,7 @@ def readable(value: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage, two significant digits below ten percent.
 
-    >>> percent(0.0213), percent(2.345)
+    >>> percent(0.0213), percent(2.34)
     ('2.1', '234')
     """
     value = 100 * share

@@ -7,7 +7,7 @@ import numpy as np
 from losscope.core.finding import Where
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.streams import events_of, values, where
+from losscope.rules.streams import events_of, line_of, values
 
 RAW = "tensor["
 """Prefix of the names of tensors outside every module: inputs that require a gradient, or hand-made weights."""
@@ -76,15 +76,12 @@ def reach_of(recording: Recording, stream: str) -> Reach | None:
     unheld = frozenset.intersection(*always) - elsewhere
     in_order = [str(n) for n in looks[-1].get("reached") or () if n in unheld]
     optimizers = events_of(recording, "optimizer", stream)
-    places = [
-        place for event in [*optimizers, *events_of(recording, "anatomy", stream)] if (place := where(event))
-    ]
     return Reach(
         held=held,
         reached=reached,
         unreached=tuple(name for name in held if name not in reached),
         unheld=tuple(in_order),
-        where=places[0] if places else None,
+        where=line_of(recording, stream, "optimizer", "anatomy"),
         ordered=bool(optimizers),
     )
 

@@ -76,6 +76,12 @@ def where(event: dict[str, Any]) -> Where | None:
     return None
 
 
+def line_of(recording: Recording, stream: str, *kinds: str) -> Where | None:
+    """The user's line in the first event of these kinds that has one, in the order of the kinds."""
+    events = (event for kind in kinds for event in events_of(recording, kind, stream))
+    return next((place for event in events if (place := where(event)) is not None), None)
+
+
 def epochs(recording: Recording) -> int:
     """Completed passes over the training loader; the last one counts where the script finished."""
     begun = len(recording.series(signals.EPOCH, ""))

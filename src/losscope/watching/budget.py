@@ -25,6 +25,7 @@ _WARM_UP = (
     55,
 )  # early dynamics are worth more: sample them densely if affordable
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
+_SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
 
 
@@ -58,8 +59,7 @@ class Governor:
         """Whether update ``step`` may be sampled deeply. The first always is: it reads the objective."""
         if not self._sampled:
             return True
-        gap = step - self._last_deep
-        if gap < _LEAST_GAP and step not in _WARM_UP:
+        if step - self._last_deep < max(_LEAST_GAP, step // _SPREAD) and step not in _WARM_UP:
             return False
         allowance = self.share * (self.elapsed - self.spent)
         shallow = min(self.spent - self._deep_spent - self._first, (1 - _DEEP_LEAST) * allowance)

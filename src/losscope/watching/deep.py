@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from losscope.anatomy.anatomy import Anatomy
 from losscope.anatomy.nonfinite import nonfinite_origin
 from losscope.anatomy.read import read
+from losscope.core.errors import NotReadable
 from losscope.core.finding import Where
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
@@ -49,6 +50,7 @@ class DeepSampler:
         self._reached: list[weakref.ref[Tensor]] = []
         self._optimizers: list[weakref.ref[Any]] = []
         self._count = 0
+        self._walked = False
         self._explained = False
 
     @property
@@ -75,6 +77,7 @@ class DeepSampler:
         self._cost = 0.0
         self.roots.clear()
         self._samples.clear()
+        self._walked = False
 
     @contextmanager
     def _booked(self) -> Iterator[None]:
@@ -91,8 +94,14 @@ class DeepSampler:
         began = perf_counter()
         frame = user_frame()
         walk = not self._reached or self._count % _WALK_AGAIN == 1
-        with undisturbed():
-            anatomy = read(root, scale=scale, deep=walk, frame=frame)
+        self._walked = self._walked or walk
+        try:
+            with undisturbed():
+                anatomy = read(root, scale=scale, deep=walk, frame=frame)
+        except NotReadable:  # a leaf: nothing can be learnt through it, which is itself worth knowing
+            self._walked = True
+            self._cost += perf_counter() - began
+            return
         if anatomy.parameters:
             seen = {id(p) for p in self.parameters}
             self._reached += [weakref.ref(p) for p in anatomy.parameters if id(p) not in seen]
@@ -167,7 +176,7 @@ class DeepSampler:
             where=self.roots[0][1] if self.roots else None,
             sites=self.sites,
         )
-        if held is not None and reached:
+        if held is not None and self._walked:
             self._fill_reach(sample, held, reached)
         return sample
 

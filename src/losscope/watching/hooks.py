@@ -80,10 +80,11 @@ class Hooks:
     def _insert_loss(self, name: str, function: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(function).parameters)
         kind = {"mse_loss": "mse", "l1_loss": "l1"}.get(name, name)
-        computed = self._watch.loss_computed
+        computed, sites = self._watch.loss_computed, self._watch.deep.sites
 
         def after(result: Any, inputs: Any, reduction: Any = "mean") -> Any:
-            computed(kind, result, inputs, reduction)
+            if kind not in sites or not result.requires_grad:
+                computed(kind, result, inputs, reduction)
             return result
 
         arguments = (parameters[0], *(["reduction"] if "reduction" in parameters else []))

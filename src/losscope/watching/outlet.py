@@ -1,6 +1,6 @@
 """The way out of the watch: values through the late fetch, into the recorder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -37,6 +37,10 @@ class Outlet:
 
     def record_many(self, signal: Signal, labels: Sequence[str], step: int, values: Tensor) -> None:
         self._fetch.put_many(signal, labels, step, values)
+
+    def writer(self, signal: Signal, label: str) -> Callable[[int, float], None]:
+        """The quickest way to one series: ``(step, value)`` straight into the recorder."""
+        return self._recorder.series(signal, label).add
 
     def event(self, kind: str, /, **fields: Any) -> None:
         self._recorder.event(kind, **fields)

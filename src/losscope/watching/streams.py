@@ -8,6 +8,8 @@ import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
+from losscope.watching.gradient_state import GradientState
+
 
 @dataclass(slots=True, eq=False)
 class Stream:
@@ -18,6 +20,9 @@ class Stream:
     step: int = 0
     rates: list[Any] = field(default_factory=list)
     optimizer: "weakref.ref[Any] | None" = None
+    gradients: GradientState = field(default_factory=GradientState)
+    stale: bool | None = None
+    writers: tuple[Any, ...] = ()
 
 
 class Streams:
@@ -33,8 +38,8 @@ class Streams:
         An optimiser that holds mostly the parameters of an earlier one continues that one's stream:
         it was re-created, or it wraps the other.
         """
-        stream = self._by_id.get(id(optimizer))
-        if stream is not None and stream.optimizer is not None and stream.optimizer() is optimizer:
+        stream = self.known(optimizer)
+        if stream is not None:
             return stream, False
         keys = {id(p) for group in optimizer.param_groups for p in group["params"]}
         stream = self._overlapping(keys)
@@ -47,6 +52,13 @@ class Streams:
         self._by_id[id(optimizer)] = stream
         return stream, True
 
+    def known(self, optimizer: Any) -> Stream | None:
+        """The stream of an optimiser that has stepped before; ``None`` for a new one."""
+        stream = self._by_id.get(id(optimizer))
+        if stream is not None and stream.optimizer is not None and stream.optimizer() is optimizer:
+            return stream
+        return None
+
     def manual(self) -> Stream:
         """The one stream of a script that updates its parameters without a torch optimiser."""
         if not self.all:
@@ -55,6 +67,8 @@ class Streams:
 
     def _overlapping(self, keys: set[int]) -> Stream | None:
         for stream in self.all:
+            if not stream.keys:  # taken for updates by hand until this optimiser appeared
+                return stream
             if 2 * len(stream.keys & keys) > min(len(stream.keys), len(keys)) > 0:
                 return stream
         return None

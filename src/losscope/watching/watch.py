@@ -5,7 +5,7 @@ book the time. A fault in it is recorded and switches the watch off; it never re
 """
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from time import perf_counter
 from typing import Any
@@ -60,8 +60,7 @@ class Watch:
         self._in_step: Stream | None = None
         self._optimizer: Any = None
         self._within = GradientState()
-        self._after: dict[str, GradientState] = {}
-        self._stale: dict[str, bool | None] = {}
+        self._attend = False  # whether the end of this backward needs a look
         self._single = 0
         self._scaled: tuple[weakref.ref[Tensor], float] | None = None
         self._clip: tuple[Any, float] | None = None
@@ -70,44 +69,52 @@ class Watch:
     def before_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
         """Hook at the start of every pass of the autograd engine."""
         self._depth += 1
-        if self._depth == 1:
-            self._backward(outputs, args, kwargs)
+        if self._depth == 1 and not self.off:
+            began = perf_counter()
+            try:
+                self._backward(outputs, args, kwargs)
+            except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+                self.fault("backward", error)
+            self.governor.spent += perf_counter() - began
 
     def after_backward(self) -> None:
         """Hook at the end of every pass, also a failed one."""
         self._depth = max(0, self._depth - 1)
-        if self._depth == 0 and self.cycle.backwards:
+        if self._attend and self._depth == 0:
+            self._attend = False
             self._backward_done()
 
-    @guarded
     def _backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
         if not is_training_root(outputs, args, kwargs, others_seen=self._accumulates) or not is_plain(
             outputs[0]
         ):
             return
-        self._accumulates |= bool(kwargs.get("accumulate_grad"))
-        inside = self._in_step is not None
-        if not inside:
+        self._accumulates = self._accumulates or bool(kwargs.get("accumulate_grad"))
+        inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
+        manual = self.manual.stream is not None or not (self.streams.all or deep.live_optimizers())
+        if manual and not inside:
             self._commit_manual()
-        first = self.cycle.stepped or not self.cycle.backwards
+        first = cycle.stepped or not cycle.backwards
         if first:
             self._judge_clearing()
             if not inside:
                 self._open_update()
+        learning = self._single < _LEARN_CYCLES
+        self._attend = learning or manual or (inside and deep.active)
         step = self._current_step()
         value = None
-        if self.governor.stride == 1 or self.deep.active or step % self.governor.stride == 0:
+        if self.governor.stride == 1 or deep.active or step % self.governor.stride == 0:
             value = self._value(outputs)
-        self.cycle.add(value, inside_step=inside, cleared=not first and self._within.cleared() is True)
+        cycle.add(value, inside_step=inside, cleared=not first and self._within.cleared() is True)
         if self.evaluations.is_open:
             self.evaluations.close(step)
-        if self.loaders.claimed_by_training():
+        if self.loaders.pending and self.loaders.claimed_by_training():
             self.outlet.record(signals.EPOCH, "", step, float(self.loaders.epoch))
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
-            self.deep.non_finite_loss(outputs[0], "0", step)
-        if self.deep.active and (not inside or len(self.cycle.inside) == 1):
+            deep.non_finite_loss(outputs[0], "0", step)
+        if deep.active and (not inside or len(cycle.inside) == 1):
             for root in outputs:
-                self.deep.objective(root, self._scale_of(root))
+                deep.objective(root, self._scale_of(root))
 
     @guarded
     def _backward_done(self) -> None:
@@ -124,16 +131,15 @@ class Watch:
 
     def _open_update(self) -> None:
         """The first backward of a new update is near: book the last one, decide whether to sample this one."""
-        if self.cycle.backwards:
-            self._single += self.cycle.backwards == 1
+        self._single += self.cycle.backwards == 1
         self.cycle.begin()
         self.deep.open()
 
     def _judge_clearing(self) -> None:
         """Are the gradients of the last update still there, to be added to?"""
-        for label, state in self._after.items():
-            cleared = state.cleared()
-            self._stale[label] = None if cleared is None else not cleared
+        for stream in self.streams.all:
+            cleared = stream.gradients.cleared()
+            stream.stale = None if cleared is None else not cleared
 
     def _current_step(self) -> int:
         return self.streams.all[0].step if self.streams.all else 0
@@ -143,7 +149,8 @@ class Watch:
         for root in outputs:
             value = scalar(root)
             if value is not None:
-                value = value / self._scale_of(root)
+                if self._scaled is not None:
+                    value = value / self._scale_of(root)
                 total = value if total is None else total + value
         return total
 
@@ -152,24 +159,38 @@ class Watch:
 
     # --- updates by a torch optimiser -------------------------------------------------------------
     def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Global pre-hook of torch.optim."""
+        """Global pre-hook of torch.optim. Most steps pass through without any work."""
         self._stepping += 1
-        if self._stepping == 1:
-            self._step_begins(optimizer, args, kwargs)
+        if self._stepping > 1 or self.off:
+            return
+        closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
+        stream = self.streams.known(optimizer)
+        if stream is None or closure or self.deep.active or self.deep.follows(stream):
+            self._step_begins(optimizer, closure)
+        else:
+            self._in_step = stream
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global post-hook of torch.optim."""
         self._stepping = max(0, self._stepping - 1)
-        if self._stepping == 0:
-            self._step_ends(optimizer)
+        stream = self._in_step
+        if self._stepping or stream is None or self.off:
+            return
+        began = perf_counter()
+        self._in_step = self._optimizer = None
+        try:
+            self._step_ends(stream, optimizer, began)
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            self.fault("step", error)
+        self.governor.spent += perf_counter() - began
 
     @guarded
-    def _step_begins(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _step_begins(self, optimizer: Any, closure: bool) -> None:
         stream, new = self.streams.of(optimizer)
         if new:
+            self.manual.stream = None
             self.deep.joined(stream, optimizer)
         self._in_step, self._optimizer = stream, optimizer
-        closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         if closure and (self.cycle.stepped or not self.cycle.backwards):
             self._open_update()
         if self.deep.active:
@@ -179,50 +200,50 @@ class Watch:
         elif self.deep.follows(stream) and not closure:
             self.deep.following(stream, optimizer)
 
-    @guarded
-    def _step_ends(self, optimizer: Any) -> None:
-        stream, self._in_step, self._optimizer = self._in_step, None, None
-        if stream is None:
-            return
+    def _step_ends(self, stream: Stream, optimizer: Any, now: float) -> None:
         if self.deep.active:
             self.deep.after_update(stream)
-        self._rates(stream, optimizer)
-        self._commit(stream)
-        self._note_cleared(stream, (p for group in optimizer.param_groups for p in group["params"]))
-
-    def _note_cleared(self, stream: Stream, parameters: Iterable[Tensor]) -> None:
-        """After an update: remember its gradients, to see at the next backward whether they were cleared."""
-        state = self._after.setdefault(stream.label, GradientState())
-        if state.empty:
-            state.note(parameters)
-        else:
-            state.renote()
-
-    def _commit(self, stream: Stream) -> None:
-        """One update is complete: write what every update writes."""
-        step, label, outlet = stream.step, stream.label, self.outlet
-        total = self.cycle.total()
-        if total is not None:
-            outlet.record(signals.LOSS, label, step, total)
-        outlet.record(signals.STEP_TIME, label, step, round(self.governor.elapsed, 6))
-        if self.cycle.backwards != 1:
-            outlet.record(signals.BACKWARDS, label, step, float(self.cycle.backwards))
-        stale = self._stale.pop(label, None)
-        if stale is not None:
-            outlet.record(signals.STALE_GRADIENT, label, step, float(stale))
-        if self._clip is not None:
-            outlet.record(signals.CLIP_NORM, label, step, self._clip[0])
-            outlet.record(signals.CLIP_LIMIT, label, step, self._clip[1])
-            self._clip = None
-        self.cycle.stepped = True
-        stream.step = step + 1
-        if self.governor.adapt(step):
-            outlet.event("thinned", stride=self.governor.stride, step=step)
-
-    def _rates(self, stream: Stream, optimizer: Any) -> None:
         rates = [group.get("lr") for group in optimizer.param_groups]
-        if rates == stream.rates:
-            return
+        if rates != stream.rates:
+            self._rates(stream, rates)
+        self._commit(stream, now)
+        if stream.gradients.empty:
+            stream.gradients.note(p for group in optimizer.param_groups for p in group["params"])
+        else:
+            stream.gradients.renote()
+
+    def _commit(self, stream: Stream, now: float) -> None:
+        """One update is complete: write what every update writes."""
+        step, cycle = stream.step, self.cycle
+        write = stream.writers or self._open_writers(stream)
+        total = cycle.total()
+        if type(total) is float:
+            write[0](step, total)
+            if total - total != 0.0:
+                self.outlet.non_finite = True
+        elif total is not None:
+            self.outlet.record(signals.LOSS, stream.label, step, total)
+        write[1](step, round(now - self.governor.began, 6))
+        if stream.stale is not None:
+            write[2](step, float(stream.stale))
+            stream.stale = None
+        if cycle.backwards != 1:
+            self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.backwards))
+        if self._clip is not None:
+            self.outlet.record(signals.CLIP_NORM, stream.label, step, self._clip[0])
+            self.outlet.record(signals.CLIP_LIMIT, stream.label, step, self._clip[1])
+            self._clip = None
+        cycle.stepped = True
+        stream.step = step + 1
+        if not step & 63 and self.governor.adapt(step):
+            self.outlet.event("thinned", stride=self.governor.stride, step=step)
+
+    def _open_writers(self, stream: Stream) -> tuple[Callable[[int, float], None], ...]:
+        every_step = (signals.LOSS, signals.STEP_TIME, signals.STALE_GRADIENT)
+        stream.writers = tuple(self.outlet.writer(signal, stream.label) for signal in every_step)
+        return stream.writers
+
+    def _rates(self, stream: Stream, rates: list[Any]) -> None:
         for index, rate in enumerate(rates):
             if isinstance(rate, int | float):
                 self.outlet.record(signals.LEARNING_RATE, f"{stream.label}/{index}", stream.step, float(rate))
@@ -247,8 +268,8 @@ class Watch:
             return
         if self.deep.active:
             self.deep.after_update(stream)
-        self._commit(stream)
-        self._note_cleared(stream, self.deep.parameters)
+        self._commit(stream, perf_counter())
+        stream.gradients.note(self.deep.parameters)
 
     # --- what else is seen ------------------------------------------------------------------------
     @guarded
@@ -269,8 +290,7 @@ class Watch:
         if self._depth or not isinstance(result, Tensor):
             return
         if result.requires_grad:
-            if kind not in self.deep.sites:
-                self.deep.sites[kind] = where(user_frame())
+            self.deep.sites[kind] = where(user_frame())
             return
         if not is_plain(result):
             return
