@@ -21,8 +21,8 @@ def total_of(events):
     cycle, updates = Cycle(), []
     for event in events:
         if event == "step":
-            updates.append((cycle.total(), cycle.backwards))
-            cycle.stepped = True
+            updates.append((cycle.total(), cycle.count))
+            cycle.fresh = True
         else:
             value, inside, cleared = event
             cycle.add(value, inside_step=inside, cleared=cleared)

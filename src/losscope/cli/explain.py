@@ -8,11 +8,18 @@ import click
 from losscope.core.errors import BadUsage
 
 
-@click.command(name="explain", help=__doc__)
+@click.command(name="explain")
 @click.argument("code", required=False)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the title.")
 def command(code: str | None, lang: str) -> None:
-    """Print one rule's reference page; without CODE, list every code with its title."""
+    """Explain a code of a finding: what it says, how it is measured, an example, the remedy, false alarms.
+
+    Without CODE, every code is listed with its title.
+
+    \b
+    losscope explain
+    losscope explain double-softmax
+    """
     from losscope.rules.rule import all_rules, documentation
 
     rules = all_rules()
@@ -24,7 +31,7 @@ def command(code: str | None, lang: str) -> None:
             )
         return
     if code not in rules:
-        near = get_close_matches(code, rules, n=3)
+        near = get_close_matches(code.lower().replace("_", "-").replace(" ", "-"), rules, n=3)
         remedy = f"did you mean {', '.join(near)}?" if near else "`losscope explain` lists every code"
         raise BadUsage("no rule has this code", seen=code, remedy=remedy)
     rule = rules[code]

@@ -43,7 +43,12 @@ def command(run: str, chosen: str, output: str, language: Language) -> None:
     """Judge the recording of RUN again and show the verdict.
 
     RUN is a run folder or a file inside it, such as verdict.json; left out, it is the latest run below
-    .losscope.
+    .losscope. Of a folder that holds several runs it is the latest one.
+
+    \b
+    losscope report
+    losscope report .losscope/train-20261123T161147Z --format json
+    losscope report runs/lr-0.1 --format html -o lr-0.1.html
     """
     from losscope.recording.reader import Recording
     from losscope.report.format import formats
@@ -68,15 +73,27 @@ def run_folder(run: str) -> Path:
         return latest_run(Path(RUNS))
     path = Path(run)
     if path.is_file():
+        if not _may_be_run(path.parent):
+            raise NotARun("this file lies in no run folder", seen=run, remedy="name the folder of a run")
         return path.parent
-    if (path / RUNS).is_dir() and not (path / "run.json").exists() and not (path / "segments").exists():
-        return latest_run(path / RUNS)
+    if path.is_dir() and not _may_be_run(path):
+        for runs in (path / RUNS, path):
+            if _runs_in(runs):
+                return latest_run(runs)
     return path
+
+
+def _may_be_run(folder: Path) -> bool:
+    return (folder / "run.json").exists() or (folder / "segments").exists()
+
+
+def _runs_in(runs: Path) -> list[Path]:
+    return [f for f in runs.iterdir() if (f / "run.json").is_file()] if runs.is_dir() else []
 
 
 def latest_run(runs: Path) -> Path:
     """The run folder below ``runs`` that began last."""
-    folders = [f for f in runs.iterdir() if (f / "run.json").is_file()] if runs.is_dir() else []
+    folders = _runs_in(runs)
     if not folders:
         raise NotARun(
             "no recorded run found",

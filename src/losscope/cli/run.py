@@ -178,7 +178,7 @@ def command(ctx: click.Context, target: tuple[str, ...], **chosen: Any) -> Calla
 
 def _missing(kind: Kind) -> str:
     return {"module": "-m needs the name of a module", "launcher": "-- needs a command to run"}.get(
-        kind, "which script shall run?"
+        kind, "no script to run was named"
     )
 
 

@@ -159,5 +159,5 @@ def report_path(recording: Recording) -> str:
         return ""
     try:
         return min(str(path), str(path.absolute().relative_to(Path.cwd())), key=len)
-    except ValueError:
+    except (ValueError, OSError):  # not below the working directory, or that was deleted
         return str(path)

@@ -3,15 +3,17 @@
 Two knobs. *Deep samples* (norms, anatomy, statistics) are bought from an account that fills with
 ``share × elapsed`` seconds and is charged with every second the watch spends, so their number follows
 from what they cost. If even the per-step reading costs more than its share (steps of a few tens of
-microseconds) the *stride* doubles: the loss is then read on every 2nd, 4th … update.
+microseconds) the *stride* widens: only every 3rd, 7th … update is then looked at.
 """
 
 from dataclasses import dataclass, field
 from time import perf_counter
 
-_CHECK_EVERY = 64  # updates between two looks at the stride
 _DEEP_LEAST = 0.2  # of the budget is kept for deep samples, however much the per-step reading costs
-_STRIDE_LIMIT = 1024
+_STRIDES = (1, 3, 7, 17, 37, 79, 163, 331, 661, 1321)  # odd, so that alternating streams take turns
+_INDIRECT = (
+    1.6  # own time is this much dearer than measured: caches are colder after it (benchmarks/overhead)
+)
 _WARM_UP = (
     0,
     1,
@@ -37,6 +39,7 @@ class Governor:
     began: float = field(default_factory=perf_counter)
     spent: float = 0.0
     stride: int = 1
+    look_at: int = 0
     deep_cost: float = 0.0
     _last_deep: int = -(10**9)
     _deep_spent: float = 0.0
@@ -44,7 +47,6 @@ class Governor:
     _first: float = 0.0
     _mark_time: float = field(default_factory=perf_counter)
     _mark_spent: float = 0.0
-    _mark_step: int = 0
 
     @property
     def elapsed(self) -> float:
@@ -55,15 +57,22 @@ class Governor:
         own = max(self.elapsed - self.spent, 1e-9)
         return self.spent / own
 
-    def wants_deep(self, step: int) -> bool:
-        """Whether update ``step`` may be sampled deeply. The first always is: it reads the objective."""
+    def wants_deep(self, update: int) -> bool:
+        """Whether this update may be sampled deeply. The first always is: it reads the objective.
+
+        ``look_at`` is set to the next update for which asking again makes sense.
+        """
         if not self._sampled:
             return True
-        if step - self._last_deep < max(_LEAST_GAP, step // _SPREAD) and step not in _WARM_UP:
-            return False
+        gap = max(_LEAST_GAP, update // _SPREAD) | 1
+        due = update in _WARM_UP or update - self._last_deep >= gap
         allowance = self.share * (self.elapsed - self.spent)
         shallow = min(self.spent - self._deep_spent - self._first, (1 - _DEEP_LEAST) * allowance)
-        return self._deep_spent + self.deep_cost < allowance - shallow
+        wanted = due and self._deep_spent + self.deep_cost < allowance - shallow
+        self.look_at = (
+            update + 1 if wanted or update < _WARM_UP[-1] else max(self._last_deep + gap, update + _LEAST_GAP)
+        )
+        return wanted
 
     def charge_deep(self, step: int, seconds: float) -> None:
         """Book a deep sample: the account pays it, the running cost learns from it.
@@ -83,20 +92,18 @@ class Governor:
         """Book what a deep sample costs on the update after it."""
         self._deep_spent += seconds
 
-    def adapt(self, step: int) -> bool:
-        """Every 64 updates: widen or narrow the stride. True when it changed."""
-        if step - self._mark_step < _CHECK_EVERY * self.stride:
-            return False
+    def adapt(self) -> bool:
+        """Every 64 updates that were read: widen or narrow the stride. True when it changed."""
         now = perf_counter()
-        elapsed = now - self._mark_time
         shallow = self.spent - self._deep_spent - self._first
-        load = (shallow - self._mark_spent) / max(elapsed, 1e-9)
-        self._mark_step, self._mark_time, self._mark_spent = step, now, shallow
+        load = _INDIRECT * (shallow - self._mark_spent) / max(now - self._mark_time, 1e-9)
+        self._mark_time, self._mark_spent = now, shallow
         room = (1 - _DEEP_LEAST) * self.share
-        if load > room and self.stride < _STRIDE_LIMIT:
-            self.stride *= 2
-            return True
-        if load < room / 4 and self.stride > 1:
-            self.stride //= 2
-            return True
-        return False
+        place = _STRIDES.index(self.stride)
+        if load > room and place + 1 < len(_STRIDES):
+            self.stride = _STRIDES[place + 1]
+        elif place and load < room / 4:
+            self.stride = _STRIDES[place - 1]
+        else:
+            return False
+        return True

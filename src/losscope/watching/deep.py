@@ -64,6 +64,8 @@ class DeepSampler:
         self._cycle += 1
         if self.active:
             self._close()
+        elif self._cycle < self.governor.look_at:
+            return
         self.active = self.governor.wants_deep(self._cycle)
         self._count += self.active
 

@@ -1,8 +1,9 @@
 """Was the gradient cleared? Judged by the state of ``.grad`` itself, never by who was called.
 
-After every event the identity and version counter of a few gradients are noted. At the next backward
+After every update the identity and version counter of one gradient are noted. At the next backward
 they are compared: gone, replaced or overwritten with zeros means cleared; the same tensor at the same
-version means that the coming gradient will be added to it.
+version means that the coming gradient will be added to it. One parameter is enough: clearing calls
+clear them all. The smallest is taken, so that looking for zeros is cheap.
 """
 
 import weakref
@@ -10,53 +11,48 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-_WATCHED = 2  # parameters looked at per group: enough, since a clearing call clears them all
+_CHEAP = 65536  # elements that are searched for a non-zero
 
 
 class GradientState:
-    """Remembers the gradients of a few parameters between two moments."""
+    """Remembers the gradient of one parameter between two moments. Keeps nothing alive."""
+
+    __slots__ = ("_gradient", "_parameter", "_version")
 
     def __init__(self) -> None:
-        self._noted: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor], int]] = []
+        self._parameter: weakref.ref[Tensor] | None = None
+        self._gradient: weakref.ref[Tensor] | None = None
+        self._version = -1
 
     def note(self, parameters: Iterable[Tensor]) -> None:
-        """Remember the state of the smallest parameters that have a gradient."""
-        having = [(p, g) for p in parameters if (g := p.grad) is not None and not g.is_sparse]
-        having.sort(key=_size)
-        self._noted = [(weakref.ref(p), weakref.ref(g), g._version) for p, g in having[:_WATCHED]]
+        """Choose the smallest parameter that has a dense gradient, and remember that gradient."""
+        having = [p for p in parameters if p.grad is not None and not p.grad.is_sparse]
+        self._parameter = weakref.ref(min(having, key=Tensor.numel)) if having else None
+        self._gradient = None
+        self.renote()
 
     def renote(self) -> None:
-        """Remember the state of the same parameters now (cheap; every step)."""
-        fresh = []
-        for ref, _, _ in self._noted:
-            p = ref()
-            g = p.grad if p is not None else None
-            if g is not None:
-                fresh.append((ref, weakref.ref(g), g._version))
-        if fresh:
-            self._noted = fresh
+        """Remember the state of the same parameter's gradient now (cheap; every step)."""
+        parameter = self._parameter() if self._parameter is not None else None
+        gradient = parameter.grad if parameter is not None else None
+        if gradient is not None:
+            self._gradient = weakref.ref(gradient)
+            self._version = gradient._version
 
     @property
     def empty(self) -> bool:
-        return not self._noted
+        return self._parameter is None or self._parameter() is None
 
     def cleared(self) -> bool | None:
-        """Whether the noted gradients were cleared since; None where that cannot be told cheaply."""
-        verdict: bool | None = None
-        for ref, gradient_ref, version in self._noted:
-            p = ref()
-            if p is None:
-                continue
-            now = p.grad
-            if now is None or now is not gradient_ref():
-                return True
-            if now._version == version:
-                return False
-            if now.is_cpu and now.numel() <= 65536:
-                return not bool(now.any())
-            verdict = None
-        return verdict
-
-
-def _size(pair: tuple[Tensor, Tensor]) -> int:
-    return pair[0].numel()
+        """Whether the noted gradient was cleared since; ``None`` where that cannot be told cheaply."""
+        parameter = self._parameter() if self._parameter is not None else None
+        if parameter is None or self._gradient is None:
+            return None
+        now = parameter.grad
+        if now is None:
+            return True
+        if now is not self._gradient():  # another tensor was put in its place
+            return True
+        if now._version == self._version:
+            return False
+        return not bool(now.any()) if now.is_cpu and now.numel() <= _CHEAP else None

@@ -6,6 +6,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 
+from losscope.watching.voice import say
+
 _IMPORT_SYSTEM = SourceFileLoader.get_filename.__code__.co_filename
 
 
@@ -45,8 +47,7 @@ class WhenImported(MetaPathFinder):
         try:
             self._action(module)
         except Exception as error:  # noqa: BLE001 - promise 1: the user's import has succeeded
-            if sys.stderr is not None:
-                sys.stderr.write(f"losscope: cannot watch {self._name}: {error!r}\n")
+            say(f"cannot watch {self._name}: {error!r}")
 
 
 def when_imported(name: str, action: Callable[[ModuleType], None]) -> WhenImported | None:

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +23,7 @@ from losscope.watching.options import RunOptions
 from losscope.watching.run_folder import RUNS
 from losscope.watching.script_runner import gated, shield
 from losscope.watching.startup import RUN_VARIABLE
+from losscope.watching.voice import say
 
 STARTUP_PATH = Path(__file__).parent / "startup_path"
 
@@ -55,7 +55,7 @@ def run_launcher(path: str, words: tuple[str, ...], options: RunOptions) -> int:
     try:
         folder = open_folder(words, options.out).absolute()
     except OSError as error:
-        _say(f"cannot write a record to {error.filename}: {error.strerror}; not watching")
+        say(f"cannot write a record to {error.filename}: {error.strerror}; not watching")
         return wait_for(path, words, os.environ)
     options = replace(options, out=folder)
     exit_code = wait_for(path, words, launcher_environment(os.environ, options))
@@ -66,7 +66,7 @@ def run_launcher(path: str, words: tuple[str, ...], options: RunOptions) -> int:
         return judge_folder(folder, options)
 
     if not holds_run(folder):
-        _say(f"no python process that trained was reached below {words[0]!r}")
+        say(f"no python process that trained was reached below {words[0]!r}")
         with suppress(OSError):  # not empty: then it is not ours alone, and stays
             folder.rmdir()
         return exit_code
@@ -83,7 +83,7 @@ def open_folder(words: tuple[str, ...], out: Path | None) -> Path:
         return new_run_folder(RUNS, name)
     if holds_run(out):
         folder = new_run_folder(out, name)
-        _say(f"{out} holds a run already; recording in {folder}")
+        say(f"{out} holds a run already; recording in {folder}")
         return folder
     make_private(out)
     return out
@@ -135,7 +135,3 @@ def _next_signal(awaited: set[signal.Signals]) -> tuple[int, bool]:
         return info.si_signo, info.si_code <= 0
     number = signal.sigwait(awaited)
     return number, number not in (signal.SIGINT, signal.SIGQUIT)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"losscope: {text}\n")

@@ -17,11 +17,6 @@ class Loaders:
     _evaluating: Use = "unknown"
     _training: set[tuple[Any, ...]] = field(default_factory=set)
 
-    @property
-    def pending(self) -> bool:
-        """Whether a loader was started that nothing has claimed yet, or an evaluation is going on."""
-        return self._pending is not None or self._evaluating != "unknown"
-
     def starts(self, loader: Any) -> None:
         """A loader's iterator is made. Under ``no_grad`` it can only be for evaluation."""
         key = _data_of(loader)

@@ -1,7 +1,7 @@
 """Hands a verdict to every output format. Formats are found by discovery: their room lies above this one."""
 
 import os
-import sys
+from functools import partial
 from pathlib import Path
 
 from losscope.core.files import write_atomically
@@ -9,9 +9,10 @@ from losscope.core.registry import discover
 from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
+from losscope.watching.voice import Voice
 
 
-def publish(verdict: Verdict, recording: Recording, folder: Path, language: Language) -> None:
+def publish(verdict: Verdict, recording: Recording, folder: Path, language: Language, voice: Voice) -> None:
     """Write the formats that belong in a run folder, then print the terminal verdict on stderr.
 
     A format that fails is named in one line; the others are still written.
@@ -22,10 +23,14 @@ def publish(verdict: Verdict, recording: Recording, folder: Path, language: Lang
             try:
                 write_atomically(folder / form.filename, form.render(verdict, recording, language))
             except Exception as error:  # noqa: BLE001  one faulty format must not cost the others
-                sys.stderr.write(f"losscope: cannot write {form.filename}: {error!r}\n")
-    if os.environ.get("LOSSCOPE_QUIET") or sys.stderr is None:
+                voice.say(f"cannot write {folder / form.filename}: {_reason(error)}")
+    if os.environ.get("LOSSCOPE_QUIET"):
         return
     for form in formats:
         if form.name == "terminal":
-            sys.stderr.write(form.text_for(verdict, recording, language, sys.stderr))
-            sys.stderr.flush()
+            voice.write(partial(form.text_for, verdict, recording, language))
+
+
+def _reason(error: Exception) -> str:
+    """A fault of the disk in the words of the system; one of ours as it is."""
+    return (isinstance(error, OSError) and error.strerror) or repr(error)

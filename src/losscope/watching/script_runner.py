@@ -41,6 +41,7 @@ from losscope.watching.script_target import (
     prepare_interpreter,
 )
 from losscope.watching.startup import below_launcher, tell_unwatched
+from losscope.watching.voice import say
 
 if TYPE_CHECKING:
     from losscope.watching.session import Session
@@ -202,9 +203,9 @@ def shield(call: Callable[[], Verdict | None]) -> Verdict | None:
     try:
         return call()
     except KeyboardInterrupt:
-        sys.stderr.write("losscope: interrupted while judging; the recording is complete\n")
+        say("interrupted while judging; the recording is complete")
     except Exception as error:  # noqa: BLE001 - the script is over; its exit code must survive our fault
-        sys.stderr.write(f"losscope: fault while judging: {error!r}\n")
+        say(f"fault while judging: {error!r}")
     return None
 
 

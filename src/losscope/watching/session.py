@@ -15,10 +15,13 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.run_folder import claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
+from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.options import RunOptions
 from losscope.watching.publishing import publish
 from losscope.watching.run_folder import RUNS, rank_of, run_folder, world_size
+from losscope.watching.turns import TURNS
+from losscope.watching.voice import Voice
 
 if TYPE_CHECKING:
     from losscope.watching.hooks import Hooks
@@ -54,6 +57,7 @@ class Session:
     def __init__(self, options: RunOptions, target: str) -> None:
         self._options, self._target = options, target
         self._rank = rank_of()
+        self._voice = Voice()
         self.folder = Path()
         self._pid = os.getpid()
         self._recorder: LazyRecorder | None = None
@@ -63,7 +67,7 @@ class Session:
         self._began = time.perf_counter()
         self._ended = 0.0
         self._installing = 0.0
-        self._done = False
+        self._done = self._paused = False
 
     def start(self) -> None:
         """Open the run folder and hook torch now, or as soon as the script imports it.
@@ -72,19 +76,20 @@ class Session:
         """
         began = time.perf_counter()
         try:
-            self.folder = self._open_folder()
+            self.folder = self._open_folder().absolute()  # the script may change directory
         except OSError as error:
-            _say(
+            self._voice.say(
                 f"cannot write a record to {error.filename or self._options.out}: {error.strerror}; not watching"
             )
             self._done = True
             return
         self._recorder = LazyRecorder(self.folder, self._rank)
+        TURNS.take(self)
         if not self._options.launched:
             self._recorder.make()
             self._recorder.event("run-start", argv=list(sys.argv), script=self._target)
         self._finder = when_imported("torch", lambda module: self._torch_is_there())
-        self._installing += time.perf_counter() - began
+        self._installing = time.perf_counter() - began  # that of torch's hooks too, where they were set now
 
     def script_ended(self, status: str, exit_code: int | None, exception: BaseException | None) -> None:
         """The user's code is over; ``status`` says how."""
@@ -109,10 +114,40 @@ class Session:
             return None
         recorder.close()
         if recorder.failed:
-            _say(recorder.failed)
+            self._voice.say(recorder.failed)
         if self._options.launched or self._rank != 0:
             return None
-        return judge_folder(self.folder, self._options)
+        return judge_folder(self.folder, self._options, self._voice)
+
+    def conclude(self, status: str, exception: BaseException | None) -> Verdict | None:
+        """Both at once, for a process that goes on afterwards: a fault of ours must not reach it."""
+        try:
+            self.script_ended(status, None, exception)
+            return self.finish()
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the user's code
+            self._voice.say(f"fault while judging: {error!r}")
+            return None
+        finally:
+            if self._hooks is not None:
+                self._hooks.remove()
+            TURNS.leave(self)
+
+    def pause(self, folder: Path) -> None:
+        """Another session begins in this process and records into ``folder`` until it ends."""
+        self._paused = True
+        if self._hooks is not None:
+            self._hooks.remove()
+        if self._recorder is not None and not self._options.launched:
+            why = f"a watch that began inside this one recorded it: {folder}"
+            self._recorder.event("blind-spot", what="part of the training", why=why)
+
+    def resume(self) -> None:
+        """The other session has ended."""
+        self._paused = False
+        if self._hooks is not None:
+            self._hooks.install()
+        elif "torch" in sys.modules:
+            self._torch_is_there()
 
     def after_fork_in_child(self) -> None:
         """A forked child inherits our hooks: it is quiet from its first moment."""
@@ -135,15 +170,17 @@ class Session:
             return new_run_folder(RUNS, self._target)
         folder = claim_run_folder(self._options.out, self._target)
         if folder != self._options.out:
-            _say(f"{self._options.out} holds a run already; recording in {folder}")
+            self._voice.say(f"{self._options.out} holds a run already; recording in {folder}")
         return folder
 
     def _torch_is_there(self) -> None:
+        if self._paused:
+            return
         began = time.perf_counter()
         try:
             self._install()
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            _say(f"cannot watch torch: {error!r}; the script runs unwatched")
+            self._voice.say(f"cannot watch torch: {error!r}; the script runs unwatched")
         self._installing += time.perf_counter() - began
 
     def _install(self) -> None:
@@ -159,32 +196,33 @@ class Session:
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
         watch = self._watch
-        if watch is None or self._recorder is None or self._recorder.recorder is None:
-            return
-        watch.finish()
-        watch.off = True
-        if self._hooks is not None:
-            self._hooks.remove()
+        if watch is not None and self._recorder is not None and self._recorder.recorder is not None:
+            watch.finish()
+            self._write_costs(watch, self._recorder.recorder)
+        if watch is not None:
+            watch.off = True
+
+    def _write_costs(self, watch: "Watch", recorder: Recorder) -> None:
         if not watch.last_step():
             return  # nothing was trained here: leave no record that could be taken for the run's own
         spent = watch.governor.spent + self._installing
-        self._recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
-        self._recorder.make().update_run(
-            watch_seconds=spent, script_seconds=self._ended - self._began - spent
-        )
+        recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
+        recorder.update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
 
 
-def judge_folder(folder: Path, options: RunOptions) -> Verdict | None:
+def judge_folder(folder: Path, options: RunOptions, voice: Voice | None = None) -> Verdict | None:
     """Judge a finished recording, write its reports beside it, print the verdict on stderr."""
-    from losscope.rules.judge import judge_run  # lazy: rules load scipy, which training need not pay for
+    voice = voice or Voice()
+    with usual_conditions():
+        from losscope.rules.judge import judge_run  # lazy: rules load scipy, which training need not pay for
 
-    try:
-        recording = Recording.open(folder)
-    except LosscopeError as error:
-        _say(str(error))
-        return None
-    verdict = judge_run(recording, select=options.select or None, ignore=options.ignore or None)
-    publish(verdict, recording, folder, options.lang)
+        try:
+            recording = Recording.open(folder)
+        except LosscopeError as error:
+            voice.say(str(error))
+            return None
+        verdict = judge_run(recording, select=options.select or None, ignore=options.ignore or None)
+        publish(verdict, recording, folder, options.lang, voice)
     return verdict
 
 
@@ -224,14 +262,8 @@ def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "
     try:
         yield handle
     except BaseException as error:
-        status, exception = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception", error
+        if not isinstance(error, GeneratorExit):  # an abandoned generator ends its block without a fault
+            status, exception = "interrupted" if isinstance(error, KeyboardInterrupt) else "exception", error
         raise
     finally:
-        session.script_ended(status, None, exception)
-        handle.verdict = session.finish()
-
-
-def _say(text: str) -> None:
-    """One line to the user; a closed stderr is no reason to fail."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"losscope: {text}\n".replace("\r", " "))
+        handle.verdict = session.conclude(status, exception)

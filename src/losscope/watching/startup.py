@@ -17,6 +17,7 @@ from losscope.watching.child_processes import ProcessGuard
 from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.options import RunOptions
 from losscope.watching.script_ending import Ending, ending_of
+from losscope.watching.voice import say
 
 if TYPE_CHECKING:
     from losscope.watching.session import Session
@@ -110,5 +111,4 @@ def below_launcher(options: RunOptions) -> RunOptions:
 
 def tell_unwatched(error: Exception) -> None:
     """Say in one line why this process goes unwatched."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"losscope: cannot watch this process: {error!r}; it runs unwatched\n")
+    say(f"cannot watch this process: {error!r}; it runs unwatched")

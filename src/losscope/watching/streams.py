@@ -22,7 +22,9 @@ class Stream:
     optimizer: "weakref.ref[Any] | None" = None
     gradients: GradientState = field(default_factory=GradientState)
     stale: bool | None = None
-    writers: tuple[Any, ...] = ()
+    write_loss: Any = None
+    write_time: Any = None
+    write_stale: Any = None
 
 
 class Streams:
@@ -76,31 +78,39 @@ class Streams:
 
 @dataclass(slots=True)
 class Cycle:
-    """The backward roots that add up to the gradient of the coming update."""
+    """The backward roots that add up to the gradient of the coming update.
+
+    ``fresh`` is true before the first of them: after the last update was made, or at the start.
+    """
 
     roots: list[Any] = field(default_factory=list)
     inside: list[Any] = field(default_factory=list)
-    stepped: bool = False
-
-    def add(self, value: Any, *, inside_step: bool, cleared: bool) -> None:
-        """A backward begins. ``cleared``: gradients of the earlier roots were wiped before it."""
-        if self.stepped:
-            self.begin()
-        elif cleared and not inside_step:
-            self.roots.clear()
-        elif cleared and not self.inside:
-            value = None  # as in SAM: the step evaluates again elsewhere; the loss is that before the step
-        (self.inside if inside_step else self.roots).append(value)
+    count: int = 0
+    fresh: bool = True
 
     def begin(self) -> None:
         """A new update begins."""
         self.roots.clear()
         self.inside.clear()
-        self.stepped = False
+        self.count = 0
+        self.fresh = True
 
-    @property
-    def backwards(self) -> int:
-        return len(self.roots) + len(self.inside)
+    def add(self, value: Any, *, inside_step: bool, cleared: bool) -> None:
+        """A backward begins. ``cleared``: gradients of the earlier roots were wiped before it."""
+        if self.fresh:
+            if self.count:
+                self.begin()
+            self.fresh = False
+        elif cleared:
+            if not inside_step:
+                self.count -= len(self.roots)
+                self.roots.clear()
+            elif not self.inside:
+                value = (
+                    None  # as in SAM: the step evaluates again elsewhere; the loss is that before the step
+                )
+        (self.inside if inside_step else self.roots).append(value)
+        self.count += 1
 
     def total(self) -> Any:
         """Loss of the update: what was accumulated before the step, plus the first evaluation inside it.
@@ -108,5 +118,7 @@ class Cycle:
         A closure is called once by most optimisers and many times by L-BFGS; only its first call sees
         the point that the update starts from.
         """
+        if self.count == 1:
+            return self.roots[0] if self.roots else self.inside[0]
         values = [v for v in [*self.roots, *self.inside[:1]] if v is not None]
         return sum(values[1:], start=values[0]) if values else None

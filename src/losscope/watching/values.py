@@ -7,11 +7,15 @@ from torch import Tensor
 from torch.nn import Parameter
 
 _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
+_tracing = torch._C._get_tracing_state
 _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
 
 
 def is_plain(value: Any) -> bool:
-    """Whether ``value`` is a tensor with data of its own: no fake, traced, vmapped or foreign subclass."""
+    """Whether ``value`` is a tensor with data of its own: no fake, traced, vmapped or foreign subclass.
+
+    While ``torch.jit.trace`` runs none is: what we compute would become part of the user's graph.
+    """
     kind = type(value)
     plain = _plain_types.get(kind)
     if plain is None:
@@ -19,7 +23,7 @@ def is_plain(value: Any) -> bool:
             issubclass(kind, Tensor) and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
         )
         _plain_types[kind] = plain
-    return plain and not _is_wrapped(value)
+    return plain and not _is_wrapped(value) and _tracing() is None
 
 
 def scalar(root: Any) -> float | Tensor | None:

@@ -20,12 +20,13 @@ from losscope.watching.gradient_state import GradientState
 from losscope.watching.loaders import Loaders
 from losscope.watching.manual_updates import ManualUpdates
 from losscope.watching.outlet import Outlet
-from losscope.watching.roots import is_training_root
+from losscope.watching.roots import is_training_gradient
 from losscope.watching.streams import Cycle, Stream, Streams
 from losscope.watching.user_code import user_frame, where
 from losscope.watching.values import is_plain, scalar
 
-_LEARN_CYCLES = 10  # updates with one backward each, after which clearing inside an update is not checked
+_LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
+_EVERY_RATE = 64  # first updates whose learning rate is looked at one by one; then every 8th
 
 
 def guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -54,14 +55,20 @@ class Watch:
         self.evaluations = Evaluations(outlet.record, outlet.event)
         self.manual = ManualUpdates()
         self.off = False
-        self._accumulates = False  # some backward of this script adds to .grad
         self._depth = 0  # nested backwards: checkpointing runs one inside another
         self._stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
         self._in_step: Stream | None = None
         self._optimizer: Any = None
-        self._within = GradientState()
-        self._attend = False  # whether the end of this backward needs a look
+        self._by_hand = True  # no torch optimiser is known so far
+        self._accumulates = False  # some backward of this script adds to .grad
+        self._attend = False  # the end of this backward needs a look
+        self._notice = False  # an evaluation or a data loader was seen since the last backward
+        self._boundary = False  # an optimiser stepped since the last backward
+        self._light = False  # this update is only counted: the stride passes over it
+        self._judge = False  # whether gradients were cleared is to be judged at the next backward
+        self._turn = 0
         self._single = 0
+        self._within = GradientState()
         self._scaled: tuple[weakref.ref[Tensor], float] | None = None
         self._clip: tuple[Any, float] | None = None
 
@@ -69,56 +76,64 @@ class Watch:
     def before_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
         """Hook at the start of every pass of the autograd engine."""
         self._depth += 1
-        if self._depth == 1 and not self.off:
-            began = perf_counter()
-            try:
-                self._backward(outputs, args, kwargs)
-            except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-                self.fault("backward", error)
-            self.governor.spent += perf_counter() - began
+        if self._depth > 1 or self.off:
+            return
+        if self._boundary:
+            self._boundary = False
+            self._turn += 1
+            self._light = self._turn % self.governor.stride != 0
+        if self._light and not self._notice and not self._judge:
+            return
+        began = perf_counter()
+        try:
+            self._backward(outputs, args, kwargs)
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            self.fault("backward", error)
+        self.governor.spent += perf_counter() - began
 
     def after_backward(self) -> None:
         """Hook at the end of every pass, also a failed one."""
-        self._depth = max(0, self._depth - 1)
+        self._depth = self._depth - 1 if self._depth > 1 else 0
         if self._attend and self._depth == 0:
             self._attend = False
             self._backward_done()
 
     def _backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
-        if not is_training_root(outputs, args, kwargs, others_seen=self._accumulates) or not is_plain(
-            outputs[0]
-        ):
+        root = outputs[0]
+        if not self._is_training(outputs, args, kwargs) or not is_plain(root):
             return
-        self._accumulates = self._accumulates or bool(kwargs.get("accumulate_grad"))
-        inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
-        manual = self.manual.stream is not None or not (self.streams.all or deep.live_optimizers())
-        if manual and not inside:
-            self._commit_manual()
-        first = cycle.stepped or not cycle.backwards
-        if first:
+        if self._judge:
             self._judge_clearing()
-            if not inside:
-                self._open_update()
-        learning = self._single < _LEARN_CYCLES
-        self._attend = learning or manual or (inside and deep.active)
-        step = self._current_step()
-        value = None
-        if self.governor.stride == 1 or deep.active or step % self.governor.stride == 0:
-            value = self._value(outputs)
+        if self._notice:
+            self._noticed()
+        if self._light:
+            return
+        inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
+        if self._by_hand and not inside:
+            self._commit_manual()
+        first = cycle.fresh
+        if first and not inside:
+            self._open_update()
+        value = scalar(root)
+        if self._scaled is not None or len(outputs) > 1:
+            value = self._sum_unscaled(outputs)
         cycle.add(value, inside_step=inside, cleared=not first and self._within.cleared() is True)
-        if self.evaluations.is_open:
-            self.evaluations.close(step)
-        if self.loaders.pending and self.loaders.claimed_by_training():
-            self.outlet.record(signals.EPOCH, "", step, float(self.loaders.epoch))
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
-            deep.non_finite_loss(outputs[0], "0", step)
+            deep.non_finite_loss(root, "0", self._current_step())
         if deep.active and (not inside or len(cycle.inside) == 1):
-            for root in outputs:
-                deep.objective(root, self._scale_of(root))
+            for output in outputs:
+                deep.objective(output, self._scale_of(output))
+        self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.active)
+
+    def _is_training(self, outputs: Any, args: Any, kwargs: Any) -> bool:
+        if kwargs.get("accumulate_grad"):
+            self._accumulates = True
+            return True
+        return not self._accumulates and is_training_gradient(outputs, args, kwargs)
 
     @guarded
     def _backward_done(self) -> None:
-        if self._single < _LEARN_CYCLES:
+        if self._single < _LEARN_UPDATES:
             if self._within.empty:
                 self._within.note(self.deep.parameters)
             else:
@@ -126,33 +141,37 @@ class Watch:
         if self._in_step is not None:
             if self.deep.active and len(self.cycle.inside) == 1:
                 self.deep.gradients(self._in_step, self._optimizer)
-        elif self.manual.stream is not None or not (self.streams.all or self.deep.live_optimizers()):
+        elif self._by_hand:
             self._manual_gradients()
 
     def _open_update(self) -> None:
         """The first backward of a new update is near: book the last one, decide whether to sample this one."""
-        self._single += self.cycle.backwards == 1
+        self._single += self.cycle.count == 1
         self.cycle.begin()
         self.deep.open()
 
     def _judge_clearing(self) -> None:
         """Are the gradients of the last update still there, to be added to?"""
+        self._judge = False
         for stream in self.streams.all:
             cleared = stream.gradients.cleared()
             stream.stale = None if cleared is None else not cleared
 
+    def _noticed(self) -> None:
+        """Training goes on after an evaluation, or a new pass over the data begins."""
+        self._notice = False
+        step = self._current_step()
+        self.evaluations.close(step)
+        if self.loaders.claimed_by_training():
+            self.outlet.record(signals.EPOCH, "", step, float(self.loaders.epoch))
+
     def _current_step(self) -> int:
         return self.streams.all[0].step if self.streams.all else 0
 
-    def _value(self, outputs: Any) -> Any:
-        total: Any = None
-        for root in outputs:
-            value = scalar(root)
-            if value is not None:
-                if self._scaled is not None:
-                    value = value / self._scale_of(root)
-                total = value if total is None else total + value
-        return total
+    def _sum_unscaled(self, outputs: Any) -> Any:
+        values = [(scalar(root), self._scale_of(root)) for root in outputs]
+        known = [value / scale for value, scale in values if value is not None]
+        return sum(known[1:], start=known[0]) if known else None
 
     def _scale_of(self, root: Any) -> float:
         return self._scaled[1] if self._scaled is not None and self._scaled[0]() is root else 1.0
@@ -172,12 +191,16 @@ class Watch:
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global post-hook of torch.optim."""
-        self._stepping = max(0, self._stepping - 1)
+        self._stepping = self._stepping - 1 if self._stepping > 1 else 0
         stream = self._in_step
         if self._stepping or stream is None or self.off:
             return
-        began = perf_counter()
         self._in_step = self._optimizer = None
+        self._boundary = True
+        if self._light:
+            stream.step += 1
+            return
+        began = perf_counter()
         try:
             self._step_ends(stream, optimizer, began)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
@@ -188,10 +211,10 @@ class Watch:
     def _step_begins(self, optimizer: Any, closure: bool) -> None:
         stream, new = self.streams.of(optimizer)
         if new:
-            self.manual.stream = None
+            self._by_hand, self.manual.stream = False, None
             self.deep.joined(stream, optimizer)
         self._in_step, self._optimizer = stream, optimizer
-        if closure and (self.cycle.stepped or not self.cycle.backwards):
+        if closure and self.cycle.fresh:
             self._open_update()
         if self.deep.active:
             if not closure:
@@ -203,9 +226,11 @@ class Watch:
     def _step_ends(self, stream: Stream, optimizer: Any, now: float) -> None:
         if self.deep.active:
             self.deep.after_update(stream)
-        rates = [group.get("lr") for group in optimizer.param_groups]
-        if rates != stream.rates:
-            self._rates(stream, rates)
+        step = stream.step
+        if step < _EVERY_RATE or not step & 7:
+            rates = [group.get("lr") for group in optimizer.param_groups]
+            if rates != stream.rates:
+                self._rates(stream, rates)
         self._commit(stream, now)
         if stream.gradients.empty:
             stream.gradients.note(p for group in optimizer.param_groups for p in group["params"])
@@ -215,33 +240,33 @@ class Watch:
     def _commit(self, stream: Stream, now: float) -> None:
         """One update is complete: write what every update writes."""
         step, cycle = stream.step, self.cycle
-        write = stream.writers or self._open_writers(stream)
-        total = cycle.total()
+        write_loss = stream.write_loss or self._open_writers(stream)
+        total = cycle.total() if cycle.count else None
         if type(total) is float:
-            write[0](step, total)
-            if total - total != 0.0:
-                self.outlet.non_finite = True
+            write_loss(step, total)
         elif total is not None:
             self.outlet.record(signals.LOSS, stream.label, step, total)
-        write[1](step, round(now - self.governor.began, 6))
+        stream.write_time(step, round(now - self.governor.began, 6))
         if stream.stale is not None:
-            write[2](step, float(stream.stale))
+            stream.write_stale(step, float(stream.stale))
             stream.stale = None
-        if cycle.backwards != 1:
-            self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.backwards))
+        if cycle.count != 1:
+            self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.count))
         if self._clip is not None:
             self.outlet.record(signals.CLIP_NORM, stream.label, step, self._clip[0])
             self.outlet.record(signals.CLIP_LIMIT, stream.label, step, self._clip[1])
             self._clip = None
-        cycle.stepped = True
+        cycle.fresh = self._judge = True
         stream.step = step + 1
-        if not step & 63 and self.governor.adapt(step):
+        if not self._turn & 63 and self.governor.adapt():
             self.outlet.event("thinned", stride=self.governor.stride, step=step)
 
-    def _open_writers(self, stream: Stream) -> tuple[Callable[[int, float], None], ...]:
-        every_step = (signals.LOSS, signals.STEP_TIME, signals.STALE_GRADIENT)
-        stream.writers = tuple(self.outlet.writer(signal, stream.label) for signal in every_step)
-        return stream.writers
+    def _open_writers(self, stream: Stream) -> Callable[[int, float], None]:
+        label, writer = stream.label, self.outlet.writer
+        stream.write_loss = writer(signals.LOSS, label)
+        stream.write_time = writer(signals.STEP_TIME, label)
+        stream.write_stale = writer(signals.STALE_GRADIENT, label)
+        return stream.write_loss
 
     def _rates(self, stream: Stream, rates: list[Any]) -> None:
         for index, rate in enumerate(rates):
@@ -255,7 +280,7 @@ class Watch:
         if self.manual.stream is None:
             self.manual.stream = self.streams.manual()
         stream = self.manual.stream
-        if self.deep.active and self.cycle.backwards == 1:
+        if self.deep.active and self.cycle.count == 1:
             self.deep.gradients(stream)
             self.deep.before_update(stream)
         elif self.deep.follows(stream):
@@ -264,12 +289,14 @@ class Watch:
 
     def _commit_manual(self) -> None:
         stream = self.manual.stream
-        if stream is None or not self.cycle.roots or self.cycle.stepped or not self.manual.moved():
+        if stream is None or not self.cycle.roots or self.cycle.fresh or not self.manual.moved():
             return
         if self.deep.active:
             self.deep.after_update(stream)
+        self._turn += 1
         self._commit(stream, perf_counter())
         stream.gradients.note(self.deep.parameters)
+        self._judge_clearing()
 
     # --- what else is seen ------------------------------------------------------------------------
     @guarded
@@ -300,16 +327,19 @@ class Watch:
         mean = result.detach().mean() if result.numel() > 1 else result.detach().reshape(())
         value: Any = mean.item() if mean.is_cpu else mean.clone()
         value = value / count if reduction == "sum" else value
+        self._notice = True
         self.evaluations.add(kind, value, count, self.loaders.claimed_by_evaluation())
 
     @guarded
     def loader_starts(self, loader: Any) -> None:
         """Hook behind DataLoader.__iter__."""
         self.loaders.starts(loader)
+        self._notice = True
 
     @guarded
     def optimizer_made(self, optimizer: Any) -> None:
         """Hook behind Optimizer.__init__."""
+        self._by_hand = False
         self.deep.made(optimizer)
 
     # --- the end ----------------------------------------------------------------------------------
