@@ -44,6 +44,8 @@ def test_what_is_a_library():
     assert user_code.is_library(numpy.__file__) and user_code.is_library(statistics.__file__)
     assert user_code.is_library(user_code.__file__) and user_code.is_library("<frozen runpy>")
     assert not user_code.is_library(__file__) and not user_code.is_library("<ipython-input-3>")
-    assert not user_code.is_library(str(Path(user_code.__file__).parents[1] / "demo_scripts" / "train_digits.py"))
+    assert not user_code.is_library(
+        str(Path(user_code.__file__).parents[1] / "demo_scripts" / "train_digits.py")
+    )
     assert not user_code.is_library("/home/someone/project/train.py")
     assert sys.prefix

@@ -8,7 +8,7 @@ from losscope.core.finding import NotJudged
 from losscope.core.text import Text
 from losscope.recording.reader import Recording
 from losscope.rules.statistics.batch_means import Change, Trend, covered_range, trend
-from losscope.rules.statistics.robust import Floats, block_medians, mad_scale
+from losscope.rules.statistics.robust import Floats, block_medians, difference_scale, mad_scale
 from losscope.rules.streams import losses, non_finite_end, progress
 from losscope.rules.terms import natural_scale
 
@@ -69,8 +69,11 @@ def loss_curve(recording: Recording, minimum: int = 30) -> Curve | NotJudged:
 def has_fallen(values: Floats, sigmas: float = 4.0) -> bool:
     """Whether the last fifth lies below the first twentieth by ``sigmas`` robust standard errors.
 
-    Medians of ten blocks of the last fifth, and the median of the first twentieth: spikes do not count.
+    Medians of ten blocks of the last fifth, and the median of the first twentieth: spikes do not count. A steep
+    start spreads the first twentieth without being noise, so its error is also bounded by the differences
+    between neighbours in the first quarter.
     """
     head, tail = values[: max(3, len(values) // 20)], block_medians(values[-max(5, len(values) // 5) :], 10)
-    spread = max(mad_scale(tail), 1.25 * mad_scale(head) / float(np.sqrt(len(head))))
+    early = min(mad_scale(head), difference_scale(values[: max(5, len(values) // 4)]))
+    spread = max(mad_scale(tail), 1.25 * early / float(np.sqrt(len(head))))
     return float(np.median(head) - np.median(tail)) > sigmas * spread

@@ -103,7 +103,7 @@ def coupled(recording: Recording) -> int:
     distinct: list[str] = []
     for stream in found:
         if updates(recording, stream) < floor or any(
-            _same_loss(recording, stream, other) for other in distinct
+            same_loss(recording, stream, other) for other in distinct
         ):
             continue
         if not distinct or _overlap(recording, found[0], stream):
@@ -111,7 +111,8 @@ def coupled(recording: Recording) -> int:
     return len(distinct)
 
 
-def _same_loss(recording: Recording, one: str, other: str) -> bool:
+def same_loss(recording: Recording, one: str, other: str) -> bool:
+    """The first hundred losses of two streams are equal: two optimisers of one objective."""
     first, second = (recording.series(signals.LOSS, s).values[:100] for s in (one, other))
     size = min(len(first), len(second))
     return size > 0 and bool(np.allclose(first[:size], second[:size], rtol=1e-6, atol=0.0, equal_nan=True))

@@ -12,7 +12,7 @@ from losscope.rules.curve import Curve, has_fallen, loss_curve
 from losscope.rules.evaluations import held_out
 from losscope.rules.reasons import MIN_UPDATES
 from losscope.rules.statistics.robust import finite
-from losscope.rules.streams import events_of, main_stream, streams, updates, values
+from losscope.rules.streams import events_of, main_stream, same_loss, streams, updates, values
 from losscope.rules.terms import TermView, terms
 
 _STUCK = frozenset({"loss-at-chance", "plateau-above-floor"})
@@ -82,12 +82,19 @@ def validation(recording: Recording) -> Validation | None:
 
 
 def term_summaries(recording: Recording) -> tuple[TermSummary, ...]:
-    """Terms of every stream that updates as often as a tenth of the main one, the main stream's first."""
+    """Terms of every stream that updates as often as a tenth of the main one, the main stream's first.
+
+    Optimisers that share one loss (sparse and dense parameters, encoder and decoder) list its terms once.
+    """
     listed = streams(recording)
     if not listed:
         return ()
     least = updates(recording, listed[0]) / 10
-    kept = [stream for stream in listed if updates(recording, stream) >= least]
+    kept: list[str] = []
+    for stream in listed:
+        twins = any(same_loss(recording, stream, other) for other in kept)
+        if updates(recording, stream) >= least and not twins:
+            kept.append(stream)
     return tuple(_summary(view) for stream in kept for view in terms(recording, stream))
 
 
@@ -98,8 +105,8 @@ def expression(recording: Recording) -> str:
 
 
 def _summary(view: TermView) -> TermSummary:
-    recent = view.recent(0.05) if view.recent(0.05).size else view.recent(0.2)
-    value = float(recent.mean()) if recent.size else None
+    latest = next((part for share in (0.05, 0.2) if (part := view.recent(share)).size), view.values[-1:])
+    value = float(latest.mean()) if latest.size else None
     normalised = skill = None
     if value is not None and view.span is not None and view.floor is not None:
         normalised = (value - view.floor) / view.span

@@ -84,27 +84,11 @@ def judged_terms(recording: Recording, minimum: int = 30) -> list[TermView] | No
 
 
 def natural_scale(recording: Recording, stream: str) -> float | None:
-    """Chance − floor of the loss itself, where one term is all of it; else ``None``.
-
-    An accumulated loss is the sum of several backward roots: then the term counts as often as there are
-    backward passes in an update, provided that the recorded losses agree with that within 30 %.
-    """
+    """Chance − floor of the loss itself, where one term is all of it; else ``None``."""
     found = terms(recording, stream)
-    if len(found) != 1 or found[0].span is None:
+    if len(found) != 1 or found[0].span is None or not found[0].is_whole_loss:
         return None
-    term, span = found[0], found[0].span
-    if term.is_whole_loss:
-        return span * abs(term.coefficient)
-    loss = recording.series(signals.LOSS, stream)
-    shared, ours, theirs = np.intersect1d(loss.steps, term.steps, return_indices=True)
-    if shared.size == 0:
-        return None
-    backwards = values(recording, signals.BACKWARDS, stream)
-    times = float(np.median(backwards)) if backwards.size else 1.0
-    expected = term.coefficient * times * term.values[theirs]
-    known = np.isfinite(loss.values[ours]) & (expected != 0)
-    ratio = float(np.median(loss.values[ours][known] / expected[known])) if known.any() else 0.0
-    return span * abs(term.coefficient) * times if 0.7 < ratio < 1.3 else None
+    return found[0].span * abs(found[0].coefficient)
 
 
 def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) -> TermView:
@@ -112,7 +96,10 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
     label = f"{stream}/{index}"
     coefficient = _number(term.get("coefficient"), 1.0)
     sampled = _since(recording.series(signals.TERM_VALUE, label), event.get("step"))
-    dense = _dense(sampled, evenly(recording.series(signals.LOSS, stream)), coefficient, count)
+    backwards = values(recording, signals.BACKWARDS, stream)
+    accumulated = backwards.size > 0 and float(np.median(backwards)) > 1
+    loss = recording.series(signals.LOSS, stream)
+    dense = _dense(sampled, loss, coefficient, count, accumulated=accumulated)
     series = dense or sampled
     kept = np.isfinite(series.values)
     floor = last(recording, signals.TERM_FLOOR, label)
@@ -143,21 +130,32 @@ def _since(series: Series, step: Any) -> Series:
     return Series(series.steps[kept], series.values[kept])
 
 
-def _dense(sampled: Series, loss: Series, coefficient: float, count: int) -> Series | None:
-    """Every loss divided by the coefficient where that *is* the term; ``None`` where it is not.
+def _dense(
+    sampled: Series, loss: Series, coefficient: float, count: int, *, accumulated: bool
+) -> Series | None:
+    """Every loss divided by the coefficient where that *is* the term, evenly spaced; ``None`` where it is not.
 
-    A single term is the loss up to its coefficient, but not where the backward roots of an accumulated
-    update were summed; so the sampled values must agree to 1e-3 wherever both were recorded.
+    A single term is the loss up to its coefficient; so the sampled values must agree to 1e-3 wherever both
+    were recorded. An accumulated update sums several batches, of which the sample saw the first: there the
+    median ratio must lie within 10 % of one.
     """
     if count != 1 or coefficient == 0.0:
         return None
     _, ours, theirs = np.intersect1d(loss.steps, sampled.steps, return_indices=True)
-    scaled = loss.values / coefficient
-    if ours.size == 0 or not np.allclose(
-        scaled[ours], sampled.values[theirs], rtol=1e-3, atol=1e-9, equal_nan=True
-    ):
+    scaled, seen = loss.values[ours] / coefficient, sampled.values[theirs]
+    if ours.size == 0 or not (_alike(scaled, seen) if accumulated else _equal(scaled, seen)):
         return None
-    return Series(loss.steps, scaled)
+    kept = evenly(loss)
+    return Series(kept.steps, kept.values / coefficient)
+
+
+def _equal(one: Floats, other: Floats) -> bool:
+    return bool(np.allclose(one, other, rtol=1e-3, atol=1e-9, equal_nan=True))
+
+
+def _alike(one: Floats, other: Floats) -> bool:
+    known = np.isfinite(one) & np.isfinite(other) & (other != 0)
+    return bool(known.any()) and abs(float(np.median(one[known] / other[known])) - 1.0) < 0.1
 
 
 def _number(value: Any, default: float) -> float:

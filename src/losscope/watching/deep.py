@@ -25,7 +25,8 @@ from losscope.watching.streams import Stream
 from losscope.watching.user_code import user_frame, where
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
-_WALK_AGAIN = 8  # deep samples between two full walks of the graph for the parameters it reaches
+_WALK_FIRST = 6  # deep samples that walk the whole graph for the parameters it reaches
+_WALK_AGAIN = 7  # afterwards one in so many; odd, so that alternating streams take turns
 
 
 @contextmanager
@@ -46,6 +47,7 @@ class DeepSampler:
         self._cycle = -1
         self._cost = 0.0
         self._samples: dict[str, Sample] = {}
+        self._weak: dict[str, list[weakref.ref[Tensor]]] = {}
         self._follow: dict[str, int] = {}
         self._reached: list[weakref.ref[Tensor]] = []
         self._optimizers: list[weakref.ref[Any]] = []
@@ -79,6 +81,7 @@ class DeepSampler:
         self._cost = 0.0
         self.roots.clear()
         self._samples.clear()
+        self._weak.clear()
         self._walked = False
 
     @contextmanager
@@ -95,7 +98,7 @@ class DeepSampler:
             return
         began = perf_counter()
         frame = user_frame()
-        walk = not self._reached or self._count % _WALK_AGAIN == 1
+        walk = self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1
         self._walked = self._walked or walk
         try:
             with undisturbed():
@@ -142,9 +145,22 @@ class DeepSampler:
 
     def _moment(self, moment: str, stream: Stream) -> None:
         sample = self._samples.get(stream.label)
-        if sample is not None:
+        if sample is not None and self._strengthen(stream.label, sample):
             with self._booked():
                 self._run(moment, sample)
+
+    def weaken(self) -> None:
+        """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
+        self.roots.clear()
+        for label, sample in self._samples.items():
+            self._weak[label] = [weakref.ref(p) for p in sample.parameters]
+            sample.parameters, sample.anatomy = (), None
+
+    def _strengthen(self, label: str, sample: Sample) -> bool:
+        refs = self._weak.pop(label, None)
+        if refs is not None:
+            sample.parameters = [p for ref in refs if (p := ref()) is not None]
+        return refs is None or len(sample.parameters) == len(refs)
 
     def _run(self, moment: str, sample: Sample) -> None:
         for probe in list(self.probes):

@@ -36,7 +36,12 @@ class ManualUpdates:
         self._noted = [(weakref.ref(p), p._version, None if self._counters_tell else _few(p)) for p in alive]
 
     def moved(self) -> bool:
-        """Whether any noted parameter differs, or is gone (replaced by a new tensor)."""
+        """Whether any noted parameter differs, or is gone (replaced by a new tensor).
+
+        Where none is known any more, tensors are replaced at every update: each backward is one.
+        """
+        if not self._noted:
+            return self.stream is not None
         for ref, version, values in self._noted:
             p = ref()
             if p is None:

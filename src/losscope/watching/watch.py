@@ -286,6 +286,7 @@ class Watch:
         elif self.deep.follows(stream):
             self.deep.following(stream)
         self.manual.note(lambda: self.deep.parameters)
+        self.deep.weaken()
 
     def _commit_manual(self) -> None:
         stream = self.manual.stream
