@@ -38,7 +38,8 @@ def test_sgd_moves_by_learning_rate_times_gradient():
     norms = record.values(s.GRADIENT_NORM)
     expected = [0.03 * g / t for g, t in zip(norms, total, strict=True)]
     assert record.values(s.UPDATE_RATIO) == pytest.approx(expected, rel=1e-4)
-    wrong = [0.03 * sum(pair) / t for pair, t in zip(zip(*[record.values(s.GRADIENT_NORM_PARAMETER, n) for n in ("weight", "bias")], strict=True), total, strict=True)]  # fmt: skip
+    per_parameter = [record.values(s.GRADIENT_NORM_PARAMETER, name) for name in ("weight", "bias")]
+    wrong = [0.03 * sum(pair) / t for pair, t in zip(zip(*per_parameter, strict=True), total, strict=True)]
     assert record.values(s.UPDATE_RATIO) != pytest.approx(wrong, rel=1e-4)  # norms do not add up
 
 

@@ -103,7 +103,7 @@ def test_lbfgs_closures_count_once(data):
             return loss
 
         for _ in range(4):
-            firsts.append(optimizer.step(closure).item())  # noqa: PERF401
+            firsts.append(optimizer.step(closure).item())
     assert record.values(s.LOSS) == pytest.approx(firsts, rel=1e-6)
     assert all(count >= 2 for count in record.values(s.BACKWARDS))
     assert set(record.values(s.STALE_GRADIENT)) <= {0.0}

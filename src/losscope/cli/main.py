@@ -108,7 +108,8 @@ def _invoke(arguments: Sequence[str] | None) -> Callable[[], int] | int:
         result: Callable[[], int] | int | None = losscope.main(
             arguments, prog_name="losscope", standalone_mode=False
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell: >&-
+            sys.stdout.flush()
         return result if result is not None else 0
     except (click.ClickException, LosscopeError) as error:
         return _refuse(error)

@@ -61,6 +61,13 @@ def holds_run(folder: Path) -> bool:
     return (folder / RUN_FILE).exists()
 
 
+def cannot_record(error: OSError, out: Path | None) -> str:
+    """One line for the user: the folder of a run could not be made, so nothing is watched."""
+    is_file = isinstance(error, FileExistsError | NotADirectoryError)
+    why = "there is a file of this name" if is_file else error.strerror or str(error)
+    return f"cannot write a record to {error.filename or out}: {why}; not watching"
+
+
 def _file_name(script_name: str) -> str:
     stem = Path(script_name).stem if script_name.endswith((".py", ".pyc", ".pyz")) else Path(script_name).name
     return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "run"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from losscope.core.errors import BadUsage
 from losscope.core.verdict import Verdict
-from losscope.recording.run_folder import holds_run, make_private, new_run_folder
+from losscope.recording.run_folder import cannot_record, holds_run, make_private, new_run_folder
 from losscope.watching.options import RunOptions
 from losscope.watching.run_folder import RUNS
 from losscope.watching.script_runner import gated, shield
@@ -55,7 +55,7 @@ def run_launcher(path: str, words: tuple[str, ...], options: RunOptions) -> int:
     try:
         folder = open_folder(words, options.out).absolute()
     except OSError as error:
-        say(f"cannot write a record to {error.filename}: {error.strerror}; not watching")
+        say(cannot_record(error, options.out))
         return wait_for(path, words, os.environ)
     options = replace(options, out=folder)
     exit_code = wait_for(path, words, launcher_environment(os.environ, options))

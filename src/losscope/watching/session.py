@@ -13,7 +13,7 @@ from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.recording.run_folder import claim_run_folder, new_run_folder
+from losscope.recording.run_folder import cannot_record, claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
@@ -78,9 +78,7 @@ class Session:
         try:
             self.folder = self._open_folder().absolute()  # the script may change directory
         except OSError as error:
-            self._voice.say(
-                f"cannot write a record to {error.filename or self._options.out}: {error.strerror}; not watching"
-            )
+            self._voice.say(cannot_record(error, self._options.out))
             self._done = True
             return
         self._recorder = LazyRecorder(self.folder, self._rank)

@@ -6,7 +6,6 @@ PyTorch: ``F.kl_div(log p, t)``; only ``reduction="batchmean"`` (or a sum over c
 
 import math
 
-from scipy.special import xlogy
 from torch import Tensor
 
 from losscope.core.estimate import Estimate
@@ -19,6 +18,7 @@ from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
 from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
+from losscope.losses.xlogy import xlogy
 
 
 def _only_second(node: Node) -> Node | None:

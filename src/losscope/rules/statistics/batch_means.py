@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from losscope.rules.statistics.robust import Floats, block_means, finite
 
@@ -36,7 +36,7 @@ class Mean:
         """Two-sided Student interval."""
         if self.stderr == 0.0:
             return self.value, self.value
-        half = self.stderr * float(stats.t.ppf(0.5 + confidence / 2, self.freedom))
+        half = self.stderr * float(stdtrit(self.freedom, 0.5 + confidence / 2))
         return self.value - half, self.value + half
 
 
@@ -83,7 +83,7 @@ def change(values: Floats, confidence: float = 0.95, batches: int = BATCHES) -> 
     slope = float(time @ parts) / spread
     residual = parts - parts.mean() - slope * time
     stderr = float(np.sqrt(residual @ residual / (count - 2) / spread)) * count
-    half = stderr * float(stats.t.ppf(0.5 + confidence / 2, count - 2))
+    half = stderr * float(stdtrit(count - 2, 0.5 + confidence / 2))
     return Change(slope * count, stderr, slope * count - half, slope * count + half, int(kept.size))
 
 

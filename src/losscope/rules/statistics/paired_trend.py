@@ -19,7 +19,7 @@ the interval is ours, with its false-alarm rate measured by ``benchmarks/calibra
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from losscope.rules.statistics.robust import Floats, curvature_scale
 
@@ -66,5 +66,5 @@ def paired_trend(validation: Floats, training: Floats, confidence: float = 0.999
     spread = float(np.sqrt(residual @ residual / max(1, after - 1)))
     noise = AUTOCORRELATION * max(spread, curvature_scale(v))
     freedom = max(4, v.size - 3)
-    half = float(stats.t.ppf(confidence, freedom)) * noise * float(np.sqrt(1 / last + 1 / len(near)))
+    half = float(stdtrit(freedom, confidence)) * noise * float(np.sqrt(1 / last + 1 / len(near)))
     return PairedTrend(best, rise, rise - half, float(np.mean(t[-last:])) - base_training)

@@ -13,7 +13,7 @@ Source: Murphy (1988), doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2; McFa
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from losscope.rules.statistics.batch_means import mean
 from losscope.rules.statistics.robust import Floats
@@ -45,5 +45,5 @@ def skill(values: Floats, chance: float, chance_error: float = 0.0, confidence: 
     error = chance_error if math.isfinite(chance_error) else 0.0
     value = 1.0 - level.value / chance
     stderr = math.hypot(level.stderr / chance, level.value * error / chance**2)
-    half = stderr * float(stats.t.ppf(0.5 + confidence / 2, level.freedom)) if stderr > 0 else 0.0
+    half = stderr * float(stdtrit(level.freedom, 0.5 + confidence / 2)) if stderr > 0 else 0.0
     return Skill(value, value - half, value + half, level.value, chance)
