@@ -29,20 +29,26 @@ def per_step(workload: str, tool: str, seconds: float) -> tuple[float, float] | 
         command = [sys.executable, *watch, str(TRAIN), workload, "--seconds", str(seconds), *own]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "LOSSCOPE_QUIET": "1", "PYTHONWARNINGS": "ignore"}
         began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=folder, check=False
+        )
         if done.returncode:
             return (done.stderr.strip().splitlines() or ["?"])[-1][:90]
         return float(done.stdout.split()[0]), time.perf_counter() - began
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="training time of each process")
     parser.add_argument("--tools", nargs="*", default=["losscope", *PEERS])
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
     chosen = parser.parse_args()
-    print(f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'start+end s':>11}  goal")
+    print(
+        f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'start+end s':>11}  goal"
+    )
     for workload in chosen.workloads:
         for tool in chosen.tools:
             ratios, plains, extra = [], [], []

@@ -14,7 +14,11 @@ from torch import nn
 class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norm, self.up, self.down = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.Linear(2 * width, width),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.down(F.gelu(self.up(self.norm(x))))
@@ -22,8 +26,10 @@ class Block(nn.Module):
 
 def workload(name: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """About 0.3, 3 and 30 ms a step on one CPU core."""
-    batch, width, depth = {"0.3ms": (32, 32, 1), "3ms": (128, 128, 4), "30ms": (512, 256, 8)}[name]
-    model = nn.Sequential(nn.Linear(64, width), *(Block(width) for _ in range(depth)), nn.Linear(width, 10))
+    batch, width, depth = {"0.3ms": (32, 32, 0), "3ms": (128, 128, 2), "30ms": (256, 256, 4)}[name]
+    model = nn.Sequential(
+        nn.Linear(64, width), nn.ReLU(), *(Block(width) for _ in range(depth)), nn.Linear(width, 10)
+    )
     return model, torch.randn(batch, 64), torch.randint(0, 10, (batch,))
 
 
@@ -45,7 +51,9 @@ def tool(name: str, model: nn.Module, optimizer: torch.optim.Optimizer, folder: 
         yield None
 
 
-def train_with_cockpit(model: nn.Module, x: torch.Tensor, y: torch.Tensor, seconds: float, folder: str) -> tuple:
+def train_with_cockpit(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, seconds: float, folder: str
+) -> tuple:
     from backpack import extend
     from cockpit import Cockpit
     from cockpit.utils.configuration import configuration
@@ -69,7 +77,9 @@ def train_with_cockpit(model: nn.Module, x: torch.Tensor, y: torch.Tensor, secon
     return step, time.perf_counter() - began
 
 
-def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, seconds: float, name: str, folder: str) -> tuple:
+def train(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, seconds: float, name: str, folder: str
+) -> tuple:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     with tool(name, model, optimizer, folder) as after:
         for _ in range(20):  # allocator, autograd threads and kernels warm up
@@ -90,7 +100,9 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, seconds: float, na
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("workload", choices=["0.3ms", "3ms", "30ms"])
-    parser.add_argument("--tool", default="none", choices=["none", "torchmortem", "torchinstruments", "cockpit"])
+    parser.add_argument(
+        "--tool", default="none", choices=["none", "torchmortem", "torchinstruments", "cockpit"]
+    )
     parser.add_argument("--seconds", type=float, default=5.0)
     chosen = parser.parse_args()
     torch.manual_seed(0)

@@ -5,8 +5,8 @@ milliseconds and does not import torch.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # importing typing for this would be most of the cost of `import losscope`
 if TYPE_CHECKING:
     from losscope.anatomy.read import read as read
     from losscope.watching.session import watch as watch
@@ -21,7 +21,7 @@ _PUBLIC = {
 __all__ = ["__version__", "read", "watch"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         value = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value

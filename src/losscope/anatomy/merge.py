@@ -17,11 +17,11 @@ def merge(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Merge penalties of one kind and coefficient, and ``MANY`` or more otherwise equal terms.
 
     A merged penalty is the sum over its parameters. A merged loss has the sum of the coefficients and
-    the mean of the values, so that it compares with the chance level of one.
+    the (weighted) mean of the values, so that it compares with the chance level of one.
     """
     if len(terms) < 2:
         return tuple(terms)
-    terms = _as_policy_gradient(terms)
+    terms = _one_prediction(_as_policy_gradient(terms))
     groups: dict[tuple, list[Term]] = {}
     for term in terms:
         groups.setdefault(_key(term), []).append(term)
@@ -66,6 +66,37 @@ def _as_policy_gradient(terms: Sequence[Term]) -> Sequence[Term]:
     return [*rest[:position], surrogate, *rest[position:]]
 
 
+def _one_prediction(terms: Sequence[Term]) -> Sequence[Term]:
+    """Losses of one kind on the same prediction with other targets as one: mixup's λ·ℓ(f, a) + (1 − λ)·ℓ(f, b).
+
+    So too a discriminator's two losses of equal weight, each on a constant target.
+    """
+    groups: dict[tuple, list[Term]] = {}
+    for term in terms:
+        groups.setdefault(_pair_key(term), []).append(term)
+    merged = []
+    for term in terms:
+        group = groups[_pair_key(term)]
+        if len(group) != 2 or not all(t.coefficient > 0 for t in group):
+            merged.append(term)
+        elif term is group[0]:
+            joined = _mean(group)
+            notes = tuple(note for note in joined.notes if note != "constant-target")
+            merged.append(replace(joined, notes=notes, count=1))
+    return merged
+
+
+def _pair_key(term: Term) -> tuple:
+    judged = term.target is not None and term.prediction is not None and term.sample_weight is None
+    if not judged or term.spec is None or term.prediction is None:
+        return (id(term),)
+    where: tuple = (term.prediction.data_ptr(), tuple(term.prediction.shape), term.prediction.stride())
+    if "constant-target" in term.notes and term.spec.task == "binary":
+        where = ("constant", float(f"{term.coefficient:.6g}"), term.prediction_shape[1:])
+    options = repr(sorted((k, str(v)) for k, v in term.options.items()))
+    return (term.kind, term.reduction, options, term.activation, *where)
+
+
 def _key(term: Term) -> tuple:
     if term.kind == "constant":
         return (id(term),)
@@ -87,11 +118,12 @@ def _sum(group: Sequence[Term]) -> Term:
 
 
 def _mean(group: Sequence[Term]) -> Term:
-    known = [t.value for t in group if t.value is not None]
-    value = sum(known) / len(known) if len(known) == len(group) else None
+    total = sum(t.coefficient for t in group)
+    known = [t.coefficient * t.value for t in group if t.value is not None]
+    value = sum(known) / total if len(known) == len(group) and total else None
     return replace(
         group[0],
-        coefficient=sum(t.coefficient for t in group),
+        coefficient=total,
         value=value,
         prediction=_joined([t.prediction for t in group]),
         target=_joined([t.target for t in group]),

@@ -158,8 +158,21 @@ def _origin(node: Node) -> Origin:
     if known:
         low, high = (float(f([float(g(v)) for v in known])) for f, g in ((min, torch.min), (max, torch.max)))
         source = f" from operands between {low:.4g} and {high:.4g}"
+    source = _over_nothing(node) or source
     shape = _shape(value) if value is not None else ""
     return Origin(node.name, "operation", f"{node.op} {shape} made {made}{source}", tuple(_nearest(node)))
+
+
+def _over_nothing(node: Node) -> str:
+    """Where a mean has nothing to average: an empty selection, or targets that are all ignored."""
+    if any(child is not None and child.numel == 0 for child in node.inputs):
+        return ": it averages over an empty selection"
+    if not node.op.startswith("NllLoss"):
+        return ""
+    target, ignored = node.saved("target"), node.option("ignore_index")
+    if target is not None and isinstance(ignored, int) and bool((target == ignored).all()):
+        return f": every target equals ignore_index={ignored}"
+    return ""
 
 
 def _nearest(node: Node) -> list[Tensor]:

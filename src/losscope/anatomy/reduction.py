@@ -38,7 +38,10 @@ def name_reduction(part: Part, reading: Reading) -> tuple[float, str, Tensor | N
 def _fused(
     scale: float, part: Part, reading: Reading, weight: Tensor | None
 ) -> tuple[float, str, Tensor | None]:
-    """A reduction done by the loss itself; a sum divided by the number of elements is a mean."""
+    """A reduction done by the loss itself; a sum divided by the number of elements is a mean.
+
+    So is one divided by a larger whole number: the elements of all micro-batches of an accumulated update.
+    """
     reduction = reading.reduction or "mean"
     if weight is not None:
         scale *= float(weight)
@@ -49,6 +52,8 @@ def _fused(
             return scale * elements, "mean", None
         if rows and _among(part.divisors, rows):
             return scale * rows, "batchmean", None
+        if elements and any(d > elements and float(d).is_integer() for d in part.divisors):
+            return scale * elements, "mean", None
     return scale, reduction, None
 
 

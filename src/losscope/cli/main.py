@@ -108,8 +108,7 @@ def _invoke(arguments: Sequence[str] | None) -> Callable[[], int] | int:
         result: Callable[[], int] | int | None = losscope.main(
             arguments, prog_name="losscope", standalone_mode=False
         )
-        if sys.stdout is not None:  # closed by the shell: >&-
-            sys.stdout.flush()
+        _flush()
         return result if result is not None else 0
     except (click.ClickException, LosscopeError) as error:
         return _refuse(error)
@@ -121,6 +120,12 @@ def _invoke(arguments: Sequence[str] | None) -> Callable[[], int] | int:
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
         return _own_fault(error)
+
+
+def _flush() -> None:
+    """Let a closed pipe show now; a stdout that the shell closed (``>&-``) does not exist."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _forget_click() -> None:

@@ -59,7 +59,8 @@ def command(run: str, chosen: str, output: str, language: Language) -> None:
     verdict = judge_run(recording)
     format = formats()[chosen]
     if output == "-":
-        _print(format.text_for(verdict, recording, language, sys.stdout), sys.stdout)
+        if sys.stdout is not None:  # closed by the shell: >&-
+            _print(format.text_for(verdict, recording, language, sys.stdout), sys.stdout)
     else:
         _write(Path(output), format.text_for(verdict, recording, language, None))
 

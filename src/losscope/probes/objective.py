@@ -35,7 +35,7 @@ class Objective(Probe):
                 stream=sample.stream,
                 step=sample.step,
                 expression=anatomy.expression,
-                terms=[_described(term) for term in anatomy.terms],
+                terms=[_described(term, anatomy.terms) for term in anatomy.terms],
                 where={"file": where.file, "line": where.line} if where else None,
             )
 
@@ -64,7 +64,7 @@ def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
     return None
 
 
-def _described(term: Term) -> dict[str, Any]:
+def _described(term: Term, terms: Sequence[Term]) -> dict[str, Any]:
     target = term.target
     return {
         "kind": term.kind,
@@ -80,8 +80,30 @@ def _described(term: Term) -> dict[str, Any]:
         "floor": term.floor,
         "chain": list(term.chain),
         "notes": list(term.notes),
-        "value_is_progress": term.spec.value_is_progress if term.spec is not None else True,
+        "elements": _elements(term),
+        "value_is_progress": _is_progress(term, terms),
     }
+
+
+def _elements(term: Term) -> int | None:
+    """How many elements a sum runs over, where the targets tell; ``None`` for other reductions."""
+    if term.reduction != "sum" or term.target is None or term.sample_weight is not None:
+        return None
+    ignored = term.options.get("ignore_index")
+    if ignored is None or term.target.is_floating_point():
+        return term.target.numel()
+    return int((term.target != ignored).sum())
+
+
+def _is_progress(term: Term, terms: Sequence[Term]) -> bool:
+    """Whether the contract says so; a bare mean beside another loss is no critic, but the log-determinant of a
+    normalising flow or the log-variance of a likelihood. (Critics with a penalty have a rival objective.)
+    """
+    if term.spec is None or term.spec.value_is_progress:
+        return True
+    others = [t.spec for t in terms if t is not term and t.spec is not None]
+    loss_beside = any(spec.value_is_progress and spec.task != "penalty" for spec in others)
+    return term.kind == "mean_score" and loss_beside
 
 
 PROBE = Objective

@@ -55,6 +55,7 @@ class Recorder:
     def __init__(self, folder: Path | str, rank: int = 0, *, flush_seconds: float = FLUSH_SECONDS) -> None:
         self.folder, self.rank = Path(folder), rank
         self.failed: str | None = None
+        self.background_seconds = 0.0  # processor time that packing has taken, to the last wake-up
         self._pid = os.getpid()
         self._flush_seconds = flush_seconds
         self._closed = False
@@ -167,8 +168,10 @@ class Recorder:
             return True
 
     def _encode(self, stop: threading.Event) -> None:
+        before, earlier = time.thread_time(), self.background_seconds
         while not stop.wait(self._flush_seconds):
             self._pack()
+            self.background_seconds = earlier + time.thread_time() - before
         self._pack()
 
     def _stop_encoder(self, timeout: float) -> None:

@@ -12,6 +12,8 @@ from losscope.rules.streams import events_of, values
 MIN_LAYERS = 4
 FACTOR = 1e3
 """The derivative of the logistic function is at most 1/4: five saturating layers lose a factor of 4⁵ = 1024."""
+SILENT = 1e-6
+"""Far below single precision's share of any input that carries information."""
 MONOTONE = 0.6
 """Least rank correlation between depth and relative gradient: a trend over the layers, not one odd layer."""
 
@@ -41,6 +43,23 @@ class Profile:
 
         ranks = rankdata(self.relative)
         return float(np.corrcoef(np.arange(len(self.names)), ranks)[0, 1])
+
+
+def silent_inputs(recording: Recording, stream: str) -> list[str]:
+    """Weights without a gradient whose own bias has one, first layer first: what they multiply is zero.
+
+    With δ the gradient at a layer's output and x its input, the weight gets δxᵀ and the bias δ: so δ arrives,
+    and x carries nothing. ``stream`` picks the optimiser whose order of parameters is used.
+    """
+    held = [str(n) for e in events_of(recording, "optimizer", stream) for n in e.get("parameters") or ()]
+    names = dict.fromkeys([*held, *recording.labels(signals.GRADIENT_NORM_PARAMETER)])
+    found = []
+    for name in (n for n in names if n.endswith("weight")):
+        weight = values(recording, signals.GRADIENT_NORM_PARAMETER, name)
+        bias = values(recording, signals.GRADIENT_NORM_PARAMETER, f"{name.removesuffix('weight')}bias")
+        if weight.size >= 3 and bias.size >= 3 and np.median(weight) < SILENT * np.median(bias):
+            found.append(name)
+    return found
 
 
 def layer_profile(recording: Recording, stream: str) -> Profile | None:

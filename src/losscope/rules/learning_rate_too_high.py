@@ -35,8 +35,8 @@ from losscope.rules.streams import line_of, main_stream, values
 
 _BREAKING, _LARGE, _LARGE_EARLY, _ZIG_ZAG = 0.1, 0.05, 0.3, -0.5
 _TITLE = Text(
-    en="The learning rate is too high{rate}: updates change the weights by {percent:,.0f} %",
-    zh="学习率过高{rate}：每次更新使权重改变 {percent:,.0f}%",
+    en="The learning rate is too high{rate}: updates change the weights by {percent}",
+    zh="学习率过高{rate}：每次更新使权重改变 {percent}",
 )
 _TITLE_ZIG_ZAG = Text(
     en="The learning rate is too high{rate}: successive gradients point against each other",
@@ -99,7 +99,7 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
     if steps.largest >= _BREAKING if broke else standstill:
         confidence = 0.9 if broke else 0.75
         percent = 100 * (steps.largest if broke else max(steps.median, steps.early))
-        title, evidence = _TITLE(rate=shown, percent=percent), (_ratio_evidence(stream, steps),)
+        title, evidence = _TITLE(rate=shown, percent=_times(percent)), (_ratio_evidence(stream, steps),)
         return RULE.finding(title=title, confidence=confidence, evidence=evidence, remedy=remedy, where=place)
     if not broke and steps.cosine < _ZIG_ZAG:
         cosine = Evidence(
@@ -112,6 +112,11 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
         title = _TITLE_ZIG_ZAG(rate=shown)
         return RULE.finding(title=title, confidence=0.75, evidence=(cosine,), remedy=remedy, where=place)
     return None
+
+
+def _times(percent: float) -> str:
+    """``12 %``; from a thousandfold on in powers of ten, which say more than a row of digits."""
+    return f"{percent:,.0f} %" if percent < 1e5 else f"{percent:.1g} %"
 
 
 def _ratio_evidence(stream: str, steps: _Steps) -> Evidence:

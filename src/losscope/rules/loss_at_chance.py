@@ -32,6 +32,7 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.deficit import LONG_ENOUGH, long_enough
+from losscope.rules.layer_profile import silent_inputs
 from losscope.rules.planted import PlantedTerm, falling, flat, record
 from losscope.rules.reasons import no_chance, no_late_samples, too_few
 from losscope.rules.rule import Outcome, Rule
@@ -58,6 +59,11 @@ _EXPECTED = Text(
     en="a skill above 0; the best constant prediction for these targets gets {chance:.4g}",
     zh="技能分数大于 0；对这些目标，最佳常数预测的损失为 {chance:.4g}",
 )
+_SILENT = Text(
+    en="{name} gets no gradient while its bias does: what reaches this layer is all zero",
+    zh="{name} 没有梯度，而其偏置有：到达该层的输入全为零",
+)
+_EXPECTED_INPUT = Text(en="an input that varies", zh="随样本变化的输入")
 _REMEDY = Text(
     en="Train on one fixed batch for 200 updates. If the loss does not fall there, the fault lies between input "
     "and loss (inputs, labels, dead or detached layers, learning rate); if it does, check that each input "
@@ -81,7 +87,8 @@ def judge(recording: Recording) -> Outcome:
         return too_few(updates(recording, stream), LONG_ENOUGH)
     stuck = [(term, s) for term in judged if (s := at_chance(recording, term)) is not None]
     severity: Severity = "error" if len(stuck) == len(judged) else "warning"
-    return [_finding(term, s, severity) for term, s in stuck[:1]]
+    silent = silent_inputs(recording, stream)
+    return [_finding(term, s, severity, silent) for term, s in stuck[:1]]
 
 
 def at_chance(recording: Recording, term: TermView) -> Skill | None:
@@ -102,12 +109,12 @@ def _still_learning(recording: Recording, term: TermView) -> bool:
     return third >= 2 and float(np.mean(accuracy[-third:]) - np.mean(accuracy[:third])) > _RISING_ACCURACY
 
 
-def _finding(term: TermView, found: Skill, severity: Severity) -> Finding:
+def _finding(term: TermView, found: Skill, severity: Severity, silent: list[str]) -> Finding:
     count = len(term.recent())
     title = (_WORSE if found.high < -_MARGIN else _TITLE)(
         kind=term.kind, loss=found.loss, chance=found.chance
     )
-    evidence = Evidence(
+    skilled = Evidence(
         text=_EVIDENCE(count=count, skill=found.value, low=found.low, high=found.high),
         signal=signals.TERM_VALUE.name,
         label=term.label,
@@ -119,10 +126,24 @@ def _finding(term: TermView, found: Skill, severity: Severity) -> Finding:
         title=title,
         severity=severity,
         confidence=confidence,
-        evidence=(evidence,),
+        evidence=(skilled, *_silent(silent)),
         remedy=_REMEDY(),
         where=term.where,
     )
+
+
+def _silent(names: list[str]) -> tuple[Evidence, ...]:
+    """The first layer whose input is nothing but zeros: empty data, or dead units before it."""
+    if not names:
+        return ()
+    evidence = Evidence(
+        text=_SILENT(name=names[0]),
+        signal=signals.GRADIENT_NORM_PARAMETER.name,
+        label=names[0],
+        value=0.0,
+        expected=_EXPECTED_INPUT(),
+    )
+    return (evidence,)
 
 
 RULE = Rule(

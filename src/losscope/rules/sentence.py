@@ -37,6 +37,12 @@ _WORKS = {
         "没有超出噪声的趋势。",
     ),
 }
+_NOT_BETTER = Text(
+    en="The loss fell from {first} to {last}{unit} in {updates} updates, which is not yet better than a constant "
+    "answer{share}.",
+    zh="损失在 {updates} 次更新中从 {first} 降到 {last}{unit}，但仍不比常数预测更好{share_zh}。",
+)
+_EACH = Text(en=", a sum with {each} per element,", zh="，为求和，每个元素 {each}，")
 _SHARE = Text(en=" ({percent} % of chance)", zh="（随机水平的 {percent}%）")
 _NO_PROGRESS = Text(
     en="Nothing wrong was found in {updates} updates; the value of {kind} does not measure progress.",
@@ -105,8 +111,16 @@ def _body(recording: Recording, state: State, training: Training, findings: Sequ
     kind = aimless_kind(recording, stream)
     if kind is not None or isinstance(progress(recording), NotJudged):
         return _NO_PROGRESS(updates=training.steps, kind=kind or "the loss")
-    words = _facts(terms(recording, stream), first, last, training.steps)
-    return _WORKS[_outcome(training, findings)](**words)
+    found = terms(recording, stream)
+    words = _facts(found, first, last, training.steps)
+    outcome = _outcome(training, findings)
+    return _NOT_BETTER(**words) if outcome != "level" and _at_chance(found) else _WORKS[outcome](**words)
+
+
+def _at_chance(found: list[TermView]) -> bool:
+    """Every term with a chance level is not significantly below it at the end of the run."""
+    skills = [skill for term in found if (skill := term.skill()) is not None]
+    return bool(skills) and all(skill.low <= 0 for skill in skills)
 
 
 def _outcome(training: Training, findings: Sequence[Finding]) -> str:
@@ -128,6 +142,10 @@ def _facts(found: list[TermView], first: float, last: float, steps: int) -> dict
         if term.is_whole_loss and term.chance is not None and term.chance > 0 and last > 0:
             share = _SHARE(percent=percent(last / (term.chance * abs(term.coefficient))))
             words |= {"share": share.render("en"), "share_zh": share.render("zh")}
+        if term.elements and term.elements > 1:
+            each = _EACH(each=readable(last / abs(term.coefficient) / term.elements))
+            words["share"] += each.render("en")
+            words["share_zh"] += each.render("zh")
     return words
 
 

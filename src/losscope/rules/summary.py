@@ -105,8 +105,8 @@ def expression(recording: Recording) -> str:
 
 
 def _summary(view: TermView) -> TermSummary:
-    latest = next((part for share in (0.05, 0.2) if (part := view.recent(share)).size), view.values[-1:])
-    value = float(latest.mean()) if latest.size else None
+    recent = view.recent(0.05) if view.recent(0.05).size else view.recent(0.2)
+    value = float(recent.mean()) if recent.size else None
     normalised = skill = None
     if value is not None and view.span is not None and view.floor is not None:
         normalised = (value - view.floor) / view.span

@@ -20,7 +20,7 @@ class TermView:
     """One term of the last anatomy of a stream. ``steps`` and ``values`` are finite and without coefficient.
 
     ``is_whole_loss``: the loss of every update is this term times its coefficient and nothing else, so that
-    the values are as dense as the losses.
+    the values are as dense as the losses. ``elements``: what a sum runs over in the batch that was read.
     """
 
     label: str
@@ -38,6 +38,7 @@ class TermView:
     updates: int
     prediction: dict[str, Any] = field(default_factory=dict)
     where: Where | None = None
+    elements: int | None = None
 
     @property
     def span(self) -> float | None:
@@ -119,6 +120,9 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
         updates=updates(recording, stream),
         prediction=dict(term.get("prediction") or {}),
         where=where(event),
+        elements=int(elements)
+        if isinstance(elements := term.get("elements"), int) and elements > 0
+        else None,
     )
 
 

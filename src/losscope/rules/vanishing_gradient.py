@@ -25,7 +25,7 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.deficit import learning_deficit
-from losscope.rules.layer_profile import FACTOR, MONOTONE, layer_profile
+from losscope.rules.layer_profile import FACTOR, MONOTONE, layer_profile, silent_inputs
 from losscope.rules.planted import every, falling, flat, layers, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream, values
@@ -85,6 +85,8 @@ def judge(recording: Recording) -> Outcome:
 def _profile(recording: Recording, stream: str) -> Outcome:
     profile = layer_profile(recording, stream)
     if profile is None or not profile.first_over_last < 1 / FACTOR or profile.rank_correlation < MONOTONE:
+        return []
+    if profile.names[0] in silent_inputs(recording, stream):  # its gradient arrives: the bias has it
         return []
     first, last = float(profile.relative[0]), float(profile.relative[-1])
     evidence = Evidence(

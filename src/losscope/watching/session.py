@@ -203,7 +203,7 @@ class Session:
     def _write_costs(self, watch: "Watch", recorder: Recorder) -> None:
         if not watch.last_step():
             return  # nothing was trained here: leave no record that could be taken for the run's own
-        spent = watch.governor.spent + self._installing
+        spent = watch.governor.spent + self._installing + recorder.background_seconds
         recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
         recorder.update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
 

@@ -12,7 +12,7 @@ _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
 
 
 def is_plain(value: Any) -> bool:
-    """Whether ``value`` is a tensor with data of its own: no fake, traced, vmapped or foreign subclass.
+    """Whether ``value`` is a tensor with data of its own: no fake, meta, traced, vmapped or foreign one.
 
     While ``torch.jit.trace`` runs none is: what we compute would become part of the user's graph.
     """
@@ -23,7 +23,7 @@ def is_plain(value: Any) -> bool:
             issubclass(kind, Tensor) and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
         )
         _plain_types[kind] = plain
-    return plain and not _is_wrapped(value) and _tracing() is None
+    return plain and not value.is_meta and not _is_wrapped(value) and _tracing() is None
 
 
 def scalar(root: Any) -> float | Tensor | None:
