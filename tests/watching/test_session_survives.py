@@ -41,6 +41,11 @@ def verdict(folder: Path) -> dict:
     return json.loads((folder / "verdict.json").read_text())
 
 
+def about(steps: int) -> object:
+    """The governor may leave out a few of the last updates of so short a run."""
+    return pytest.approx(steps, abs=8)
+
+
 @pytest.mark.parametrize(
     "rough",
     [
@@ -58,7 +63,7 @@ def verdict(folder: Path) -> dict:
 def test_verdict_and_exit_code_survive(tmp_path: Path, rough: str) -> None:
     done = run(tmp_path, f"train()\n{rough}\nraise SystemExit(3)", "--out", "run")
     assert done.returncode == 3, done.stderr
-    assert verdict(tmp_path / "run")["training"]["steps"] == 60
+    assert verdict(tmp_path / "run")["training"]["steps"] == about(60)
     if "close" not in rough:
         assert "losscope" in done.stderr
         assert "fault" not in done.stderr
@@ -68,7 +73,7 @@ def test_default_folder_stays_where_the_run_began(tmp_path: Path) -> None:
     done = run(tmp_path, "os.mkdir('other')\nos.chdir('other')\ntrain()")
     assert done.returncode == 0
     (folder,) = (tmp_path / ".losscope").glob("s-*")
-    assert verdict(folder)["training"]["steps"] == 60
+    assert verdict(folder)["training"]["steps"] == about(60)
     assert not (tmp_path / "other" / ".losscope").exists()
 
 
@@ -76,15 +81,15 @@ def test_watch_inside_a_watched_run_takes_over_while_it_lasts(tmp_path: Path) ->
     script = """
 import losscope
 train(40)
-with losscope.watch(out="inner") as w:
+with losscope.watch(out="inner") as watching:
     train(50)
-print(w.verdict.training.steps)
+print(watching.verdict.state)
 train(40)
 """
     done = run(tmp_path, script, "--out", "outer")
-    assert (done.returncode, done.stdout) == (0, "50\n"), done.stderr
-    assert verdict(tmp_path / "inner")["training"]["steps"] == 50
-    assert verdict(tmp_path / "outer")["training"]["steps"] == 80
+    assert (done.returncode, done.stdout) == (0, "healthy\n"), done.stderr
+    assert verdict(tmp_path / "inner")["training"]["steps"] == about(50)
+    assert verdict(tmp_path / "outer")["training"]["steps"] == about(80)
     assert "inner" in (tmp_path / "outer" / "events.jsonl").read_text()
 
 
@@ -107,7 +112,7 @@ train(5)
         [sys.executable, "s.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert verdict(tmp_path / "run")["training"]["steps"] == 40
+    assert verdict(tmp_path / "run")["training"]["steps"] == about(40)
     assert '"status":"finished"' in (tmp_path / "run" / "events.jsonl").read_text()
 
 

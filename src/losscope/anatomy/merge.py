@@ -77,7 +77,7 @@ def _one_prediction(terms: Sequence[Term]) -> Sequence[Term]:
     merged = []
     for term in terms:
         group = groups[_pair_key(term)]
-        if len(group) != 2 or not all(t.coefficient > 0 for t in group):
+        if len(group) != 2 or not all(t.coefficient > 0 for t in group) or not _paired(*group):
             merged.append(term)
         elif term is group[0]:
             joined = _mean(group)
@@ -86,11 +86,21 @@ def _one_prediction(terms: Sequence[Term]) -> Sequence[Term]:
     return merged
 
 
+def _paired(one: Term, other: Term) -> bool:
+    """The same prediction twice (each call keeps its own copy of it), or two constant targets."""
+    if _pair_key(one)[-3:-2] == ("constant",):
+        return True
+    first, second = one.prediction, other.prediction
+    if first is None or second is None or first.numel() > _MAX_ELEMENTS or first.device != second.device:
+        return False
+    return torch.equal(first, second)
+
+
 def _pair_key(term: Term) -> tuple:
     judged = term.target is not None and term.prediction is not None and term.sample_weight is None
     if not judged or term.spec is None or term.prediction is None:
         return (id(term),)
-    where: tuple = (term.prediction.data_ptr(), tuple(term.prediction.shape), term.prediction.stride())
+    where: tuple = tuple(term.prediction.shape)
     if "constant-target" in term.notes and term.spec.task == "binary":
         where = ("constant", float(f"{term.coefficient:.6g}"), term.prediction_shape[1:])
     options = repr(sorted((k, str(v)) for k, v in term.options.items()))

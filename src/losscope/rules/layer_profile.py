@@ -45,11 +45,11 @@ class Profile:
         return float(np.corrcoef(np.arange(len(self.names)), ranks)[0, 1])
 
 
-def silent_inputs(recording: Recording, stream: str) -> list[str]:
+def silent_inputs(recording: Recording, stream: str, *, always: bool = False) -> list[str]:
     """Weights without a gradient whose own bias has one, first layer first: what they multiply is zero.
 
     With δ the gradient at a layer's output and x its input, the weight gets δxᵀ and the bias δ: so δ arrives,
-    and x carries nothing. ``stream`` picks the optimiser whose order of parameters is used.
+    and x carries nothing. ``stream`` picks the optimiser whose order of parameters is used. ``always``: at every sample, so that no update can have caused it.
     """
     held = [str(n) for e in events_of(recording, "optimizer", stream) for n in e.get("parameters") or ()]
     names = dict.fromkeys([*held, *recording.labels(signals.GRADIENT_NORM_PARAMETER)])
@@ -57,7 +57,11 @@ def silent_inputs(recording: Recording, stream: str) -> list[str]:
     for name in (n for n in names if n.endswith("weight")):
         weight = values(recording, signals.GRADIENT_NORM_PARAMETER, name)
         bias = values(recording, signals.GRADIENT_NORM_PARAMETER, f"{name.removesuffix('weight')}bias")
-        if weight.size >= 3 and bias.size >= 3 and np.median(weight) < SILENT * np.median(bias):
+        if (
+            weight.size >= 3
+            and bias.size >= 3
+            and (np.max if always else np.median)(weight) < SILENT * np.median(bias)
+        ):
             found.append(name)
     return found
 

@@ -28,6 +28,7 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.deficit import Deficit, learning_deficit
+from losscope.rules.layer_profile import silent_inputs
 from losscope.rules.planted import every, falling, normal, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import learning_rate, remedy_factor
@@ -95,6 +96,8 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
     remedy = remedy_factor(rate, 0.1)
     place = line_of(recording, stream, "optimizer")
     broke = deficit in {"non-finite", "diverged"}
+    if not broke and silent_inputs(recording, stream, always=True):  # only biases move, and they are small
+        return None
     standstill = steps.median >= _LARGE or steps.early >= _LARGE_EARLY
     if steps.largest >= _BREAKING if broke else standstill:
         confidence = 0.9 if broke else 0.75
