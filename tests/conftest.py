@@ -2,12 +2,17 @@
 
 import os
 import random
+import signal
 import sys
 
 # Read by torch, OpenMP and BLAS when they are first imported, here and in every subprocess of a test.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 # No test reaches the network.
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+
+# A runner that was started in the background ignores Ctrl-C, and so would every script of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import HealthCheck, settings

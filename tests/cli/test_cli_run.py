@@ -152,8 +152,8 @@ def call(*words: str, folder: Path | None = None, **environment: str) -> subproc
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["run"], "losscope: which script shall run?"),
-        (["run", ""], "losscope: which script shall run?"),
+        (["run"], "losscope: no script to run was named"),
+        (["run", ""], "losscope: no script to run was named"),
         (["run", "-m"], "losscope: -m needs the name of a module"),
         (["run", "--"], "losscope: -- needs a command to run"),
         (["run", "no.py"], "losscope: can't open file '{folder}/no.py': No such file or directory"),
@@ -162,8 +162,8 @@ def call(*words: str, folder: Path | None = None, **environment: str) -> subproc
         (["run", "--bugdet", "3", "t.py"], "losscope: No such option '--bugdet'"),
         (["run", "--budget", "much", "t.py"], "losscope: Invalid value for '--budget'"),
         (["run", "--out"], "losscope: Option '--out' requires an argument"),
-        (["no-command"], "losscope: No such command 'no-command'"),
-        (["main"], "losscope: No such command 'main'"),
+        (["no-command"], "losscope: no such command: no-command"),
+        (["main"], "losscope: no such command: main"),
         (["--no-option"], "losscope: No such option '--no-option'"),
         (["run", "bad\nname.py"], "losscope: can't open file"),
     ],

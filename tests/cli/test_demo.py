@@ -17,7 +17,7 @@ HOSTILE = "raise ImportError('a file of the working directory was imported')\n"
 def answer(state: str | None, code: int = 0):
     """A stand-in for the watched training: leaves a verdict of ``state``, or none, and returns ``code``."""
 
-    def run(folder: Path, lang: str, arguments: tuple[str, ...]) -> int:
+    def run(script: Path, folder: Path, lang: str, arguments: tuple[str, ...]) -> int:
         if state is not None:
             (folder / "verdict.json").write_text(json.dumps({"state": state}))
         return code
@@ -42,19 +42,21 @@ def test_the_demo_shows_both_verdicts_in_a_hostile_folder(tmp_path: Path) -> Non
         assert f"  {folder / 'report.html'}\n" in done.stdout
         assert (folder / "report.html").stat().st_size > 10_000
         assert done.stdout.index(part.heading.zh) < done.stdout.index(f"  {folder / 'report.html'}")
-    assert "double-softmax" in done.stderr
+    found = json.loads((tmp_path / "losscope-demo/double-softmax/verdict.json").read_text())["findings"][0]
+    assert found["code"] == "double-softmax"
+    assert Path(found["where"]["file"]).name == demo.SCRIPT.name
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_second_demo_takes_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(folder: Path, lang: str, arguments: tuple[str, ...]) -> int:
-        return answer("wrong" if arguments else "healthy")(folder, lang, arguments)
+    def run(script: Path, folder: Path, lang: str, arguments: tuple[str, ...]) -> int:
+        return answer("wrong" if arguments else "healthy")(script, folder, lang, arguments)
 
     monkeypatch.setattr(demo, "run_watched", run)
     assert main(["demo", "--out", str(tmp_path / "a b")]) == 0
     assert main(["demo", "--out", str(tmp_path / "a b")]) == 0
     names = sorted(path.name for path in (tmp_path / "a b").iterdir())
-    assert names == ["double-softmax", "double-softmax-2", "healthy", "healthy-2"]
+    assert names == ["double-softmax", "double-softmax-2", "healthy", "healthy-2", demo.SCRIPT.name]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -6,7 +6,17 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.curve import has_fallen
 from losscope.rules.judge import judge_run
-from losscope.rules.planted import TEN_CLASSES, Planted, every, falling, flat, normal, optimizer, record
+from losscope.rules.planted import (
+    TEN_CLASSES,
+    Planted,
+    PlantedTerm,
+    every,
+    falling,
+    flat,
+    normal,
+    optimizer,
+    record,
+)
 from losscope.rules.summary import term_summaries
 from losscope.rules.terms import natural_scale, terms
 
@@ -90,6 +100,16 @@ def recording_series(recording: Recording) -> Planted:
 
 def test_a_layer_whose_bias_gets_nothing_either_has_a_vanished_gradient():
     assert judge_run(_layers(1e-9, 1e-9)).findings[0].code == "vanishing-gradient"
+
+
+def test_a_term_sampled_at_chance_is_still_learnt_while_the_whole_loss_falls():
+    loss = np.linspace(4.0, 1.0, 600) + 0.05 * normal(600, 2)
+    stale = {(signals.TERM_VALUE, "0/0"): every(20, 600, 2.31)}
+    two = (TEN_CLASSES, PlantedTerm(kind="gaussian_kl"))
+    codes = {f.code for f in judge_run(record(loss, terms=two, series=stale)).findings}
+    assert "loss-at-chance" not in codes
+    level = {f.code for f in judge_run(record(flat(level=2.4), terms=two, series=stale)).findings}
+    assert "loss-at-chance" in level
 
 
 def test_a_loss_that_fell_to_chance_does_not_work():

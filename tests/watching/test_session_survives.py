@@ -53,7 +53,7 @@ def about(steps: int) -> object:
         "os.close(2)",
         "sys.stderr = sys.stdout = None",
         "import io; sys.stderr = io.StringIO()",
-        "sys.stderr = object()",
+        "sys.stderr = type('Broken', (), {'flush': lambda self: None})()",
         "import warnings; warnings.simplefilter('error')",
         "import numpy; numpy.seterr(all='raise')",
         "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')",
@@ -199,3 +199,22 @@ def test_turns_in_any_order_of_ending() -> None:
     turns.leave(c)
     turns.leave(a)
     assert log == ["a pauses for b", "b pauses for c", "a resumes"]
+
+
+def test_a_compiled_step_is_not_traced_into_our_hooks(tmp_path: Path) -> None:
+    script = """
+@torch.compile(backend="eager")
+def step():
+    loss = torch.nn.functional.mse_loss(x @ w, y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+for _ in range(5):
+    step()
+print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+"""
+    expected = subprocess.run(
+        [sys.executable, "-c", TRAIN + script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run(tmp_path, script).stdout == expected.stdout

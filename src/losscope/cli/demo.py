@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -103,9 +104,11 @@ def _show(part: Part, out: Path, lang: Language) -> Path:
     missing or is not the one that the part was made for.
     """
     folder = _fresh(out / part.name, lang)
+    script = out / SCRIPT.name
+    shutil.copyfile(SCRIPT, script)  # where it is installed it would be taken for a library's code
     click.secho(f"\n{getattr(part.heading, lang)}", bold=True)
-    click.secho("$ " + " ".join(["losscope run", SCRIPT.name, *part.arguments]), dim=True)
-    code = run_watched(folder, lang, part.arguments)
+    click.secho("$ " + shlex.join(["losscope", "run", str(script), *part.arguments]), dim=True)
+    code = run_watched(script, folder, lang, part.arguments)
     if code:
         raise SystemExit(code)
     try:
@@ -117,14 +120,14 @@ def _show(part: Part, out: Path, lang: Language) -> Path:
     return folder / "report.html"
 
 
-def run_watched(folder: Path, lang: Language, arguments: tuple[str, ...]) -> int:
+def run_watched(script: Path, folder: Path, lang: Language, arguments: tuple[str, ...]) -> int:
     """``losscope run`` on the demo's script in its own process; returns the exit code.
 
     ``-P``: a ``random.py`` in the working directory is not for us. The gate and the choice of codes are
     given, so that settings made for the user's own runs do not bend the demo.
     """
     own = ["--out", str(folder), "--lang", lang, "--fail-on", "never", "--select", "", "--ignore", ""]
-    words = [sys.executable, "-P", "-m", "losscope", "run", *own, str(SCRIPT), *arguments]
+    words = [sys.executable, "-P", "-m", "losscope", "run", *own, str(script), *arguments]
     sys.stdout.flush()
     return subprocess.run(words, check=False).returncode
 

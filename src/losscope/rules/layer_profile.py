@@ -37,9 +37,7 @@ class Profile:
         """Spearman's correlation of depth and relative gradient; 0 where all layers are alike."""
         if np.ptp(self.relative) == 0:
             return 0.0
-        from scipy.stats import (
-            rankdata,  # lazy: 0.3 s to import, and only networks with a suspicious profile need it
-        )
+        from scipy.stats import rankdata  # lazy: takes 0.3 s, and few networks have a suspicious profile
 
         ranks = rankdata(self.relative)
         return float(np.corrcoef(np.arange(len(self.names)), ranks)[0, 1])
@@ -49,7 +47,8 @@ def silent_inputs(recording: Recording, stream: str, *, always: bool = False) ->
     """Weights without a gradient whose own bias has one, first layer first: what they multiply is zero.
 
     With δ the gradient at a layer's output and x its input, the weight gets δxᵀ and the bias δ: so δ arrives,
-    and x carries nothing. ``stream`` picks the optimiser whose order of parameters is used. ``always``: at every sample, so that no update can have caused it.
+    and x carries nothing. ``stream`` picks the optimiser whose order of parameters is used. ``always``: at
+    every sample, so that no update can have caused it.
     """
     held = [str(n) for e in events_of(recording, "optimizer", stream) for n in e.get("parameters") or ()]
     names = dict.fromkeys([*held, *recording.labels(signals.GRADIENT_NORM_PARAMETER)])

@@ -38,7 +38,7 @@ from losscope.rules.reasons import no_chance, no_late_samples, too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.batch_means import change
 from losscope.rules.statistics.skill import Skill
-from losscope.rules.streams import progress, updates, values
+from losscope.rules.streams import losses, progress, updates, values
 from losscope.rules.terms import TermView, terms
 
 _MARGIN = 0.05
@@ -100,10 +100,16 @@ def at_chance(recording: Recording, term: TermView) -> Skill | None:
 
 
 def _still_learning(recording: Recording, term: TermView) -> bool:
-    """The second half still falls by more than the margin, or accuracy has risen by a tenth."""
-    moved = change(term.values[len(term.values) // 2 :])
-    if moved is not None and term.chance and moved.high < 0 and moved.value < -_MARGIN * term.chance:
-        return True
+    """The second half still falls by more than the margin, or accuracy has risen by a tenth.
+
+    The term itself may be sampled too thinly to tell; the loss that it is a part of is recorded more densely.
+    """
+    least = _MARGIN * (term.chance or 0.0)
+    whole = losses(recording, term.label.partition("/")[0])
+    for series, scale in ((term.values, 1.0), (whole, abs(term.coefficient))):
+        moved = change(series[len(series) // 2 :])
+        if moved is not None and moved.high < 0 and moved.value < -least * scale:
+            return True
     accuracy = values(recording, signals.ACCURACY, term.label)
     third = accuracy.size // 3
     return third >= 2 and float(np.mean(accuracy[-third:]) - np.mean(accuracy[:third])) > _RISING_ACCURACY

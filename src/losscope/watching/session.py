@@ -64,6 +64,7 @@ class Session:
         self._watch: Watch | None = None
         self._hooks: Hooks | None = None
         self._finder: WhenImported | None = None
+        self._dynamo: WhenImported | None = None
         self._began = time.perf_counter()
         self._ended = 0.0
         self._installing = 0.0
@@ -187,12 +188,17 @@ class Session:
         assert self._recorder is not None
         self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
         self._hooks.install()
+        # torch.compile of a whole step would otherwise trace into our hooks and compile them.
+        self._dynamo = when_imported(
+            "torch._dynamo.trace_rules", lambda rules: vars(rules)["add"]("losscope")
+        )
         for what, why in self._hooks.blind:
             self._recorder.event("blind-spot", what=what, why=why)
 
     def _stop_watching(self) -> None:
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        for finder in (self._finder, self._dynamo):
+            if finder in sys.meta_path:
+                sys.meta_path.remove(finder)
         watch = self._watch
         if watch is not None and self._recorder is not None and self._recorder.recorder is not None:
             watch.finish()
