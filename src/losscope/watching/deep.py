@@ -132,6 +132,11 @@ class DeepSampler:
         if stream.label in self._samples:
             self._follow[stream.label] = stream.step + 1
 
+    @property
+    def expecting(self) -> bool:
+        """Whether some stream's next update is to be compared with the one just sampled."""
+        return bool(self._follow)
+
     def follows(self, stream: Stream) -> bool:
         return self._follow.get(stream.label) == stream.step
 

@@ -81,7 +81,7 @@ class Watch:
         if self._boundary:
             self._boundary = False
             self._turn += 1
-            self._light = self._turn % self.governor.stride != 0
+            self._light = self._turn % self.governor.stride != 0 and not self.deep.expecting
         if self._light and not self._notice and not self._judge:
             return
         began = perf_counter()
@@ -102,28 +102,37 @@ class Watch:
         root = outputs[0]
         if not self._is_training(outputs, args, kwargs) or not is_plain(root):
             return
+        inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
+        if self._by_hand and not inside:
+            self._commit_manual()
         if self._judge:
             self._judge_clearing()
         if self._notice:
             self._noticed()
         if self._light:
             return
-        inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
-        if self._by_hand and not inside:
-            self._commit_manual()
         first = cycle.fresh
         if first and not inside:
             self._open_update()
         value = scalar(root)
         if self._scaled is not None or len(outputs) > 1:
             value = self._sum_unscaled(outputs)
-        cycle.add(value, inside_step=inside, cleared=not first and self._within.cleared() is True)
+        cleared = not first and self._within.cleared() is True
+        cycle.add(value, inside_step=inside, cleared=cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
             deep.non_finite_loss(root, "0", self._current_step())
-        if deep.active and (not inside or len(cycle.inside) == 1):
-            for output in outputs:
-                deep.objective(output, self._scale_of(output))
+        if deep.active:
+            self._read_objective(outputs, inside, cleared)
         self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.active)
+
+    def _read_objective(self, outputs: Any, inside: bool, cleared: bool) -> None:
+        """The anatomy of the roots that :meth:`Cycle.total` adds up, and of no others."""
+        if inside and (len(self.cycle.inside) > 1 or (cleared and self.cycle.roots)):
+            return
+        if cleared:
+            self.deep.roots.clear()
+        for output in outputs:
+            self.deep.objective(output, self._scale_of(output))
 
     def _is_training(self, outputs: Any, args: Any, kwargs: Any) -> bool:
         if kwargs.get("accumulate_grad"):
@@ -184,10 +193,10 @@ class Watch:
             return
         closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         stream = self.streams.known(optimizer)
-        if stream is None or closure or self.deep.active or self.deep.follows(stream):
-            self._step_begins(optimizer, closure)
-        else:
+        if stream is not None and (self._light or not (closure or self.deep.active or self.deep.expecting)):
             self._in_step = stream
+        else:
+            self._step_begins(optimizer, closure)
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global post-hook of torch.optim."""
@@ -286,6 +295,10 @@ class Watch:
         elif self.deep.follows(stream):
             self.deep.following(stream)
         self.manual.note(lambda: self.deep.parameters)
+        if stream.gradients.empty:
+            stream.gradients.note(self.deep.parameters)
+        else:
+            stream.gradients.renote()
         self.deep.weaken()
 
     def _commit_manual(self) -> None:
@@ -296,8 +309,6 @@ class Watch:
             self.deep.after_update(stream)
         self._turn += 1
         self._commit(stream, perf_counter())
-        stream.gradients.note(self.deep.parameters)
-        self._judge_clearing()
 
     # --- what else is seen ------------------------------------------------------------------------
     @guarded
@@ -350,6 +361,9 @@ class Watch:
         if self.manual.stream is not None:
             self._commit_manual()
         self.deep.close()
+        for stream in self.streams.all:
+            if stream.step:  # where the stride passed over the last updates, their number is still exact
+                self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, self.governor.elapsed)
         self.evaluations.close(self._current_step())
         self.outlet.drain()
 
