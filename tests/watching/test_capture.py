@@ -3,10 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from memory_watch import watching
+from memory_watch import MemoryRecorder, watching
 from torch import nn
 
 from losscope.recording import signals as s
+from losscope.watching.assembly import assemble
+from losscope.watching.budget import Governor
 
 
 @pytest.fixture
@@ -180,6 +182,7 @@ def test_updates_by_hand(data, how):
                 with torch.no_grad():
                     w -= 0.5 * gradient
                 w.grad = None
+    assert set(record.values(s.STALE_GRADIENT)) <= {0.0}
     got = record.values(s.LOSS)
     assert got == pytest.approx(seen[: len(got)], rel=1e-6)
     assert len(got) >= 11
@@ -289,3 +292,75 @@ def test_the_first_nan_is_traced_to_its_operation(data):
             optimizer.step()
     (event,) = record.of("non-finite")
     assert event["step"] == 3 and "log" in event["origin"].lower()
+
+
+def test_a_time_limit_of_the_users_passes_through_our_hooks(data, monkeypatch):
+    """SIGALRM may strike while a hook of ours runs; what its handler raises belongs to the script."""
+    import os
+    import signal
+
+    from losscope.watching.watch import Watch
+
+    class TimeLimit(Exception):
+        pass
+
+    def on_alarm(number, frame):
+        raise TimeLimit
+
+    x, y = data
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    monkeypatch.setattr(Watch, "_commit", lambda self, stream, now: os.kill(os.getpid(), signal.SIGALRM))
+    try:
+        with watching():
+            model = nn.Linear(8, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            F.cross_entropy(model(x), y).backward()
+            with pytest.raises(TimeLimit):
+                optimizer.step()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_wrappers_that_evaluate_twice_show_one_term(data):
+    x, y = data
+    with watching() as record:
+        model = nn.Linear(8, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(6):  # SAM by hand: the first gradient only shows the way up
+            F.cross_entropy(model(x), y).backward()
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            value = loss.item()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert record.values(s.LOSS)[-1] == pytest.approx(value)
+    assert [t["coefficient"] for t in record.of("anatomy")[-1]["terms"]] == [1.0]
+
+
+def test_updates_that_the_stride_passes_over_are_counted_and_leave_no_samples(data, monkeypatch):
+    x, y = data
+    monkeypatch.setattr(Governor, "adapt", lambda self: False)
+    recorder = MemoryRecorder()
+    watch, hooks = assemble(recorder, share=1e9)
+    watch.governor.stride = 3
+    hooks.install()
+    try:
+        model = nn.Linear(8, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        losses = []
+        for _ in range(50):
+            loss = F.cross_entropy(model(x), y)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    finally:
+        watch.finish()
+        hooks.remove()
+    steps = recorder.steps(s.LOSS)
+    assert recorder.values(s.LOSS) == pytest.approx([losses[i] for i in steps], rel=1e-6)
+    assert 17 <= len(steps) < 40
+    assert recorder.steps(s.STEP_TIME)[-1] == 49
+    values, at = recorder.values(s.TERM_VALUE, "0/0"), recorder.steps(s.TERM_VALUE, "0/0")
+    assert values == pytest.approx([losses[i] for i in at], rel=1e-6) and len(set(at)) == len(at)

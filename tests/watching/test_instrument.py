@@ -144,13 +144,21 @@ def test_decorated_functions_are_followed_to_their_code(module, code):
     assert module.decorated(3) == 7
 
 
-def test_removal_restores_the_very_code_object_and_leaves_no_name_behind(module):
-    before, names = module.plain.__code__, set(vars(module))
+def test_removal_restores_the_very_code_object_even_under_a_running_call(module):
+    before = module.plain.__code__
     instrumentation = Instrumentation()
-    instrumentation.insert(module.plain, before=lambda: None)
+    seen = []
+
+    def leave(a):
+        seen.append(a)
+        instrumentation.remove()  # as another thread might, in the middle of the call
+
+    instrumentation.insert(
+        module.plain, before=leave, after=lambda r, a: r, lastly=lambda: None, arguments=("a",)
+    )
     assert module.plain.__code__ is not before
-    instrumentation.remove()
-    assert module.plain.__code__ is before and set(vars(module)) == names
+    assert module.plain(1) == 3 and seen == [1]
+    assert module.plain.__code__ is before and module.plain(1) == 3 and seen == [1]
 
 
 def test_what_has_no_source_is_refused(module, code):

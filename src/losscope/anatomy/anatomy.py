@@ -25,21 +25,21 @@ class Term:
     """
 
     kind: str
-    spec: LossSpec | None
+    spec: LossSpec | None = field(repr=False)
     coefficient: float
     reduction: str
     value: float | None
     options: dict[str, Any] = field(default_factory=dict)
-    prediction: Tensor | None = None
-    target: Tensor | None = None
+    prediction: Tensor | None = field(default=None, repr=False)
+    target: Tensor | None = field(default=None, repr=False)
     prediction_shape: tuple[int, ...] = ()
     prediction_is: str = "values"
     activation: str | None = None
     chain: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     floor: float | None = None
-    parameters: tuple[Tensor, ...] = ()
-    sample_weight: Tensor | None = None
+    parameters: tuple[Tensor, ...] = field(default=(), repr=False)
+    sample_weight: Tensor | None = field(default=None, repr=False)
     count: int = 1
     name: str = ""
     target_name: str = ""

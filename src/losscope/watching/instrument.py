@@ -70,8 +70,13 @@ class Instrumentation:
         while self._changes:
             change = self._changes.pop()
             change.function.__code__ = change.original
-            for name in change.names:
-                change.function.__globals__.pop(name, None)
+            for name in change.names:  # a call that is under way in another thread still looks them up
+                change.function.__globals__[name] = _inert
+
+
+def _inert(result: Any = None, *_arguments: Any) -> Any:
+    """Stands where a hook was."""
+    return result
 
 
 def _recompile(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from losscope.anatomy.anatomy import Anatomy
+from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.expression import expression
 
 
@@ -40,7 +40,12 @@ def _times(anatomy: Anatomy, count: int) -> Anatomy:
 
 
 def _key(anatomy: Anatomy) -> tuple[str, ...]:
-    return (
-        anatomy.signature,
-        *(f"{term.target_name}|{term.options.get('target')}" for term in anatomy.terms),
-    )
+    return (anatomy.signature, *(f"{term.target_name}|{_constant(term)}" for term in anatomy.terms))
+
+
+def _constant(term: Term) -> float | None:
+    """The value of a constant target: one label tensor may be refilled between two roots."""
+    target = term.target
+    if "constant-target" not in term.notes or target is None or not target.numel() or not target.is_cpu:
+        return None
+    return float(target.flatten()[0])

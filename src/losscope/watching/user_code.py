@@ -1,5 +1,6 @@
 """Where in the user's own code something happened."""
 
+import signal
 import site
 import sys
 import sysconfig
@@ -28,6 +29,8 @@ def is_library(filename: str) -> bool:
     if filename.startswith("<"):
         return not filename.startswith(("<ipython", "<string>"))
     path = str(Path(filename).resolve()) if not filename.startswith("/") else filename
+    if "/site-packages/" in path or "/dist-packages/" in path:
+        return True
     return path.startswith((_OURS, *_LIBRARIES)) and not path.startswith(_DEMO)
 
 
@@ -43,6 +46,19 @@ def where(frame: FrameType | None) -> Where | None:
 def call_path() -> tuple[tuple[str, int], ...]:
     """All lines of the user's code on the stack, innermost first: tells two calls of one helper apart."""
     return tuple((frame.f_code.co_filename, frame.f_lineno) for frame in _user_frames())
+
+
+def raised_by_signal_handler(error: BaseException) -> bool:
+    """Whether an exception came out of a Python signal handler that struck while other code ran."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {
+        None
+    }
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in handlers:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _user_frames() -> Iterator[FrameType]:

@@ -22,7 +22,7 @@ from losscope.watching.manual_updates import ManualUpdates
 from losscope.watching.outlet import Outlet
 from losscope.watching.roots import is_training_gradient
 from losscope.watching.streams import Cycle, Stream, Streams
-from losscope.watching.user_code import user_frame, where
+from losscope.watching.user_code import raised_by_signal_handler, user_frame, where
 from losscope.watching.values import is_plain, scalar
 
 _LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
@@ -40,7 +40,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *args)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self.fault(method.__name__, error)
+            self.caught(method.__name__, error)
         self.governor.spent += perf_counter() - began
 
     return hook
@@ -88,7 +88,7 @@ class Watch:
         try:
             self._backward(outputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self.fault("backward", error)
+            self.caught("backward", error)
         self.governor.spent += perf_counter() - began
 
     def after_backward(self) -> None:
@@ -213,7 +213,7 @@ class Watch:
         try:
             self._step_ends(stream, optimizer, began)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self.fault("step", error)
+            self.caught("step", error)
         self.governor.spent += perf_counter() - began
 
     @guarded
@@ -267,7 +267,7 @@ class Watch:
             self._clip = None
         cycle.fresh = self._judge = True
         stream.step = step + 1
-        if not self._turn & 63 and self.governor.adapt():
+        if self._turn and not self._turn & 63 and self.governor.adapt():
             self.outlet.event("thinned", stride=self.governor.stride, step=step)
 
     def _open_writers(self, stream: Stream) -> Callable[[int, float], None]:
@@ -371,7 +371,13 @@ class Watch:
         """The largest step index of any stream."""
         return max((stream.step for stream in self.streams.all), default=0)
 
-    def fault(self, place: str, error: Exception) -> None:
-        """Our own fault: write it down, watch no more, let training go on."""
+    def caught(self, place: str, error: Exception) -> None:
+        """Our own fault: write it down, watch no more, let training go on.
+
+        What a signal handler of the user's raised while one of our hooks ran (a time limit, say) is not
+        ours: it goes on its way to the script.
+        """
+        if raised_by_signal_handler(error):
+            raise error
         self.off = True
         self.outlet.event("fault", where=place, error=f"{type(error).__name__}: {error}")
