@@ -3,7 +3,8 @@
     python benchmarks/overhead/bench_overhead.py [--pairs 5] [--seconds 6]
 
 Each pair is one plain and one watched process of the same loop, in turn; the ratio of a row is the
-median over pairs. Start-up and the verdict are not part of a step and are printed apart. Peers that
+median over pairs. The processor ratio counts the recorder's own threads in full, though they run beside
+the training; on a noisy machine it is the steadier figure. Start-up and the verdict are not part of a step and are printed apart. Peers that
 are not installed, or that fail, are named as such. Run it on an idle machine.
 """
 
@@ -21,8 +22,8 @@ WORKLOADS = {"0.3ms": 1.05, "3ms": 1.03, "30ms": 1.02}
 PEERS = ["torchmortem", "torchinstruments", "cockpit"]
 
 
-def per_step(workload: str, tool: str, seconds: float) -> tuple[float, float] | str:
-    """(seconds per step, seconds of the whole process), or why not."""
+def per_step(workload: str, tool: str, seconds: float) -> tuple[float, float, float] | str:
+    """(seconds per step, processor seconds per step, seconds of the whole process), or why not."""
     with tempfile.TemporaryDirectory() as folder:
         watch = ["-m", "losscope", "run", "--out", f"{folder}/run"] if tool == "losscope" else []
         own = [] if tool in {"losscope", "none"} else ["--tool", tool]
@@ -34,7 +35,8 @@ def per_step(workload: str, tool: str, seconds: float) -> tuple[float, float] | 
         )
         if done.returncode:
             return (done.stderr.strip().splitlines() or ["?"])[-1][:90]
-        return float(done.stdout.split()[0]), time.perf_counter() - began
+        wall, busy, _ = map(float, done.stdout.split())
+        return wall, busy, time.perf_counter() - began
 
 
 def main() -> None:
@@ -47,11 +49,11 @@ def main() -> None:
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
     chosen = parser.parse_args()
     print(
-        f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'start+end s':>11}  goal"
+        f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'cpu ratio':>9} {'start+end s':>11}  goal"
     )
     for workload in chosen.workloads:
         for tool in chosen.tools:
-            ratios, plains, extra = [], [], []
+            ratios, plains, busy, extra = [], [], [], []
             for pair in range(chosen.pairs):
                 order = ["none", tool] if pair % 2 == 0 else [tool, "none"]
                 result = {name: per_step(workload, name, chosen.seconds) for name in order}
@@ -61,12 +63,13 @@ def main() -> None:
                     break
                 plains.append(plain[0] * 1e3)
                 ratios.append(watched[0] / plain[0])
-                extra.append(watched[1] - plain[1])
+                busy.append(watched[1] / plain[1])
+                extra.append(watched[2] - plain[2])
             else:
                 goal = f"<= {WORKLOADS[workload]}" if tool == "losscope" else ""
                 print(
                     f"{workload:>6} {tool:<17} {statistics.median(plains):9.3f} {statistics.median(ratios):7.3f} "
-                    f"{min(ratios):7.3f} {max(ratios):7.3f} {statistics.median(extra):11.2f}  {goal}",
+                    f"{min(ratios):7.3f} {max(ratios):7.3f} {statistics.median(busy):9.3f} {statistics.median(extra):11.2f}  {goal}",
                     flush=True,
                 )
 

@@ -62,7 +62,7 @@ def train_with_cockpit(
     individual = extend(nn.CrossEntropyLoss(reduction="none"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     cockpit = Cockpit(model.parameters(), quantities=configuration("economy"))
-    began, step = time.perf_counter(), 0
+    began, busy, step = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began < seconds:
         output = model(x)
         loss = loss_function(output, y)
@@ -74,7 +74,7 @@ def train_with_cockpit(
             loss.backward(create_graph=cockpit.create_graph(step))
         optimizer.step()
         step += 1
-    return step, time.perf_counter() - began
+    return step, time.perf_counter() - began, time.process_time() - busy
 
 
 def train(
@@ -85,7 +85,7 @@ def train(
         for _ in range(20):  # allocator, autograd threads and kernels warm up
             F.cross_entropy(model(x), y).backward()
             optimizer.zero_grad()
-        began, step = time.perf_counter(), 0
+        began, busy, step = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - began < seconds:
             loss = F.cross_entropy(model(x), y)
             optimizer.zero_grad()
@@ -94,7 +94,7 @@ def train(
             if after is not None:
                 after(loss)
             step += 1
-        return step, time.perf_counter() - began
+        return step, time.perf_counter() - began, time.process_time() - busy
 
 
 if __name__ == "__main__":
@@ -110,7 +110,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         run = train_with_cockpit if chosen.tool == "cockpit" else None
         data = workload(chosen.workload)
-        steps, spent = (
+        steps, spent, busy = (
             run(*data, chosen.seconds, scratch) if run else train(*data, chosen.seconds, chosen.tool, scratch)
         )
-    sys.stdout.write(f"{spent / steps:.9f} {steps}\n")
+    sys.stdout.write(f"{spent / steps:.9f} {busy / steps:.9f} {steps}\n")

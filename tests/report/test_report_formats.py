@@ -58,7 +58,7 @@ def test_the_terminal_verdict_is_short_and_starts_with_the_state() -> None:
         "Confirmed by experiment, 60 %",
         "0.31 nats = 13 % of the chance level 2.30",
         "stuck, 300 updates in 1 min 15 s · loss 2.3 → 0.31",
-        "watching cost 1.2 %",
+        "watching cost 0.91 s (1.2 %)",
         "checks that could not be made: 1",
     ):
         assert part in " ".join(text.split()), part

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from losscope.core.finding import Finding, Where
 from losscope.core.text import Language
-from losscope.core.verdict import TermSummary, Verdict
+from losscope.core.verdict import TermSummary, Training, Verdict
 from losscope.recording.reader import Recording
 from losscope.report.values import duration, in_words, number, percent, unit_of
 from losscope.report.words import word
@@ -93,11 +93,39 @@ def evidence_line(finding: Finding, language: Language) -> str:
     return first.text.render(language) + (f" ({word('expected', language)}: {expected})" if expected else "")
 
 
-def term_line(term: TermSummary, language: Language) -> str:
-    """The value of one term in words."""
-    return in_words(
-        term.value, chance=term.chance, floor=term.floor, unit=unit_of(term.kind), language=language
+def term_line(term: TermSummary, recording: Recording, language: Language) -> str:
+    """The value of one term in words; of a sum also the value per element, which has the unit."""
+    summed = term.reduction == "sum"
+    unit = unit_of(term.kind)
+    line = in_words(
+        term.value,
+        chance=term.chance,
+        floor=term.floor,
+        unit="" if summed else unit,
+        language=language,
     )
+    elements = _elements(term, recording) if summed and term.value is not None else None
+    if elements is None or term.value is None:
+        return line
+    each = number(term.value / elements) + (f" {unit}" if unit else "")
+    return line + word("per-element", language, each=each)
+
+
+def _elements(term: TermSummary, recording: Recording) -> int | None:
+    """How many elements the sum of this term ran over in the batch that was read; ``None`` where unknown."""
+    for event in reversed(recording.events_of("anatomy")):
+        for read in event.get("terms") or ():
+            same = (read.get("kind"), read.get("reduction")) == (term.kind, "sum")
+            elements = read.get("elements")
+            if same and read.get("coefficient", 1.0) == term.coefficient and isinstance(elements, int):
+                return elements if elements > 1 else None
+    return None
+
+
+def watching_cost(training: Training) -> str:
+    """Seconds and share: in a short run the start of the watch, which is paid once, makes most of the share."""
+    seconds = training.seconds * training.overhead / (1.0 + training.overhead)
+    return f"{duration(seconds)} ({percent(training.overhead)})"
 
 
 def training_line(verdict: Verdict, language: Language) -> str:
@@ -111,7 +139,7 @@ def training_line(verdict: Verdict, language: Language) -> str:
     if t.validation:
         both = word("best-last", language, best=number(t.validation.best), last=number(t.validation.last))
         parts.append(f"{word('validation-short', language)} {both}")
-    parts.append(word("short.overhead", language, value=percent(t.overhead)))
+    parts.append(word("short.overhead", language, value=watching_cost(t)))
     return " · ".join(parts)
 
 

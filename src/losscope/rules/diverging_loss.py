@@ -7,7 +7,9 @@
 against the lowest stretch of the run (:mod:`losscope.rules.statistics.cusum`). The alarm alone is not enough:
 half of the fall must be lost again (all of it in runs below 200 updates), the last fifth must not be on its way
 back, and a loss that never fell must rise by 20 standard deviations of its own update-to-update noise. Unchanged
-when the loss is multiplied by a positive number or a constant is added.
+when the loss is multiplied by a positive number or a constant is added. A positive loss that ends a hundredfold
+above its first values, beyond its relative noise, diverges in any case
+(:func:`losscope.rules.lasting_rise.far_rise`).
 
 **Source.** Page (1954), doi:10.1093/biomet/41.1-2.100. Size of a warm restart's bump: Loshchilov and Hutter
 (2017), arXiv:1608.03983. False-alarm rate: ``benchmarks/calibration``.

@@ -7,14 +7,13 @@ from losscope.core.text import Message, Text
 from losscope.core.verdict import State, Verdict
 from losscope.recording.reader import Recording
 from losscope.rules.causes import explain_symptoms, order
+from losscope.rules.course import AIMLESS, INCONCLUSIVE, Course, course, worse_than_chance
 from losscope.rules.reasons import no_series
 from losscope.rules.rule import Outcome, Rule, all_rules
 from losscope.rules.sentence import sentence
-from losscope.rules.streams import main_stream, updates
 from losscope.rules.summary import expression, term_summaries, training
 
 _FAULT = Text(en="internal fault: {error}", zh="内部错误：{error}")
-_TOO_SHORT_CODE = "too-few-steps"
 
 
 def judge_run(
@@ -38,11 +37,12 @@ def judge_run(
         else:
             passed.append(code)
     findings = order(explain_symptoms(found, rules))
-    state = _state(recording, findings)
+    did = course(recording, findings)
+    state = _state(recording, findings, did)
     summary = training(recording, findings)
     return Verdict(
         state=state,
-        sentence=sentence(recording, state, summary, findings),
+        sentence=sentence(recording, did, summary, findings),
         training=summary,
         expression=expression(recording),
         terms=term_summaries(recording),
@@ -63,13 +63,13 @@ def apply(rule: Rule, recording: Recording) -> Outcome:
         return NotJudged(_FAULT(error=f"{type(error).__name__}: {error}"))
 
 
-def _state(recording: Recording, findings: Iterable[Finding]) -> State:
-    codes = {finding.code for finding in findings}
+def _state(recording: Recording, findings: Iterable[Finding], did: Course) -> State:
+    """Findings decide; without one a run that did not learn, or not yet better than a constant, proves nothing."""
     severities = {finding.severity for finding in findings}
     if SEVERITIES[0] in severities:
         return "wrong"
     if SEVERITIES[1] in severities:
         return "suspicious"
-    stream = main_stream(recording)
-    short = stream is None or updates(recording, stream) < 30 or _TOO_SHORT_CODE in codes
-    return "not-enough-evidence" if short else "healthy"
+    judged = did not in AIMLESS
+    unproven = did in INCONCLUSIVE or (judged and worse_than_chance(recording))
+    return "not-enough-evidence" if unproven else "healthy"

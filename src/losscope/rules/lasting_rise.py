@@ -1,5 +1,6 @@
 """A rise of the loss that is large and lasts: what divergence, and everything gated on it, rests on."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,15 @@ NOISE_SHORT = 10.0
 """In runs below 200 updates every rise must exceed ten: their slow noise cannot be averaged out."""
 SHARE_OF_SCALE = 0.2
 """Where chance − floor is known, a rise below a fifth of it is no divergence."""
+SHORTEST = 20
+"""Fewer values than the trend test needs have no last fifth worth the name."""
+FAR_RATIO, FAR_NOISE, FAR_FIRST = 100.0, 4.0, 3
+"""A positive loss that ends a hundredfold above its first three values, by four standard deviations of its own
+relative noise, has exploded even where its last values jump about too wildly for any test of absolute size.
+On 26,000 healthy runs (``benchmarks/calibration/far_rise.py``) the largest such ratio was 8.9."""
+ROUNDING = 1e-6
+"""Where the chance level is unknown, a start below this is a zero up to float32 rounding (a student that began as
+a copy of its teacher, the distance to a reference model): from there every loss rises, and no ratio has a meaning."""
 
 _MOVING_TARGETS = Text(
     en="the targets change with training (their spread from {before:.3g} to {after:.3g}), as in "
@@ -58,8 +68,12 @@ def rise_of(curve: Floats, scale: float | None = None) -> LastingRise | None:
     """The lasting rise of one curve. Unchanged under L → aL + b when ``scale`` is ``None`` (or scaled too).
 
     All must hold: the CUSUM alarms; at least half of the fall is lost again; the rise is no recovery in
-    progress; and it is large against the scale of the loss or, for a loss that never fell, its noise.
+    progress; and it is large against the scale of the loss or, for a loss that never fell, its noise. A
+    positive loss may instead lie far above its start as a ratio (:func:`far_rise`).
     """
+    far = far_rise(curve, scale)
+    if far is not None:
+        return far
     seen = departure(curve)
     least = REGAINED if len(curve) >= SHORT else REGAINED_SHORT
     if seen is None or not seen.alarm or seen.regained < least:
@@ -76,6 +90,29 @@ def rise_of(curve: Floats, scale: float | None = None) -> LastingRise | None:
     if seen.regained < FAR_ABOVE and _recovering(curve, seen.best, seen.end):
         return None
     return LastingRise(seen.start, seen.best, seen.end, seen.onset)
+
+
+def far_rise(curve: Floats, scale: float | None = None) -> LastingRise | None:
+    """The rise of a positive loss by a factor, from the very first updates on; unchanged under L → aL.
+
+    With y = ln L, the level that four fifths of the last fifth lie above must exceed the median of the first
+    three values by ln 100 and by four robust standard deviations of the differences of y, which grow with the
+    loss as its noise does; and the last fifth must not be falling.
+    """
+    if len(curve) < SHORTEST or not float(curve.min()) > 0.0:
+        return None
+    y = np.log(curve)
+    start, tail = float(np.median(y[:FAR_FIRST])), y[-max(SHORTEST // 2, len(y) // 5) :]
+    end = float(np.quantile(tail, 0.2))
+    if end - start < max(math.log(FAR_RATIO), FAR_NOISE * difference_scale(y)):
+        return None
+    if math.exp(start) < ROUNDING if scale is None else math.exp(end) - math.exp(start) < scale:
+        return None
+    moved = change(tail)
+    if moved is not None and moved.high < -0.1 * (end - start):
+        return None
+    onset = int(np.argmax(y > (start + end) / 2))
+    return LastingRise(math.exp(start), math.exp(start), math.exp(end), onset)
 
 
 def moving_targets(recording: Recording, stream: str) -> tuple[float, float] | None:

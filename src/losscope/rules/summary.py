@@ -4,19 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losscope.core.finding import Finding, NotJudged
-from losscope.core.verdict import Status, TermSummary, Training, Validation
+from losscope.core.finding import Finding
+from losscope.core.verdict import TermSummary, Training, Validation
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.curve import Curve, has_fallen, loss_curve
+from losscope.rules.course import STATUS, course
 from losscope.rules.evaluations import held_out
-from losscope.rules.reasons import MIN_UPDATES
 from losscope.rules.statistics.robust import finite
 from losscope.rules.streams import events_of, main_stream, same_loss, streams, updates, values
 from losscope.rules.terms import TermView, terms
-
-_STUCK = frozenset({"loss-at-chance", "plateau-above-floor"})
-_DIVERGED = frozenset({"diverging-loss", "non-finite"})
 
 
 def training(recording: Recording, findings: Sequence[Finding]) -> Training:
@@ -25,7 +21,7 @@ def training(recording: Recording, findings: Sequence[Finding]) -> Training:
     curve = recording.series(signals.LOSS, stream).values if stream is not None else np.empty(0)
     seconds, overhead = _seconds(recording)
     return Training(
-        status=status(recording, findings),
+        status=STATUS[course(recording, findings)],
         steps=updates(recording, stream) if stream is not None else 0,
         first_loss=float(curve[0]) if len(curve) else None,
         last_loss=float(curve[-1]) if len(curve) else None,
@@ -33,43 +29,6 @@ def training(recording: Recording, findings: Sequence[Finding]) -> Training:
         overhead=overhead,
         seconds=seconds,
     )
-
-
-def status(recording: Recording, findings: Sequence[Finding]) -> Status:
-    """One word for the curve. Findings of severity error or warning decide first, then the trend test."""
-    stream = main_stream(recording)
-    codes = {f.code for f in findings if f.severity != "info"}
-    errors = {f.code for f in findings if f.severity == "error"}
-    if errors & _DIVERGED or "diverging-loss" in codes:
-        return "diverged"
-    if stream is None or updates(recording, stream) < MIN_UPDATES:
-        return "too-short"
-    if codes & _STUCK:
-        return "stuck"
-    curve = loss_curve(recording)
-    if isinstance(curve, NotJudged):
-        return _unjudged_status(recording, stream)
-    return "oscillating" if "learning-rate-too-high" in codes else _trend_status(recording, curve)
-
-
-def _trend_status(recording: Recording, curve: Curve) -> Status:
-    """The trend test, and where it is undecided the direction of its estimate.
-
-    A loss that has not fallen is stuck, unless its level is known to be better than chance (fine-tuning).
-    """
-    direction = curve.trend.direction
-    if direction == "converged" or direction == "falling":  # noqa: PLR1714 - narrows the type
-        return direction
-    skills = [found for term in terms(recording, curve.stream) if (found := term.skill()) is not None]
-    if not has_fallen(curve.losses, sigmas=1.5) and not any(found.low > 0 for found in skills):
-        return "stuck"
-    return "falling" if curve.trend.change.value < 0 else "converged"
-
-
-def _unjudged_status(recording: Recording, stream: str) -> Status:
-    """Alternating objectives and values that are no progress: only the direction of the numbers."""
-    curve = finite(recording.series(signals.LOSS, stream).values)
-    return "falling" if curve.size >= MIN_UPDATES and has_fallen(curve) else "oscillating"
 
 
 def validation(recording: Recording) -> Validation | None:

@@ -11,21 +11,14 @@ from time import perf_counter
 
 _DEEP_LEAST = 0.2  # of the budget is kept for deep samples, however much the per-step reading costs
 _STRIDES = (1, 3, 7, 17, 37, 79, 163, 331, 661, 1321)  # odd, so that alternating streams take turns
-_INDIRECT = (
-    1.6  # own time is this much dearer than measured: caches are colder after it (benchmarks/overhead)
+# Own time costs the script this much more than is measured: caches are colder after it (benchmarks/overhead).
+_INDIRECT = 2.2
+# Part of the budget that is planned with, so that what cannot be measured from inside fits into the rest.
+_AIM = 0.6
 )
-_WARM_UP = (
-    0,
-    1,
-    2,
-    3,
-    5,
-    8,
-    13,
-    21,
-    34,
-    55,
-)  # early dynamics are worth more: sample them densely if affordable
+# Early dynamics are worth more: these updates are sampled where that is affordable.
+_WARM_UP = frozenset((0, 1, 2, 3, 5, 8, 13, 21, 34, 55))
+_WARM = max(_WARM_UP)
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
@@ -66,11 +59,11 @@ class Governor:
             return True
         gap = max(_LEAST_GAP, update // _SPREAD) | 1
         due = update in _WARM_UP or update - self._last_deep >= gap
-        allowance = self.share * (self.elapsed - self.spent)
+        allowance = _AIM * self.share * (self.elapsed - self.spent)
         shallow = min(self.spent - self._deep_spent - self._first, (1 - _DEEP_LEAST) * allowance)
         wanted = due and self._deep_spent + self.deep_cost < allowance - shallow
         self.look_at = (
-            update + 1 if wanted or update < _WARM_UP[-1] else max(self._last_deep + gap, update + _LEAST_GAP)
+            update + 1 if wanted or update < _WARM else max(self._last_deep + gap, update + _LEAST_GAP)
         )
         return wanted
 

@@ -191,9 +191,13 @@ class Watch:
         self._stepping += 1
         if self._stepping > 1 or self.off:
             return
+        if self._light:
+            self._in_step = self.streams.known(optimizer)
+            if self._in_step is not None:
+                return
         closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         stream = self.streams.known(optimizer)
-        if stream is not None and (self._light or not (closure or self.deep.active or self.deep.expecting)):
+        if stream is not None and not (closure or self.deep.active or self.deep.expecting):
             self._in_step = stream
         else:
             self._step_begins(optimizer, closure)

@@ -35,7 +35,7 @@ def render(verdict: Verdict, recording: Recording, language: Language = "en") ->
     if verdict.expression:
         lines.append(f"- {word('objective', language)}: {code(verdict.expression)}")
     for term in verdict.terms:
-        lines.append(f"  - {code(term.kind)}: {escape(term_line(term, language))}")
+        lines.append(f"  - {code(term.kind)}: {escape(term_line(term, recording, language))}")
     lines += ["", f"### {word('findings', language)}", ""]
     tree = branches(verdict)
     if not tree:

@@ -135,7 +135,7 @@ def _summary(verdict: Verdict, recording: Recording, language: Language) -> Tabl
         rows.add_row(word("objective", language), _safe(verdict.expression))
     for term in verdict.terms[:3]:
         name = f"{term.kind}: " if len(verdict.terms) > 1 else ""
-        rows.add_row("", _safe(name + term_line(term, language)))
+        rows.add_row("", _safe(name + term_line(term, recording, language)))
     rows.add_row(word("training", language), training_line(verdict, language))
     unseen = not_judged_line(verdict, language)
     if unseen:

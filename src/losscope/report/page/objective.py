@@ -41,7 +41,7 @@ def objective_view(context: Context) -> ObjectiveView | None:
 
 
 def _term(context: Context, term: TermSummary) -> TermView:
-    words = term_line(term, context.language)
+    words = term_line(term, context.recording, context.language)
     rows = [
         ("coefficient", number(term.coefficient)),
         ("reduction", term.reduction),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscope.report.page.context import Context
-from losscope.report.values import duration, number, percent
+from losscope.report.values import duration, number
 from losscope.report.view import (
     branches,
     complaints,
@@ -14,6 +14,7 @@ from losscope.report.view import (
     place,
     run_name,
     term_line,
+    watching_cost,
 )
 
 
@@ -84,7 +85,7 @@ def facts(context: Context) -> list[tuple[str, str]]:
     if training.first_loss is not None:
         rows.append(("loss", f"{number(training.first_loss)} → {number(training.last_loss)}"))
     if len(verdict.terms) == 1 and verdict.terms[0].chance is not None:
-        rows.append(("objective-now", term_line(verdict.terms[0], context.language)))
+        rows.append(("objective-now", term_line(verdict.terms[0], context.recording, context.language)))
     if validation := training.validation:
         best, last = number(validation.best), number(validation.last)
         rows.append(("validation", context.word("best-last", best=best, last=last)))
@@ -92,7 +93,7 @@ def facts(context: Context) -> list[tuple[str, str]]:
         rows.append(("optimiser", optimisers))
     if parameters := _parameters(context):
         rows.append(("parameters", parameters))
-    rows.append(("overhead", context.word("overhead-of", value=percent(training.overhead))))
+    rows.append(("overhead", context.word("overhead-of", value=watching_cost(training))))
     if isinstance(started := run.get("started"), str):
         rows.append(("started", started.replace("T", " ").replace("Z", " UTC")))
     return [(context.word(key), value) for key, value in rows]
