@@ -4,8 +4,9 @@
 
 Each pair is one plain and one watched process of the same loop, in turn; the ratio of a row is the
 median over pairs. The processor ratio counts the recorder's own threads in full, though they run beside
-the training; on a noisy machine it is the steadier figure. Start-up and the verdict are not part of a step and are printed apart. Peers that
-are not installed, or that fail, are named as such. Run it on an idle machine.
+the training; on a noisy machine it is the steadier figure.
+Start-up and the verdict are not part of a step and are printed apart. Peers that are not installed, or
+that fail, are named as such. Run it on an idle machine.
 """
 
 import argparse
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
     chosen = parser.parse_args()
     print(
-        f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'cpu ratio':>9} {'start+end s':>11}  goal"
+        f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'min':>7} {'max':>7} {'cpu ratio':>9} "
+        f"{'start+end s':>11}  goal"
     )
     for workload in chosen.workloads:
         for tool in chosen.tools:
@@ -69,7 +71,8 @@ def main() -> None:
                 goal = f"<= {WORKLOADS[workload]}" if tool == "losscope" else ""
                 print(
                     f"{workload:>6} {tool:<17} {statistics.median(plains):9.3f} {statistics.median(ratios):7.3f} "
-                    f"{min(ratios):7.3f} {max(ratios):7.3f} {statistics.median(busy):9.3f} {statistics.median(extra):11.2f}  {goal}",
+                    f"{min(ratios):7.3f} {max(ratios):7.3f} {statistics.median(busy):9.3f} "
+                    f"{statistics.median(extra):11.2f}  {goal}",
                     flush=True,
                 )
 

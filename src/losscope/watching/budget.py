@@ -15,7 +15,6 @@ _STRIDES = (1, 3, 7, 17, 37, 79, 163, 331, 661, 1321)  # odd, so that alternatin
 _INDIRECT = 2.2
 # Part of the budget that is planned with, so that what cannot be measured from inside fits into the rest.
 _AIM = 0.6
-)
 # Early dynamics are worth more: these updates are sampled where that is affordable.
 _WARM_UP = frozenset((0, 1, 2, 3, 5, 8, 13, 21, 34, 55))
 _WARM = max(_WARM_UP)
