@@ -31,7 +31,7 @@ SHORTEST = 20
 FAR_RATIO, FAR_NOISE, FAR_FIRST = 100.0, 4.0, 3
 """A positive loss that ends a hundredfold above its first three values, by four standard deviations of its own
 relative noise, has exploded even where its last values jump about too wildly for any test of absolute size.
-On 26,000 healthy runs (``benchmarks/calibration/far_rise.py``) the largest such ratio was 8.9."""
+On 24,000 healthy runs (``benchmarks/calibration/far_rise.py``) the largest such ratio was 8.9."""
 ROUNDING = 1e-6
 """Where the chance level is unknown, a start below this is a zero up to float32 rounding (a student that began as
 a copy of its teacher, the distance to a reference model): from there every loss rises, and no ratio has a meaning."""
