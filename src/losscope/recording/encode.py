@@ -79,7 +79,8 @@ def _steps_column(steps: "array[int]") -> bytes:
     first = varint(zigzag(steps[0]))
     differences = [_wrap(d) for d in map(sub, steps[1:], steps)]
     stride = differences[0] if differences else 0
-    if differences.count(stride) == len(differences):
+    even = differences.count(stride) == len(differences)
+    if even and steps[0] + stride * len(differences) == steps[-1]:  # not where a difference wrapped around
         return bytes((PROGRESSION,)) + head + first + varint(zigzag(stride))
     return bytes((DIFFERENCES,)) + head + first + _shuffle(_unsigned(differences))
 
