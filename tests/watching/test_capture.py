@@ -364,3 +364,30 @@ def test_updates_that_the_stride_passes_over_are_counted_and_leave_no_samples(da
     assert recorder.steps(s.STEP_TIME)[-1] == 49
     values, at = recorder.values(s.TERM_VALUE, "0/0"), recorder.steps(s.TERM_VALUE, "0/0")
     assert values == pytest.approx([losses[i] for i in at], rel=1e-6) and len(set(at)) == len(at)
+
+
+def test_an_update_that_never_shows_its_gradients_is_not_waited_for_forever(data, monkeypatch):
+    """Inside step(closure) the gradient after a sample is not seen; waiting for it would cost every step."""
+    x, y = data
+    recorder = MemoryRecorder()
+    watch, hooks = assemble(recorder, share=1e9)
+    hooks.install()
+    try:
+        model = nn.Linear(8, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        assert watch.deep.expecting
+        monkeypatch.setattr(Governor, "wants_deep", lambda self, update: False)
+        for _ in range(20):
+            optimizer.step(closure)
+        assert not watch.deep.expecting
+    finally:
+        watch.finish()
+        hooks.remove()

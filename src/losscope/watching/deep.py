@@ -25,6 +25,7 @@ from losscope.watching.streams import Stream
 from losscope.watching.user_code import user_frame, where
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
+_PATIENCE = 8  # updates of any stream for which the one after a sample is waited for; closures never show it
 _WALK_FIRST = 6  # deep samples that walk the whole graph for the parameters it reaches
 _WALK_AGAIN = 7  # afterwards one in so many; odd, so that alternating streams take turns
 
@@ -49,6 +50,7 @@ class DeepSampler:
         self._samples: dict[str, Sample] = {}
         self._weak: dict[str, list[weakref.ref[Tensor]]] = {}
         self._follow: dict[str, int] = {}
+        self._follow_until = -1
         self._reached: list[weakref.ref[Tensor]] = []
         self._optimizers: list[weakref.ref[Any]] = []
         self._count = 0
@@ -131,11 +133,12 @@ class DeepSampler:
         self._moment("after_update", stream)
         if stream.label in self._samples:
             self._follow[stream.label] = stream.step + 1
+            self._follow_until = self._cycle + _PATIENCE
 
     @property
     def expecting(self) -> bool:
         """Whether some stream's next update is to be compared with the one just sampled."""
-        return bool(self._follow)
+        return bool(self._follow) and self._cycle <= self._follow_until
 
     def follows(self, stream: Stream) -> bool:
         return self._follow.get(stream.label) == stream.step
