@@ -4,13 +4,13 @@ import json
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from losscope.core.files import replace_atomically, temporary_neighbour
 from losscope.recording.git_commit import commit_of
 from losscope.recording.json_safe import json_safe
 from losscope.recording.redaction import redact_arguments
@@ -54,7 +54,7 @@ class RunFile:
             self._fields = earlier
             return
         self._path = self._folder / f"run-{self._rank}-{os.getpid()}.json"
-        _replace(self._path, _rendered(self._fields))
+        replace_atomically(self._path, _rendered(self._fields))
 
     def update(self, fields: Mapping[str, Any]) -> None:
         """Sets fields and replaces the file atomically; of a file that was never created, nothing."""
@@ -63,7 +63,7 @@ class RunFile:
         arguments = fields.get("argv")
         safe = {"argv": redact_arguments(arguments)} if isinstance(arguments, list | tuple) else {}
         self._fields |= json_safe({**fields, **safe})
-        _replace(self._path, _rendered(self._fields))
+        replace_atomically(self._path, _rendered(self._fields))
 
 
 def describe_process(rank: int = 0) -> dict[str, Any]:
@@ -121,24 +121,11 @@ def _read(path: Path) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _temporary(path: Path, content: bytes) -> Path:
-    """A complete file of that content beside ``path``, mode 0600."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
 def _create(path: Path, content: bytes) -> bool:
     """Creates the file whole, or returns false where it exists."""
     if path.exists():
         return False
-    temporary = _temporary(path, content)
+    temporary = temporary_neighbour(path, content)
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -158,12 +145,3 @@ def _create_in_place(path: Path, content: bytes) -> bool:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     return True
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = _temporary(path, content)
-    try:
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
