@@ -97,6 +97,26 @@ def test_before_after_and_lastly_see_what_they_should(module, code):
     assert seen == [("before", -1, 2), "lastly"]
 
 
+def test_a_closed_gate_calls_nothing_and_each_half_has_its_own(module, code):
+    seen, gate = [], [False, 0]
+    code.insert(
+        module.plain, before=lambda: seen.append("before"), lastly=lambda: seen.append("lastly"), gate=gate
+    )
+    assert module.plain(1) == 3 and seen == []
+    gate[0] = True
+    assert module.plain(1) == 3 and seen == ["before"]
+    gate[:] = False, 2
+    with pytest.raises(ValueError, match="negative"):
+        module.plain(-1)
+    assert seen == ["before", "lastly"]
+
+
+def test_a_call_under_way_when_the_hooks_are_taken_out_ends_as_ever(module, code):
+    code.insert(module.plain, before=code.remove, lastly=lambda: None, gate=[True, True])
+    assert module.plain(1) == 3
+    assert module.plain(2) == 4
+
+
 def test_identity_signature_docs_and_earlier_imports_stay(module, code):
     from instrumented_sample import plain
 

@@ -2,24 +2,30 @@
 
 Two knobs. *Deep samples* (norms, anatomy, statistics) are bought from an account that fills with
 ``share × elapsed`` seconds and is charged with every second the watch spends, so their number follows
-from what they cost. If even the per-step reading costs more than its share (steps of a few tens of
-microseconds) the *stride* widens: only every 3rd, 7th … update is then looked at.
+from what they cost. The *stride* says how much every update costs: 0, each is looked at in full; 1, of most the
+loss alone is read, by the fast path; 3, 7 … (steps of a few tens of microseconds), of one in so many.
 """
 
 from dataclasses import dataclass, field
 from time import perf_counter
 
 _DEEP_LEAST = 0.2  # of the budget is kept for deep samples, however much the per-step reading costs
-_STRIDES = (1, 3, 7, 17, 37, 79, 163, 331, 661, 1321)  # odd, so that alternating streams take turns
-# Own time costs the script this much more than is measured: caches are colder after it (benchmarks/overhead).
-_INDIRECT = 2.2
-# Part of the budget that is planned with, so that what cannot be measured from inside fits into the rest.
-_AIM = 0.6
+_FULL = 0.25  # of the budget may go into looking at each update in full; beyond, the fast path is taken
+_STRIDES = (0, 1, 3, 7, 17, 37, 79, 163, 331, 661, 1321)  # odd, so that alternating streams take turns
+# What the fast path costs of one update, as a share of the slow path's own time (benchmarks/overhead).
+_FAST = 0.24
+# Own time costs the script more than is measured from inside: it is cold, and so is what comes after it. The
+# factors for the many short pieces and for the few long ones: benchmarks/overhead/bench_per_update.py.
+_INDIRECT = 2.4
+_INDIRECT_DEEP = 1.3
+# Part of the budget that is planned with: the recorder's threads and idle hooks need the rest.
+_AIM = 0.5
 # Early dynamics are worth more: these updates are sampled where that is affordable.
 _WARM_UP = frozenset((0, 1, 2, 3, 5, 8, 13, 21, 34, 55))
 _WARM = max(_WARM_UP)
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
+_WINDOW = 0.2  # seconds over which the load is measured, at least
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
 
 
@@ -30,24 +36,48 @@ class Governor:
     share: float
     began: float = field(default_factory=perf_counter)
     spent: float = 0.0
-    stride: int = 1
+    stride: int = 0
     look_at: int = 0
     deep_cost: float = 0.0
     _last_deep: int = -(10**9)
     _deep_spent: float = 0.0
     _sampled: bool = False
     _first: float = 0.0
+    _update_cost: float = 0.0
     _mark_time: float = field(default_factory=perf_counter)
     _mark_spent: float = 0.0
+    _away: float = 0.0  # seconds in which nothing was watched
+    _left: float = 0.0  # when the pause that lasts began; 0 outside of one
 
     @property
     def elapsed(self) -> float:
-        return perf_counter() - self.began
+        """Seconds of watching so far."""
+        return (self._left or perf_counter()) - self.began - self._away
+
+    def pause(self) -> None:
+        """Nothing is watched from now on: no budget is earned either."""
+        self._left = self._left or perf_counter()
+
+    def resume(self) -> None:
+        """Watching goes on."""
+        if self._left:
+            gone = perf_counter() - self._left
+            self._away += gone
+            self._mark_time += gone
+            self._left = 0.0
+
+    @property
+    def _shallow(self) -> float:
+        return self.spent - self._deep_spent - self._first
+
+    @property
+    def cost(self) -> float:
+        """Seconds that the script is later than without us: own time, and what it does to caches."""
+        return self._first + _INDIRECT_DEEP * self._deep_spent + _INDIRECT * self._shallow
 
     def overhead(self) -> float:
-        """Own time ÷ the time the script would have taken without us."""
-        own = max(self.elapsed - self.spent, 1e-9)
-        return self.spent / own
+        """That cost ÷ the time the script would have taken without us."""
+        return self.cost / max(self.elapsed - self.cost, 1e-9)
 
     def wants_deep(self, update: int) -> bool:
         """Whether this update may be sampled deeply. The first always is: it reads the objective.
@@ -58,12 +88,15 @@ class Governor:
             return True
         gap = max(_LEAST_GAP, update // _SPREAD) | 1
         due = update in _WARM_UP or update - self._last_deep >= gap
-        allowance = _AIM * self.share * (self.elapsed - self.spent)
-        shallow = min(self.spent - self._deep_spent - self._first, (1 - _DEEP_LEAST) * allowance)
-        wanted = due and self._deep_spent + self.deep_cost < allowance - shallow
-        self.look_at = (
-            update + 1 if wanted or update < _WARM else max(self._last_deep + gap, update + _LEAST_GAP)
-        )
+        allowance = _AIM * self.share * (self.elapsed - self.cost)
+        earned = allowance - min(_INDIRECT * self._shallow, (1 - _DEEP_LEAST) * allowance)
+        lacking = _INDIRECT_DEEP * (self._deep_spent + self.deep_cost) - earned
+        wanted = due and lacking < 0
+        if wanted or update < _WARM:
+            self.look_at = update + 1
+        else:
+            wait = min(lacking * update / earned, update) if earned > 0 else update
+            self.look_at = max(self._last_deep + gap, update + max(int(wait), _LEAST_GAP))
         return wanted
 
     def charge_deep(self, step: int, seconds: float) -> None:
@@ -80,22 +113,38 @@ class Governor:
         self._deep_spent += seconds
         self.deep_cost = (1 - _FORGET) * self.deep_cost + _FORGET * seconds if self.deep_cost else seconds
 
+    def charge_update(self, seconds: float, *, plain: bool) -> None:
+        """Book the end of an update that was looked at in full; ``plain``: it was not sampled."""
+        self.spent += seconds
+        if plain:
+            self._update_cost += _FORGET * (seconds - self._update_cost)
+
+    def charge_fast(self, updates: int) -> None:
+        """Book updates whose loss the fast path read; it takes no time itself."""
+        self.spent += _FAST * self._update_cost * updates
+
     def charge_extra(self, seconds: float) -> None:
         """Book what a deep sample costs on the update after it."""
         self._deep_spent += seconds
 
     def adapt(self) -> bool:
-        """Every 64 updates that were read: widen or narrow the stride. True when it changed."""
+        """Now and then: widen or narrow the stride. True when it changed.
+
+        A window shorter than a fifth of a second says nothing yet: one file written weighs more there.
+        """
         now = perf_counter()
-        shallow = self.spent - self._deep_spent - self._first
-        load = _INDIRECT * (shallow - self._mark_spent) / max(now - self._mark_time, 1e-9)
-        self._mark_time, self._mark_spent = now, shallow
-        room = (1 - _DEEP_LEAST) * self.share
-        place = _STRIDES.index(self.stride)
-        if load > room and place + 1 < len(_STRIDES):
-            self.stride = _STRIDES[place + 1]
-        elif place and load < room / 4:
-            self.stride = _STRIDES[place - 1]
-        else:
+        if now - self._mark_time < _WINDOW:
             return False
-        return True
+        shallow = self._shallow
+        load = _INDIRECT * (shallow - self._mark_spent) / (now - self._mark_time)
+        self._mark_time, self._mark_spent = now, shallow
+        before, room = self.stride, (1 - _DEEP_LEAST) * self.share
+        if before == 0:
+            self.stride = 1 if load > _FULL * self.share else 0
+        elif load > room:  # what is not read costs next to nothing: the load falls as the stride widens
+            self.stride = next((s for s in _STRIDES if s * room >= load * before), _STRIDES[-1])
+        elif before == 1:
+            self.stride = 0 if load < _FULL * self.share / 4 else 1
+        elif load < room / 4:
+            self.stride = _STRIDES[_STRIDES.index(before) - 1]
+        return self.stride != before

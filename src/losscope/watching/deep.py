@@ -73,6 +73,15 @@ class DeepSampler:
         self.active = self.governor.wants_deep(self._cycle)
         self._count += self.active
 
+    @property
+    def rests(self) -> int:
+        """How many updates may begin before asking for a sample makes sense again."""
+        return self.governor.look_at - self._cycle - 1
+
+    def rest(self, updates: int) -> None:
+        """So many updates began without being asked for."""
+        self._cycle += updates
+
     def close(self) -> None:
         if self.active:
             self._close()

@@ -51,13 +51,14 @@ class Hooks:
         watch = self._watch
         self._insert(
             graph._engine_run_backward,
-            before=watch.before_backward,
+            before=watch.fast.before_backward,
             lastly=watch.after_backward,
             arguments=("t_outputs", "args", "kwargs"),
+            gate=watch.gate,
         )
         self._handles = [
-            register_optimizer_step_pre_hook(watch.before_step),
-            register_optimizer_step_post_hook(watch.after_step),
+            register_optimizer_step_pre_hook(watch.fast.before_step),
+            register_optimizer_step_post_hook(watch.fast.after_step),
         ]
         self._insert(Optimizer.__init__, after=_passing(watch.optimizer_made), arguments=("self",))
         names = watch.deep.names

@@ -44,10 +44,13 @@ class Instrumentation:
         lastly: Callable[[], None] | None = None,
         arguments: tuple[str, ...] = (),
         traced: bool = False,
+        gate: list[Any] | None = None,
     ) -> None:
         """Insert ``before(*arguments)`` at the start and ``after(result, *arguments)`` at each return.
 
-        ``lastly()`` is called however the function ends, also by an exception.
+        ``lastly()`` is called however the function ends, also by an exception. With a ``gate``, ``before`` is
+        called only while ``gate[0]`` is true and ``lastly`` only while ``gate[1]`` is: a closed gate costs
+        the function two look-ups and no call.
         ``arguments`` are names of the function's own parameters or locals. ``traced`` guards the calls
         by ``torch.compiler.is_compiling()``, for functions that torch.compile may trace into.
         Functions made by a decorator are followed through ``__wrapped__`` to the code that works.
@@ -59,7 +62,12 @@ class Instrumentation:
         if any(change.function is target for change in self._changes):
             raise NotInstrumentable(f"{target.__qualname__} is instrumented already")
         stem = f"{_PREFIX}{target.__qualname__.replace('.', '_')}"
-        hooks = {f"{stem}_before": before, f"{stem}_after": after, f"{stem}_lastly": lastly}
+        hooks = {
+            f"{stem}_before": before,
+            f"{stem}_after": after,
+            f"{stem}_lastly": lastly,
+            f"{stem}_gate": gate,
+        }
         code = _recompile(target, hooks, arguments, traced)
         target.__globals__.update({name: hook for name, hook in hooks.items() if hook is not None})
         self._changes.append(_Change(target, target.__code__, tuple(hooks)))
@@ -71,7 +79,7 @@ class Instrumentation:
             change = self._changes.pop()
             change.function.__code__ = change.original
             for name in change.names:  # a call that is under way in another thread still looks them up
-                change.function.__globals__[name] = _inert
+                change.function.__globals__[name] = _CLOSED if name.endswith("_gate") else _inert
 
 
 def _inert(result: Any = None, *_arguments: Any) -> Any:
@@ -79,18 +87,23 @@ def _inert(result: Any = None, *_arguments: Any) -> Any:
     return result
 
 
+_CLOSED = (False, False)
+"""Stands where a gate was."""
+
+
 def _recompile(
     function: FunctionType, hooks: dict[str, Any], arguments: tuple[str, ...], traced: bool
 ) -> CodeType:
     original = function.__code__
     module, definition = _parse(function)
-    before_name, after_name, lastly_name = hooks
+    before_name, after_name, lastly_name, gate_name = hooks
+    gate = gate_name if hooks[gate_name] is not None else None
     if hooks[after_name] is not None:
         _Returns(definition, after_name, arguments, traced).apply()
     if hooks[before_name] is not None:
-        _insert_first(definition, before_name, arguments, traced)
+        _insert_first(definition, before_name, arguments, traced, gate)
     if hooks[lastly_name] is not None:
-        _insert_finally(definition, lastly_name)
+        _insert_finally(definition, lastly_name, gate)
     if original.co_freevars:
         module = _closed_over(definition, original.co_freevars)
     ast.fix_missing_locations(module)
@@ -154,7 +167,16 @@ def _is_compiling() -> ast.expr:
     return ast.parse("torch.compiler.is_compiling()", mode="eval").body
 
 
-def _insert_first(definition: ast.FunctionDef, hook: str, arguments: tuple[str, ...], traced: bool) -> None:
+def _gated(call: ast.stmt, gate: str | None, place: int) -> ast.stmt:
+    if gate is None:
+        return call
+    test = ast.Subscript(ast.Name(id=gate, ctx=ast.Load()), ast.Constant(place), ast.Load())
+    return ast.If(test=test, body=[call], orelse=[])
+
+
+def _insert_first(
+    definition: ast.FunctionDef, hook: str, arguments: tuple[str, ...], traced: bool, gate: str | None
+) -> None:
     has_docstring = ast.get_docstring(definition, clean=False) is not None
     place = 1 if has_docstring else 0
     call: ast.stmt = ast.Expr(
@@ -162,14 +184,16 @@ def _insert_first(definition: ast.FunctionDef, hook: str, arguments: tuple[str, 
     )
     if traced:
         call = ast.If(test=ast.UnaryOp(op=ast.Not(), operand=_is_compiling()), body=[call], orelse=[])
+    call = _gated(call, gate, 0)
     anchor = definition.body[min(place, len(definition.body) - 1)]
     for node in ast.walk(call):
         ast.copy_location(node, anchor)
     definition.body.insert(place, call)
 
 
-def _insert_finally(definition: ast.FunctionDef, hook: str) -> None:
-    call = ast.Expr(ast.Call(func=ast.Name(id=hook, ctx=ast.Load()), args=[], keywords=[]))
+def _insert_finally(definition: ast.FunctionDef, hook: str, gate: str | None) -> None:
+    call: ast.stmt = ast.Expr(ast.Call(func=ast.Name(id=hook, ctx=ast.Load()), args=[], keywords=[]))
+    call = _gated(call, gate, 1)
     for node in ast.walk(call):
         ast.copy_location(node, definition.body[-1])
     place = 1 if ast.get_docstring(definition, clean=False) is not None else 0

@@ -134,8 +134,9 @@ class Session:
     def pause(self, folder: Path) -> None:
         """Another session begins in this process and records into ``folder`` until it ends."""
         self._paused = True
-        if self._hooks is not None:
+        if self._hooks is not None and self._watch is not None:
             self._hooks.remove()
+            self._watch.governor.pause()
         if self._recorder is not None and not self._options.launched:
             why = f"a watch that began inside this one recorded it: {folder}"
             self._recorder.event("blind-spot", what="part of the training", why=why)
@@ -143,8 +144,9 @@ class Session:
     def resume(self) -> None:
         """The other session has ended."""
         self._paused = False
-        if self._hooks is not None:
+        if self._hooks is not None and self._watch is not None:
             self._hooks.install()
+            self._watch.governor.resume()
         elif "torch" in sys.modules:
             self._torch_is_there()
 
@@ -209,7 +211,7 @@ class Session:
     def _write_costs(self, watch: "Watch", recorder: Recorder) -> None:
         if not watch.last_step():
             return  # nothing was trained here: leave no record that could be taken for the run's own
-        spent = watch.governor.spent + self._installing + recorder.background_seconds
+        spent = watch.governor.cost + self._installing + recorder.background_seconds
         recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
         recorder.update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
 

@@ -5,10 +5,15 @@ ends. No tensor is touched here, so that the logic can be tested with plain obje
 """
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from losscope.recording import signals
+from losscope.recording.signals import Signal
 from losscope.watching.gradient_state import GradientState
+
+Write = Callable[[int, float], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +30,21 @@ class Stream:
     write_loss: Any = None
     write_time: Any = None
     write_stale: Any = None
+
+    def open(self, writer: Callable[[Signal, str], Write]) -> Write:
+        """Get the series that every update writes to; the one of the loss is returned."""
+        self.write_loss = writer(signals.LOSS, self.label)
+        self.write_time = writer(signals.STEP_TIME, self.label)
+        self.write_stale = writer(signals.STALE_GRADIENT, self.label)
+        return self.write_loss
+
+    def changed_rates(self, optimizer: Any) -> list[tuple[str, float]]:
+        """Label and learning rate of each parameter group, where any has changed."""
+        rates = [group.get("lr") for group in optimizer.param_groups]
+        if rates == self.rates:
+            return []
+        self.rates = rates
+        return [(f"{self.label}/{i}", float(r)) for i, r in enumerate(rates) if isinstance(r, int | float)]
 
 
 class Streams:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
-_tracing = torch._C._get_tracing_state
+is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
+tracing_state = torch._C._get_tracing_state
 _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
 
 
@@ -23,7 +23,7 @@ def is_plain(value: Any) -> bool:
             issubclass(kind, Tensor) and kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]
         )
         _plain_types[kind] = plain
-    return plain and not value.is_meta and not _is_wrapped(value) and _tracing() is None
+    return plain and not value.is_meta and not is_wrapped(value) and tracing_state() is None
 
 
 def scalar(root: Any) -> float | Tensor | None:

@@ -4,7 +4,6 @@ Every method called from a hook follows the same pattern: take the time, do the 
 book the time. A fault in it is recorded and switches the watch off; it never reaches the script.
 """
 
-import weakref
 from collections.abc import Callable
 from functools import wraps
 from time import perf_counter
@@ -15,9 +14,11 @@ from torch import Tensor
 from losscope.recording import signals
 from losscope.watching.budget import Governor
 from losscope.watching.deep import DeepSampler
-from losscope.watching.evaluation import Evaluations
+from losscope.watching.evaluation import Evaluations, mean_value
+from losscope.watching.fast_path import FastPath
 from losscope.watching.gradient_state import GradientState
 from losscope.watching.loaders import Loaders
+from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
 from losscope.watching.outlet import Outlet
 from losscope.watching.roots import is_training_gradient
@@ -26,7 +27,8 @@ from losscope.watching.user_code import raised_by_signal_handler, user_frame, wh
 from losscope.watching.values import is_plain, scalar
 
 _LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
-_EVERY_RATE = 64  # first updates whose learning rate is looked at one by one; then every 8th
+_CLOSELY = 64  # first updates that are all looked at in full, whatever that costs
+_PASSING = 32  # ordinary updates in a row whose loss alone is read
 
 
 def guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -55,34 +57,34 @@ class Watch:
         self.evaluations = Evaluations(outlet.record, outlet.event)
         self.manual = ManualUpdates()
         self.off = False
-        self._depth = 0  # nested backwards: checkpointing runs one inside another
-        self._stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
+        # Whether a backward needs a look when it begins; how many under way were looked at: checkpointing
+        # runs one inside another, and each ends with a look.
+        self.gate: list[Any] = [True, 0]
         self._in_step: Stream | None = None
         self._optimizer: Any = None
         self._by_hand = True  # no torch optimiser is known so far
         self._accumulates = False  # some backward of this script adds to .grad
         self._attend = False  # the end of this backward needs a look
         self._notice = False  # an evaluation or a data loader was seen since the last backward
-        self._boundary = False  # an optimiser stepped since the last backward
-        self._light = False  # this update is only counted: the stride passes over it
         self._judge = False  # whether gradients were cleared is to be judged at the next backward
-        self._turn = 0
+        self._turn = 0  # updates of any stream
+        self._adapt_at = _CLOSELY
+        self._passing = False  # ordinary updates may take the fast path
+        self._judged = False  # whether gradients were cleared was judged at the start of this update
         self._single = 0
+        self._nested = False  # some backward ran inside another
         self._within = GradientState()
-        self._scaled: tuple[weakref.ref[Tensor], float] | None = None
+        self._scale = LossScale()
         self._clip: tuple[Any, float] | None = None
+        self.fast = FastPath(self)
 
     # --- backward ---------------------------------------------------------------------------------
-    def before_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
-        """Hook at the start of every pass of the autograd engine."""
-        self._depth += 1
-        if self._depth > 1 or self.off:
-            return
-        if self._boundary:
-            self._boundary = False
-            self._turn += 1
-            self._light = self._turn % self.governor.stride != 0 and not self.deep.expecting
-        if self._light and not self._notice and not self._judge:
+    def slow_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
+        """A pass of the autograd engine begins."""
+        gate = self.gate
+        gate[1] += 1
+        if gate[1] > 1 or self.off:
+            self._nested = self._nested or gate[1] > 1
             return
         began = perf_counter()
         try:
@@ -93,8 +95,9 @@ class Watch:
 
     def after_backward(self) -> None:
         """Hook at the end of every pass, also a failed one."""
-        self._depth = self._depth - 1 if self._depth > 1 else 0
-        if self._attend and self._depth == 0:
+        gate = self.gate
+        gate[1] = gate[1] - 1 if gate[1] > 1 else 0
+        if self._attend and gate[1] == 0:
             self._attend = False
             self._backward_done()
 
@@ -109,14 +112,12 @@ class Watch:
             self._judge_clearing()
         if self._notice:
             self._noticed()
-        if self._light:
-            return
         first = cycle.fresh
         if first and not inside:
             self._open_update()
         value = scalar(root)
-        if self._scaled is not None or len(outputs) > 1:
-            value = self._sum_unscaled(outputs)
+        if self._scale.used or len(outputs) > 1:
+            value = self._scale.total(outputs)
         cleared = not first and self._within.cleared() is True
         cycle.add(value, inside_step=inside, cleared=cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
@@ -132,7 +133,7 @@ class Watch:
         if cleared:
             self.deep.roots.clear()
         for output in outputs:
-            self.deep.objective(output, self._scale_of(output))
+            self.deep.objective(output, self._scale.of(output))
 
     def _is_training(self, outputs: Any, args: Any, kwargs: Any) -> bool:
         if kwargs.get("accumulate_grad"):
@@ -161,7 +162,7 @@ class Watch:
 
     def _judge_clearing(self) -> None:
         """Are the gradients of the last update still there, to be added to?"""
-        self._judge = False
+        self._judge, self._judged = False, True
         for stream in self.streams.all:
             cleared = stream.gradients.cleared()
             stream.stale = None if cleared is None else not cleared
@@ -177,24 +178,11 @@ class Watch:
     def _current_step(self) -> int:
         return self.streams.all[0].step if self.streams.all else 0
 
-    def _sum_unscaled(self, outputs: Any) -> Any:
-        values = [(scalar(root), self._scale_of(root)) for root in outputs]
-        known = [value / scale for value, scale in values if value is not None]
-        return sum(known[1:], start=known[0]) if known else None
-
-    def _scale_of(self, root: Any) -> float:
-        return self._scaled[1] if self._scaled is not None and self._scaled[0]() is root else 1.0
-
     # --- updates by a torch optimiser -------------------------------------------------------------
-    def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Global pre-hook of torch.optim. Most steps pass through without any work."""
-        self._stepping += 1
-        if self._stepping > 1 or self.off:
+    def slow_step_begins(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """An optimiser's step begins. Most pass through without any work."""
+        if self.off:
             return
-        if self._light:
-            self._in_step = self.streams.known(optimizer)
-            if self._in_step is not None:
-                return
         closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         stream = self.streams.known(optimizer)
         if stream is not None and not (closure or self.deep.active or self.deep.expecting):
@@ -202,29 +190,25 @@ class Watch:
         else:
             self._step_begins(optimizer, closure)
 
-    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Global post-hook of torch.optim."""
-        self._stepping = self._stepping - 1 if self._stepping > 1 else 0
+    def slow_step_ended(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """It has ended: an update of its stream is complete."""
         stream = self._in_step
-        if self._stepping or stream is None or self.off:
+        if stream is None or self.off:
             return
         self._in_step = self._optimizer = None
-        self._boundary = True
-        if self._light:
-            stream.step += 1
-            return
         began = perf_counter()
         try:
             self._step_ends(stream, optimizer, began)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught("step", error)
-        self.governor.spent += perf_counter() - began
+        self.governor.charge_update(perf_counter() - began, plain=not self.deep.active)
 
     @guarded
     def _step_begins(self, optimizer: Any, closure: bool) -> None:
         stream, new = self.streams.of(optimizer)
         if new:
             self._by_hand, self.manual.stream = False, None
+            self.fast.knows(optimizer, stream)
             self.deep.joined(stream, optimizer)
         self._in_step, self._optimizer = stream, optimizer
         if closure and self.cycle.fresh:
@@ -239,21 +223,54 @@ class Watch:
     def _step_ends(self, stream: Stream, optimizer: Any, now: float) -> None:
         if self.deep.active:
             self.deep.after_update(stream)
-        step = stream.step
-        if step < _EVERY_RATE or not step & 7:
-            rates = [group.get("lr") for group in optimizer.param_groups]
-            if rates != stream.rates:
-                self._rates(stream, rates)
+        passing = self._passing
+        if passing or stream.step < _CLOSELY or not stream.step & 7:
+            for label, rate in stream.changed_rates(optimizer):
+                self.outlet.record(signals.LEARNING_RATE, label, stream.step, rate)
         self._commit(stream, now)
+        if passing and self._judged and self._ordinary():
+            self._judged = False
+            stride = self.governor.stride
+            self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride)
+            return
         if stream.gradients.empty:
             stream.gradients.note(p for group in optimizer.param_groups for p in group["params"])
         else:
             stream.gradients.renote()
+        self._judge = True
+
+    def _ordinary(self) -> bool:
+        """Whether the update just made was of the kind that the fast path knows, and the next may be."""
+        cycle, deep = self.cycle, self.deep
+        return (
+            cycle.count == 1
+            and len(cycle.roots) == 1
+            and type(cycle.roots[0]) is float
+            and not (deep.active or deep.expecting or self._notice or self._nested or self._by_hand)
+            and not self._scale.used
+            and deep.rests > 1
+        )
+
+    def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None:
+        """``updates`` took the fast path, and ``read`` backwards; ``loss`` is that of the last, where known.
+
+        ``used``: an update was made of it.
+        """
+        self._turn += updates
+        self.governor.charge_fast(read)
+        self.deep.rest(read if used else read - 1)
+        if used:
+            self.cycle.begin()
+        else:
+            self._open_update()
+        if loss is not None:
+            self.cycle.add(loss, inside_step=False, cleared=False)
+            self.cycle.fresh = used
 
     def _commit(self, stream: Stream, now: float) -> None:
         """One update is complete: write what every update writes."""
         step, cycle = stream.step, self.cycle
-        write_loss = stream.write_loss or self._open_writers(stream)
+        write_loss = stream.write_loss or stream.open(self.outlet.writer)
         total = cycle.total() if cycle.count else None
         if type(total) is float:
             write_loss(step, total)
@@ -269,23 +286,14 @@ class Watch:
             self.outlet.record(signals.CLIP_NORM, stream.label, step, self._clip[0])
             self.outlet.record(signals.CLIP_LIMIT, stream.label, step, self._clip[1])
             self._clip = None
-        cycle.fresh = self._judge = True
+        cycle.fresh = True
         stream.step = step + 1
-        if self._turn and not self._turn & 63 and self.governor.adapt():
-            self.outlet.event("thinned", stride=self.governor.stride, step=step)
-
-    def _open_writers(self, stream: Stream) -> Callable[[int, float], None]:
-        label, writer = stream.label, self.outlet.writer
-        stream.write_loss = writer(signals.LOSS, label)
-        stream.write_time = writer(signals.STEP_TIME, label)
-        stream.write_stale = writer(signals.STALE_GRADIENT, label)
-        return stream.write_loss
-
-    def _rates(self, stream: Stream, rates: list[Any]) -> None:
-        for index, rate in enumerate(rates):
-            if isinstance(rate, int | float):
-                self.outlet.record(signals.LEARNING_RATE, f"{stream.label}/{index}", stream.step, float(rate))
-        stream.rates = rates
+        self._turn += 1
+        if self._turn >= self._adapt_at:
+            self._adapt_at = self._turn + _CLOSELY
+            if self.governor.adapt():
+                self.outlet.event("thinned", stride=self.governor.stride, step=step)
+            self._passing = self.governor.stride > 0
 
     # --- updates without a torch optimiser --------------------------------------------------------
     def _manual_gradients(self) -> None:
@@ -311,15 +319,15 @@ class Watch:
             return
         if self.deep.active:
             self.deep.after_update(stream)
-        self._turn += 1
         self._commit(stream, perf_counter())
+        self._judge = True
 
     # --- what else is seen ------------------------------------------------------------------------
     @guarded
     def scaled(self, result: Any, scaler: Any) -> None:
-        """Hook behind GradScaler.scale: its factor must not appear in the loss."""
-        if isinstance(result, Tensor) and result.numel() == 1 and scaler.is_enabled():
-            self._scaled = (weakref.ref(result), float(scaler.get_scale()))
+        """Hook behind GradScaler.scale."""
+        if self._scale.note(result, scaler):
+            self.fast.leave()
 
     @guarded
     def clipped(self, norm: Any, limit: Any) -> None:
@@ -330,38 +338,36 @@ class Watch:
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
         """Hook behind torch's loss functions: a value that no autograd graph hangs on is an evaluation."""
-        if self._depth or not isinstance(result, Tensor):
+        if self.gate[1] or not isinstance(result, Tensor):
             return
         if result.requires_grad:
             self.deep.sites[kind] = where(user_frame())
             return
-        if not is_plain(result):
-            return
-        if not result.numel() or not result.is_floating_point():
-            return
-        count = int(inputs.shape[0]) if isinstance(inputs, Tensor) and inputs.ndim else 1
-        mean = result.detach().mean() if result.numel() > 1 else result.detach().reshape(())
-        value: Any = mean.item() if mean.is_cpu else mean.clone()
-        value = value / count if reduction == "sum" else value
-        self._notice = True
-        self.evaluations.add(kind, value, count, self.loaders.claimed_by_evaluation())
+        value = mean_value(result, inputs, reduction)
+        if value is not None:
+            self._notice = True
+            self.fast.leave()
+            self.evaluations.add(kind, *value, self.loaders.claimed_by_evaluation())
 
     @guarded
     def loader_starts(self, loader: Any) -> None:
         """Hook behind DataLoader.__iter__."""
         self.loaders.starts(loader)
         self._notice = True
+        self.fast.leave()
 
     @guarded
     def optimizer_made(self, optimizer: Any) -> None:
         """Hook behind Optimizer.__init__."""
         self._by_hand = False
+        self.fast.leave()
         self.deep.made(optimizer)
 
     # --- the end ----------------------------------------------------------------------------------
     @guarded
     def finish(self) -> None:
         """The script has ended: commit what is open."""
+        self.fast.leave()
         if self.manual.stream is not None:
             self._commit_manual()
         self.deep.close()
@@ -384,4 +390,5 @@ class Watch:
         if raised_by_signal_handler(error):
             raise error
         self.off = True
+        self.fast.leave()
         self.outlet.event("fault", where=place, error=f"{type(error).__name__}: {error}")

@@ -1,0 +1,37 @@
+"""Mixed precision: ``GradScaler`` multiplies the loss; its factor must not appear in what is recorded."""
+
+import weakref
+from typing import Any
+
+from torch import Tensor
+
+from losscope.watching.values import scalar
+
+
+class LossScale:
+    """Knows which root is a scaled loss, and by what."""
+
+    def __init__(self) -> None:
+        self._scaled: tuple[weakref.ref[Tensor], float] | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether the script scales its loss."""
+        return self._scaled is not None
+
+    def note(self, result: Any, scaler: Any) -> bool:
+        """``scaler.scale`` returned ``result``; true when that is a loss which was scaled."""
+        if not (isinstance(result, Tensor) and result.numel() == 1 and scaler.is_enabled()):
+            return False
+        self._scaled = (weakref.ref(result), float(scaler.get_scale()))
+        return True
+
+    def of(self, root: Any) -> float:
+        """The factor in ``root``; 1 for what was not scaled."""
+        return self._scaled[1] if self._scaled is not None and self._scaled[0]() is root else 1.0
+
+    def total(self, outputs: Any) -> Any:
+        """The sum of the roots of one backward, factors taken out; None where none is a number."""
+        values = [(scalar(root), self.of(root)) for root in outputs]
+        known = [value / scale for value, scale in values if value is not None]
+        return sum(known[1:], start=known[0]) if known else None

@@ -1,0 +1,149 @@
+"""The fast path records what the slow path records, whatever a training loop does in between."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_watch import MemoryRecorder
+from torch import nn
+
+from losscope.recording import signals as s
+from losscope.watching import watch as watch_module
+from losscope.watching.assembly import assemble
+from losscope.watching.budget import Governor
+from losscope.watching.watch import Watch
+
+STREAMS = ("0", "1")
+
+
+class Trainer:
+    """Two models with an optimiser each, and everything that a loop may do with them."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.x, self.y = torch.randn(16, 4), torch.randint(0, 3, (16,))
+        self.models = [nn.Linear(4, 3), nn.Linear(4, 3)]
+        self.optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.5) for m in self.models]
+
+    def loss(self, which):
+        return F.cross_entropy(self.models[which](self.x), self.y)
+
+    def plain(self, which=0):
+        self.optimizers[which].zero_grad()
+        self.loss(which).backward()
+        self.optimizers[which].step()
+
+    def other(self):
+        self.plain(1)
+
+    def accumulated(self):
+        self.optimizers[0].zero_grad()
+        for _ in range(2):
+            (self.loss(0) / 2).backward()
+        self.optimizers[0].step()
+
+    def shared(self):
+        """One backward for both optimisers."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        (self.loss(0) + self.loss(1)).backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def step_alone(self):
+        self.optimizers[0].step()
+
+    def closure(self):
+        def evaluate():
+            self.optimizers[0].zero_grad()
+            loss = self.loss(0)
+            loss.backward()
+            return loss
+
+        self.optimizers[0].step(evaluate)
+
+    def several_roots(self):
+        self.optimizers[0].zero_grad()
+        torch.autograd.backward([self.loss(0), 0.5 * self.loss(0)])
+        self.optimizers[0].step()
+
+    def one_element(self):
+        self.optimizers[0].zero_grad()
+        self.loss(0).reshape(1).backward()
+        self.optimizers[0].step()
+
+    def attack(self):
+        x = self.x.clone().requires_grad_()
+        torch.autograd.grad(F.cross_entropy(self.models[0](x), self.y), x)
+
+    def failing_backward(self):
+        with pytest.raises(RuntimeError):
+            torch.zeros(()).backward()
+
+    def evaluation(self):
+        with torch.no_grad():
+            self.loss(0)
+
+    def backward_alone(self):
+        self.optimizers[0].zero_grad()
+        self.loss(0).backward()
+
+    def recreated(self):
+        self.optimizers[0] = torch.optim.SGD(self.models[0].parameters(), lr=0.05)
+
+
+MOVES = sorted(name for name in vars(Trainer) if not name.startswith("_") and name not in {"loss", "plain"})
+
+
+def run(moves, monkeypatch, stride):
+    """What is recorded of a loop: ``moves`` between stretches of plain updates."""
+    recorder = MemoryRecorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Governor, "adapt", lambda self: False)
+        patch.setattr(Governor, "wants_deep", lambda self, update: bool(setattr(self, "look_at", 10**9)))
+        patch.setattr(watch_module, "_CLOSELY", 4)
+        fast = []
+        left = Watch.left_fast_path
+        patch.setattr(
+            Watch, "left_fast_path", lambda self, *of, **how: (fast.append(of[0]), left(self, *of, **how))[1]
+        )
+        watch, hooks = assemble(recorder, share=1.0)
+        watch._adapt_at = 4
+        watch.governor.stride = stride
+        trainer = Trainer()
+        hooks.install()
+        try:
+            for _ in range(8):
+                trainer.plain()
+            for name, between in moves:
+                getattr(trainer, name)()
+                for _ in range(between):
+                    trainer.plain()
+        finally:
+            watch.finish()
+            hooks.remove()
+    assert recorder.of("fault") == []
+    return recorder, sum(fast)
+
+
+@settings(max_examples=60, deadline=None)
+@given(moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=12))
+def test_the_same_losses_at_the_same_steps(moves):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        slow, none = run(moves, monkeypatch, stride=0)
+        fast, some = run(moves, monkeypatch, stride=1)
+        thin, _ = run(moves, monkeypatch, stride=3)
+    assert none == 0 and some > 0
+    for stream in STREAMS:
+        expected = dict(zip(slow.steps(s.LOSS, stream), slow.values(s.LOSS, stream), strict=True))
+        assert dict(zip(fast.steps(s.LOSS, stream), fast.values(s.LOSS, stream), strict=True)) == expected
+        thinned = dict(zip(thin.steps(s.LOSS, stream), thin.values(s.LOSS, stream), strict=True))
+        assert thinned.items() <= expected.items()
+        for other in (fast, thin):
+            assert max(other.steps(s.STEP_TIME, stream), default=None) == max(
+                slow.steps(s.STEP_TIME, stream), default=None
+            )
+    for signal in (s.EVALUATION_LOSS, s.BACKWARDS):
+        label = "cross_entropy" if signal is s.EVALUATION_LOSS else "0"
+        assert fast.values(signal, label) == slow.values(signal, label)
