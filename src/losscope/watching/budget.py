@@ -26,6 +26,7 @@ _WARM = max(_WARM_UP)
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
 _WINDOW = 0.2  # seconds over which the load is measured, at least
+_FAR_BEYOND = 4.0  # times the budget of a whole window: not waited for its end
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
 
 
@@ -130,15 +131,16 @@ class Governor:
     def adapt(self) -> bool:
         """Now and then: widen or narrow the stride. True when it changed.
 
-        A window shorter than a fifth of a second says nothing yet: one file written weighs more there.
+        A window shorter than a fifth of a second says nothing yet (one file written weighs more there), unless
+        several times what may be spent in all of it is gone by then.
         """
-        now = perf_counter()
-        if now - self._mark_time < _WINDOW:
-            return False
-        shallow = self._shallow
-        load = _INDIRECT * (shallow - self._mark_spent) / (now - self._mark_time)
-        self._mark_time, self._mark_spent = now, shallow
+        now, shallow = perf_counter(), self._shallow
+        window, cost = now - self._mark_time, _INDIRECT * (shallow - self._mark_spent)
         before, room = self.stride, (1 - _DEEP_LEAST) * self.share
+        if window < _WINDOW and cost < _FAR_BEYOND * room * _WINDOW:
+            return False
+        load = cost / max(window, 1e-9)
+        self._mark_time, self._mark_spent = now, shallow
         if before == 0:
             self.stride = 1 if load > _FULL * self.share else 0
         elif load > room:  # what is not read costs next to nothing: the load falls as the stride widens
