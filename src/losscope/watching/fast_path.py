@@ -34,104 +34,122 @@ class SlowPath(Protocol):
 
 
 class FastPath:
-    """The hooks of a training step. ``enter`` lets ordinary updates pass, ``leave`` ends that.
+    """The hooks of a training step. ``enter`` lets ordinary updates pass, ``leave`` ends that."""
 
-    The hooks are closures: their state lies in cells, which cost half the bytecodes of attributes.
-    """
+    __slots__ = (
+        "_gate",
+        "_given",
+        "_left",
+        "_loss",
+        "_outermost",
+        "_running",
+        "_slow",
+        "_stepping",
+        "_stream",
+        "_streams",
+        "_stride",
+        "_until_read",
+        "_used",
+        "_was_read",
+    )
 
-    def __init__(self, slow: SlowPath) -> None:  # noqa: C901, PLR0915  closures over one state
-        gate, slow_backward = slow.gate, slow.slow_backward
-        slow_step_begins, slow_step_ended = slow.slow_step_begins, slow.slow_step_ended
-        streams: dict[int, tuple[weakref.ref[Any], Stream]] = {}
-        running = False
-        stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
-        loss: float | None = None  # of the last backward that was read
-        used = True  # some optimiser has stepped since that backward
-        stream: Stream | None = None
-        given = left = read = 0
-        stride = until_read = 1
+    def __init__(self, slow: SlowPath) -> None:
+        self._slow, self._gate = slow, slow.gate
+        self._streams: dict[int, tuple[weakref.ref[Any], Stream]] = {}
+        self._running = False
+        self._stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
+        self._outermost = 0
+        self._loss: float | None = None  # of the last backward that was read
+        self._used = True  # some optimiser has stepped since that backward
+        self._stream: Stream | None = None  # whose optimiser is stepping
+        self._given = self._left = self._was_read = 0
+        self._stride = self._until_read = 1
 
-        def before_backward(outputs: Any, args: Any, kwargs: Any) -> None:
-            """Hook at the start of every pass of the autograd engine."""
-            nonlocal loss, used, read
-            if running:
-                try:
-                    root = outputs[0]
-                    if (
-                        used
-                        and type(root) is Tensor
-                        and root.is_cpu
-                        and not root.ndim
-                        and len(outputs) == 1
-                        and not stepping
-                        and not is_wrapped(root)
-                        and tracing_state() is None
-                        and kwargs.get("accumulate_grad")
-                    ):
-                        value = root.item()
-                        if value - value == 0.0:
-                            loss = value  # pyright: ignore[reportAssignmentType]  real: autograd made it
-                            used = False
-                            read += 1
-                            return
-                except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-                    slow.caught("backward", error)
-                leave()
-            slow_backward(outputs, args, kwargs)
+    def knows(self, optimizer: Any, stream: Stream) -> None:
+        """Updates of this optimiser may take the fast path."""
+        self._streams[id(optimizer)] = (weakref.ref(optimizer), stream)
 
-        def before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
-            """Global pre-hook of torch.optim."""
-            nonlocal stepping, stream
-            stepping += 1
-            if stepping > 1:
+    def enter(self, updates: int, stride: int, loss: float | None = None) -> None:
+        """So many updates may pass; of every ``stride`` the loss of one is read.
+
+        ``loss`` is that of the last backward: another optimiser may be about to step on it.
+        """
+        self._stream, self._loss, self._used = None, loss if stride == 1 else None, True
+        self._given = self._left = updates
+        self._was_read, self._stride, self._until_read = 0, stride, stride
+        self._gate[0] = stride == 1
+        self._running = True
+
+    def leave(self) -> None:
+        """The update under way, and those to come, take the slow path."""
+        if self._running:
+            self._running, self._stream = False, None
+            self._gate[0] = True
+            self._slow.left_fast_path(self._given - self._left, self._was_read, self._loss, used=self._used)
+
+    def before_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
+        """Hook at the start of every pass of the autograd engine."""
+        if self._running:
+            try:
+                root = outputs[0]
+                if (
+                    self._used
+                    and type(root) is Tensor
+                    and root.is_cpu
+                    and not root.ndim
+                    and len(outputs) == 1
+                    and not self._stepping
+                    and not is_wrapped(root)
+                    and tracing_state() is None
+                    and kwargs.get("accumulate_grad")
+                ):
+                    value = root.item()
+                    if value - value == 0.0:
+                        self._loss = value  # pyright: ignore[reportAttributeAccessIssue]  real: autograd made it
+                        self._used = False
+                        self._was_read += 1
+                        return
+            except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+                self._slow.caught("backward", error)
+            self.leave()
+        self._slow.slow_backward(outputs, args, kwargs)
+
+    def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Global pre-hook of torch.optim."""
+        self._stepping += 1
+        if self._stepping == 1:
+            self._outermost = id(optimizer)
+        elif id(optimizer) != self._outermost:
+            return
+        else:  # its last step failed and never ended, or this is super().step()
+            self._stepping = 1
+        if self._running:
+            entry = self._streams.get(id(optimizer))
+            if entry is not None and len(args) == 1 and not kwargs and entry[0]() is optimizer:
+                self._stream = entry[1]
                 return
-            if running:
-                entry = streams.get(id(optimizer))
-                if entry is not None and len(args) == 1 and not kwargs and entry[0]() is optimizer:
-                    stream = entry[1]
-                    return
-                leave()
-            slow_step_begins(optimizer, args, kwargs)
+            self.leave()
+        self._slow.slow_step_begins(optimizer, args, kwargs)
 
-        def after_step(optimizer: Any, args: Any, kwargs: Any) -> None:
-            """Global post-hook of torch.optim."""
-            nonlocal stepping, loss, used, left, until_read
-            stepping = stepping - 1 if stepping > 1 else 0
-            if stepping:
-                return
-            if not running or stream is None:
-                slow_step_ended(optimizer, args, kwargs)
-                return
-            if loss is not None:  # several optimisers may step on one backward
-                stream.write_loss(stream.step, loss)
-                used = True
-                if stride > 1:
-                    loss, gate[0], until_read = None, False, stride
-            stream.step += 1
-            left -= 1
-            until_read -= 1
-            if not left:
-                leave()
-            elif not until_read:
-                gate[0] = True
-
-        def enter(updates: int, every: int) -> None:
-            nonlocal running, given, left, read, stride, until_read, stream, loss, used
-            stream, loss, used = None, None, True
-            given = left = updates
-            read, stride, until_read = 0, every, every
-            gate[0] = every == 1
-            running = True
-
-        def leave() -> None:
-            nonlocal running, stream
-            if running:
-                running, stream = False, None
-                gate[0] = True
-                slow.left_fast_path(given - left, read, loss, used=used)
-
-        def knows(optimizer: Any, its: Stream) -> None:
-            streams[id(optimizer)] = (weakref.ref(optimizer), its)
-
-        self.before_backward, self.before_step, self.after_step = before_backward, before_step, after_step
-        self.enter, self.leave, self.knows = enter, leave, knows
+    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Global post-hook of torch.optim."""
+        self._stepping = self._stepping - 1 if self._stepping > 1 else 0
+        if self._stepping:
+            return
+        stream = self._stream
+        if stream is None:
+            self._slow.slow_step_ended(optimizer, args, kwargs)
+            return
+        self._stream = None
+        if self._loss is not None:  # several optimisers may step on one backward
+            stream.write_loss(stream.step, self._loss)
+            self._used = True
+            if self._stride > 1:
+                self._loss, self._gate[0], self._until_read = None, False, self._stride
+        stream.step += 1
+        self._left -= 1
+        self._until_read -= 1
+        if not self._left:
+            self.leave()
+        elif not self._until_read:
+            self._gate[0] = True

@@ -231,7 +231,7 @@ class Watch:
         if passing and self._judged and self._ordinary():
             self._judged = False
             stride = self.governor.stride
-            self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride)
+            self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride, self.cycle.roots[0])
             return
         if stream.gradients.empty:
             stream.gradients.note(p for group in optimizer.param_groups for p in group["params"])
