@@ -35,6 +35,7 @@ class Trainer:
         torch.manual_seed(0)
         self.x, self.y = torch.randn(16, 4), torch.randint(0, 3, (16,))
         self.models = [nn.Linear(4, 3), nn.Linear(4, 3)]
+        torch.optim.SGD([torch.zeros(1)])  # the hooks of the base class are set when the first one is made
         self.optimizers = [SGD(m.parameters(), lr=0.1, momentum=0.5) for m in self.models]
 
     def loss(self, which):
@@ -133,6 +134,7 @@ def run(moves, monkeypatch, stride):
         watch.governor.stride = stride
         trainer = Trainer()
         hooks.install()
+        assert hooks.blind == []
         try:
             for _ in range(8):
                 trainer.plain()

@@ -125,7 +125,8 @@ class FastPath:
             self._stepping = 1
         if self._running:
             entry = self._streams.get(id(optimizer))
-            if entry is not None and len(args) == 1 and not kwargs and entry[0]() is optimizer:
+            plain = not kwargs and (len(args) == 1 or args[1] is None)  # no closure
+            if plain and entry is not None and entry[0]() is optimizer:
                 self._stream = entry[1]
                 return
             self.leave()
