@@ -29,7 +29,7 @@ def new_run_folder(base: Path | str, script_name: str) -> Path:
     if not base.is_dir():
         make_private(base)
         (base / ".gitignore").write_text("*\n", encoding="utf-8")
-    name = f"{_file_name(script_name)}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    name = f"{file_name(script_name)}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for attempt in range(1, _MAX_NAMES):
         folder = base / (name if attempt == 1 else f"{name}-{attempt}")
         try:
@@ -68,6 +68,11 @@ def cannot_record(error: OSError, out: Path | None) -> str:
     return f"cannot write a record to {error.filename or out}: {why}; not watching"
 
 
-def _file_name(script_name: str) -> str:
+def file_name(script_name: str) -> str:
+    """A script's or module's name, as part of the name of a folder.
+
+    >>> file_name("runs/train model.py"), file_name("package.train")
+    ('train_model', 'package.train')
+    """
     stem = Path(script_name).stem if script_name.endswith((".py", ".pyc", ".pyz")) else Path(script_name).name
     return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "run"

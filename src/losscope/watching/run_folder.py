@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from losscope.recording.run_folder import file_name
+
 RUNS = Path(".losscope")
 
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
@@ -43,7 +45,7 @@ def run_folder(script: str, environment: Mapping[str, str] = os.environ) -> Path
     on this machine, else ``.losscope/<script>-<name of the job>``: a job of the same name run again needs
     ``--out``.
     """
-    name = re.sub(r"[^\w.-]+", "-", Path(script).stem).strip("-.") or "run"
+    name = file_name(script)
     world = world_size(environment)
     local = next((n for key in _LOCAL_WORLD if (n := _number(environment, key))), world)
     if local == world:
