@@ -113,10 +113,37 @@ class Trainer:
         self.optimizers[0] = SGD(self.models[0].parameters(), lr=0.05)
 
 
+class ByHand:
+    """Updates without an optimiser."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.x, self.y = torch.randn(16, 4), torch.randn(16)
+        self.w = torch.zeros(4, requires_grad=True)
+
+    def loss(self):
+        return F.mse_loss(self.x @ self.w, self.y)
+
+    def plain(self):
+        self.loss().backward()
+        with torch.no_grad():
+            self.w -= 0.01 * self.w.grad
+        self.w.grad = None
+
+    def evaluation(self):
+        with torch.no_grad():
+            self.loss()
+
+    def attack(self):
+        x = self.x.clone().requires_grad_()
+        torch.autograd.grad(F.mse_loss(x @ self.w, self.y), x)
+
+
+BY_HAND = ["attack", "evaluation", "plain"]
 MOVES = sorted(name for name in vars(Trainer) if not name.startswith("_") and name not in {"loss", "plain"})
 
 
-def run(moves, monkeypatch, stride):
+def run(moves, monkeypatch, stride, make=Trainer):
     """What is recorded of a loop: ``moves`` between stretches of plain updates."""
     recorder = MemoryRecorder()
     with monkeypatch.context() as patch:
@@ -132,7 +159,7 @@ def run(moves, monkeypatch, stride):
         watch, hooks = assemble(recorder, share=1.0)
         watch._adapt_at = 4
         watch.governor.stride = stride
-        trainer = Trainer()
+        trainer = make()
         hooks.install()
         assert hooks.blind == []
         try:
@@ -171,3 +198,18 @@ def test_the_same_losses_at_the_same_steps(moves):
     for signal in (s.EVALUATION_LOSS, s.BACKWARDS):
         label = "cross_entropy" if signal is s.EVALUATION_LOSS else "0"
         assert fast.values(signal, label) == slow.values(signal, label)
+
+
+@settings(max_examples=40, deadline=None)
+@given(moves=st.lists(st.tuples(st.sampled_from(BY_HAND), st.integers(0, 9)), max_size=12))
+def test_updates_by_hand_too(moves):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        slow, none = run(moves, monkeypatch, stride=0, make=ByHand)
+        fast, some = run(moves, monkeypatch, stride=1, make=ByHand)
+        thin, _ = run(moves, monkeypatch, stride=3, make=ByHand)
+    assert none == 0 and some > 0
+    expected = dict(zip(slow.steps(s.LOSS), slow.values(s.LOSS), strict=True))
+    assert len(expected) == 8 + sum(between + (name == "plain") for name, between in moves)
+    assert dict(zip(fast.steps(s.LOSS), fast.values(s.LOSS), strict=True)) == expected
+    assert dict(zip(thin.steps(s.LOSS), thin.values(s.LOSS), strict=True)).items() <= expected.items()
+    assert thin.steps(s.STEP_TIME)[-1] == fast.steps(s.STEP_TIME)[-1] == max(expected)

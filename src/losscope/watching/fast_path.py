@@ -37,6 +37,7 @@ class FastPath:
     """The hooks of a training step. ``enter`` lets ordinary updates pass, ``leave`` ends that."""
 
     __slots__ = (
+        "_by_hand",
         "_gate",
         "_given",
         "_left",
@@ -62,6 +63,7 @@ class FastPath:
         self._loss: float | None = None  # of the last backward that was read
         self._used = True  # some optimiser has stepped since that backward
         self._stream: Stream | None = None  # whose optimiser is stepping
+        self._by_hand: Stream | None = None
         self._given = self._left = self._was_read = 0
         self._stride = self._until_read = 1
 
@@ -80,10 +82,21 @@ class FastPath:
         self._gate[0] = stride == 1
         self._running = True
 
+    def enter_by_hand(self, updates: int, stride: int, stream: Stream, loss: float) -> None:
+        """The same for a script without an optimiser, where each backward is one update of ``stream``.
+
+        ``loss`` is that of the backward just made: at the next one it is the loss of an update.
+        """
+        self.enter(updates, stride)
+        self._by_hand, self._loss, self._used, self._gate[0] = stream, loss, False, True
+
     def leave(self) -> None:
         """The update under way, and those to come, take the slow path."""
         if self._running:
-            self._running, self._stream = False, None
+            if self._by_hand is not None and self._loss is None:  # made of a backward that was not read
+                self._by_hand.step += 1
+                self._used = True
+            self._running, self._stream, self._by_hand = False, None, None
             self._gate[0] = True
             self._slow.left_fast_path(self._given - self._left, self._was_read, self._loss, used=self._used)
 
@@ -91,28 +104,52 @@ class FastPath:
         """Hook at the start of every pass of the autograd engine."""
         if self._running:
             try:
-                root = outputs[0]
-                if (
-                    self._used
-                    and type(root) is Tensor
-                    and root.is_cpu
-                    and not root.ndim
-                    and len(outputs) == 1
-                    and not self._stepping
-                    and not is_wrapped(root)
-                    and tracing_state() is None
-                    and kwargs.get("accumulate_grad")
-                ):
-                    value = root.item()
-                    if value - value == 0.0:
-                        self._loss = value  # pyright: ignore[reportAttributeAccessIssue]  real: autograd made it
-                        self._used = False
-                        self._was_read += 1
+                if self._by_hand is not None:
+                    if self._update_by_hand(self._by_hand, outputs, kwargs):
                         return
+                elif self._used and not self._stepping and self._read(outputs, kwargs):
+                    self._used = False
+                    return
             except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
                 self._slow.caught("backward", error)
             self.leave()
         self._slow.slow_backward(outputs, args, kwargs)
+
+    def _read(self, outputs: Any, kwargs: Any) -> bool:
+        """Read the loss if it is one finite number on the CPU."""
+        root = outputs[0]
+        if (
+            type(root) is Tensor
+            and root.is_cpu
+            and not root.ndim
+            and len(outputs) == 1
+            and not is_wrapped(root)
+            and tracing_state() is None
+            and kwargs.get("accumulate_grad")
+        ):
+            value = root.item()
+            if value - value == 0.0:
+                self._loss = value  # pyright: ignore[reportAttributeAccessIssue]  real: autograd made it
+                self._was_read += 1
+                return True
+        return False
+
+    def _update_by_hand(self, stream: Stream, outputs: Any, kwargs: Any) -> bool:
+        """A backward begins: an update was made of the one before it."""
+        if self._left <= 1 or not kwargs.get("accumulate_grad"):
+            return False
+        before, self._loss = self._loss, None
+        self._until_read -= 1
+        if self._until_read <= 0:
+            if not self._read(outputs, kwargs):
+                self._loss = before
+                return False
+            self._until_read = self._stride
+        if before is not None:
+            stream.write_loss(stream.step, before)
+        stream.step += 1
+        self._left -= 1
+        return True
 
     def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global pre-hook of torch.optim."""

@@ -246,7 +246,7 @@ class Watch:
             cycle.count == 1
             and len(cycle.roots) == 1
             and type(cycle.roots[0]) is float
-            and not (deep.active or deep.expecting or self._notice or self._nested or self._by_hand)
+            and not (deep.active or deep.expecting or self._notice or self._nested)
             and not self._scale.used
             and deep.rests > 1
         )
@@ -312,6 +312,11 @@ class Watch:
         else:
             stream.gradients.renote()
         self.deep.weaken()
+        if self._passing and self._judged and self._ordinary():
+            self._judged = False
+            stride = self.governor.stride
+            updates = min(_PASSING, self.deep.rests) * stride
+            self.fast.enter_by_hand(updates, stride, stream, self.cycle.roots[0])
 
     def _commit_manual(self) -> None:
         stream = self.manual.stream
