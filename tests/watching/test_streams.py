@@ -87,7 +87,7 @@ def test_an_id_reused_by_another_optimiser_is_not_mistaken_for_the_old_one():
     old = Optimizer(a)
     streams.of(old)
     other = Optimizer(b)
-    streams._by_id[id(other)] = streams._by_id[id(old)]  # as if the allocator had reused the id
+    streams.by_id[id(other)] = streams.by_id[id(old)]  # as if the allocator had reused the id
     stream, new = streams.of(other)
     assert new and stream.label == "1"
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from losscope.cli.configuration import settings
 from losscope.core.errors import BadUsage
+from losscope.core.registry import module_names
 from losscope.core.text import LANGUAGES
 from losscope.watching.options import RunOptions
 from losscope.watching.script_target import Kind, Target, script_target
@@ -32,7 +34,16 @@ class Codes(click.ParamType):
         for code in codes:
             if not _CODE.fullmatch(code):
                 self.fail(f"{code!r} is not a finding code such as 'double-softmax'", param, ctx)
+            if code not in _known():
+                near = get_close_matches(code, _known(), n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "`losscope explain` lists every code"
+                self.fail(f"no finding has the code {code!r}; {hint}", param, ctx)
         return codes
+
+
+def _known() -> list[str]:
+    """The codes of all rules: a rule lies in the file of its name. Rules are not imported: they load scipy."""
+    return [name.rpartition(".")[2].replace("_", "-") for name in module_names("losscope.rules")]
 
 
 class RunCommand(click.Command):

@@ -27,8 +27,7 @@ from losscope.recording.reader import Recording
 from losscope.rules.planted import PlantedTerm, falling, record
 from losscope.rules.reasons import no_event
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import streams
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, first_noted
 
 CODE = "double-softmax"
 _TITLE = Text(
@@ -54,10 +53,9 @@ _REMEDY = Text(
 def judge(recording: Recording) -> Outcome:
     if not recording.events_of("anatomy"):
         return no_event("anatomy")
-    found = [t for stream in streams(recording) for t in terms(recording, stream) if CODE in t.notes]
-    if not found:
+    term = first_noted(recording, CODE)
+    if term is None:
         return []
-    term = found[0]
     return [
         RULE.finding(
             title=_TITLE(kind=term.kind),

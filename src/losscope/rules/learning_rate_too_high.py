@@ -3,7 +3,9 @@
 **What it says.** Training has broken down or never starts, and the updates are large against the weights
 themselves, or successive gradients point against each other.
 
-**Statistic.** Only with a deficit of learning. *Breakdown* (loss not finite or risen for good) with an update
+**Statistic.** Only with a deficit of learning. *Setback*: the median of five successive losses rose to three times the
+larger of the first loss and the chance level, the run ends above half of that level, and some update changed the
+weights by 10 % or more. *Breakdown* (loss not finite or risen for good) with an update
 that changed the weights by 10 % or more. *Standstill* (at chance, or not falling) with a median update ratio
 ‖Δθ‖/‖θ‖ of 5 % or more, or of 30 % or more early on, or with a median cosine between successive gradients below
 −0.5 (zig-zag across a valley).
@@ -15,26 +17,33 @@ that changed the weights by 10 % or more. *Standstill* (at chance, or not fallin
 
 **Remedy.** Divide the learning rate by 10 until the loss falls from the first updates on.
 
-**False alarms.** Silent on every run that learns: large steps at the edge of stability, restarts, warm-up
+**False alarms.** Silent on every run that learns (one that closes half of the way from chance to zero after a setback
+counts as learning): large steps at the edge of stability, restarts, warm-up
 bumps. The first sample is left out where others exist, since weights that start at zero have no ratio.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from losscope.core.finding import Evidence, Finding, NotJudged
 from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
+from losscope.rules.curve import last_level
 from losscope.rules.deficit import Deficit, learning_deficit
 from losscope.rules.layer_profile import silent_inputs
+from losscope.rules.numbers import readable
 from losscope.rules.planted import every, falling, normal, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import learning_rate, remedy_factor
-from losscope.rules.streams import line_of, main_stream, values
+from losscope.rules.streams import line_of, losses, main_stream, values
+from losscope.rules.terms import terms
 
 _BREAKING, _LARGE, _LARGE_EARLY, _ZIG_ZAG = 0.1, 0.05, 0.3, -0.5
+_MEDIAN = 5  # losses of which the median is taken: a single bad batch is no setback
+_BLOWN_UP, _RECOVERED = 3.0, 0.5  # times the level that training began at
 _TITLE = Text(
     en="The learning rate is too high{rate}: updates change the weights by {percent}",
     zh="学习率过高{rate}：每次更新使权重改变 {percent}",
@@ -50,6 +59,13 @@ _RATIO = Text(
 _COSINE = Text(
     en="median cosine between successive gradients: {cosine:.2f}",
     zh="相邻梯度夹角余弦的中位数：{cosine:.2f}",
+)
+_SETBACK = Text(
+    en="the loss began at {first}, rose to {peak}, and ended at {last}",
+    zh="损失从 {first} 开始，升到 {peak}，最后为 {last}",
+)
+_EXPECTED_SETBACK = Text(
+    en="below {level}, the level of a constant answer", zh="应低于常数预测的水平 {level}"
 )
 _EXPECTED_RATIO = Text(en="about 0.001", zh="约 0.001")
 _EXPECTED_COSINE = Text(en="above {limit:.1f} in a run that learns", zh="正常学习时大于 {limit:.1f}")
@@ -69,11 +85,48 @@ def judge(recording: Recording) -> Outcome:
     deficit = learning_deficit(recording)
     if isinstance(deficit, NotJudged):
         return deficit
-    if deficit is None:
-        return []
     stream = main_stream(recording) or "0"
-    finding = _finding(recording, stream, deficit, _steps(recording, stream))
+    steps = _steps(recording, stream)
+    if deficit is None:
+        finding = _after_setback(recording, stream, steps)
+    else:
+        finding = _finding(recording, stream, deficit, steps)
     return [finding] if finding else []
+
+
+def _after_setback(recording: Recording, stream: str, steps: _Steps) -> Finding | None:
+    """The first updates threw the weights so far off that the run never made up for it."""
+    curve = losses(recording, stream)
+    if curve.size < _MEDIAN or curve[0] <= 0 or steps.largest < _BREAKING:
+        return None
+    chances = [
+        t.chance * abs(t.coefficient) for t in terms(recording, stream) if t.is_whole_loss and t.chance
+    ]
+    level = max(float(curve[0]), *chances) if chances else float(curve[0])
+    peak = float(np.median(sliding_window_view(curve, _MEDIAN), axis=1).max())
+    last = last_level(curve)
+    if peak < _BLOWN_UP * level or last < _RECOVERED * level:
+        return None
+    rate = learning_rate(recording, stream)
+    setback = Evidence(
+        text=_SETBACK(first=readable(float(curve[0])), peak=readable(peak), last=readable(last)),
+        signal=signals.LOSS.name,
+        label=stream,
+        value=peak,
+        expected=_EXPECTED_SETBACK(level=readable(level)),
+    )
+    title = _TITLE(rate=_shown(rate), percent=_times(100 * steps.largest))
+    return RULE.finding(
+        title=title,
+        confidence=0.75,
+        evidence=(setback, _ratio_evidence(stream, steps)),
+        remedy=remedy_factor(rate, 0.1),
+        where=line_of(recording, stream, "optimizer"),
+    )
+
+
+def _shown(rate: float | None) -> str:
+    return f" ({rate:g})" if rate is not None else ""
 
 
 def _steps(recording: Recording, stream: str) -> _Steps:
@@ -92,7 +145,7 @@ def _steps(recording: Recording, stream: str) -> _Steps:
 
 def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps) -> Finding | None:
     rate = learning_rate(recording, stream)
-    shown = f" ({rate:g})" if rate is not None else ""
+    shown = _shown(rate)
     remedy = remedy_factor(rate, 0.1)
     place = line_of(recording, stream, "optimizer")
     broke = deficit in {"non-finite", "diverged"}

@@ -14,6 +14,7 @@ from losscope.rules.reasons import MIN_UPDATES
 from losscope.rules.streams import aimless_kind, coupled, losses, main_stream
 from losscope.rules.terms import TermView, terms
 
+_HARDLY = 0.1  # skill below which a loss is not said to work, in words only: no finding rests on it
 _WORKS = {
     "converged": Text(
         en="Training works: the loss fell from {first} to {last}{unit}{share} in {updates} updates "
@@ -57,6 +58,11 @@ _NOT_BETTER = Text(
     en="The loss went from {first} to {last}{unit} in {updates} updates, which is not yet better than a constant "
     "answer{share}.",
     zh="损失在 {updates} 次更新中从 {first} 变为 {last}{unit}，但仍不比常数预测更好{share_zh}。",
+)
+_BARELY = Text(
+    en="The loss went from {first} to {last}{unit} in {updates} updates: so far hardly better than a constant "
+    "answer{share}.",
+    zh="损失在 {updates} 次更新中从 {first} 变为 {last}{unit}：目前几乎不比常数预测更好{share_zh}。",
 )
 _UNJUDGED = Text(
     en="No fault was found in {updates} updates, but the loss curve could not be judged{why}.",
@@ -144,8 +150,12 @@ def _body(recording: Recording, did: Course, training: Training, findings: Seque
         return _NO_PROGRESS(updates=training.steps, kind=kind or "the loss")
     if did not in _WORKS:
         return _unjudged(recording, training)
+    if last < curve[0] < first:  # a rise right after the start is not where training began
+        first = float(curve[0])
     words = _facts(terms(recording, stream), first, last, training.steps)
-    return (_NOT_BETTER if _at_chance(recording, stream, did) else _WORKS[did])(**words)
+    if _at_chance(recording, stream, did):
+        return _NOT_BETTER(**words)
+    return (_BARELY if _near_chance(recording, stream) else _WORKS[did])(**words)
 
 
 def _nothing(recording: Recording, training: Training) -> Message:
@@ -172,6 +182,12 @@ def _at_chance(recording: Recording, stream: str, did: Course) -> bool:
         return worse_than_chance(recording)
     found = skills(recording, stream)
     return bool(found) and all(skill.low <= 0 for skill in found)
+
+
+def _near_chance(recording: Recording, stream: str) -> bool:
+    """Every term with a chance level has closed less than a tenth of the way from there to zero."""
+    found = skills(recording, stream)
+    return bool(found) and all(skill.high < _HARDLY for skill in found)
 
 
 def _facts(found: list[TermView], first: float, last: float, steps: int) -> dict[str, Any]:

@@ -12,16 +12,19 @@ in 40 % of flat runs with autocorrelated noise; this one in 7 % (``tests/rules``
 
 **Example.** A network stopped after one epoch at 0.9 nats, having fallen from 1.4 in the second half.
 
-**Remedy.** Train longer, or raise the learning rate.
+**Remedy.** Train longer, or raise the learning rate; not where the validation loss has passed its best.
 
 **False alarms.** Context only, never a complaint.
 """
 
+import numpy as np
+
 from losscope.core.finding import Evidence, NotJudged
-from losscope.core.text import Text
+from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.curve import loss_curve
+from losscope.rules.evaluations import held_out
 from losscope.rules.planted import falling, record
 from losscope.rules.rule import Outcome, Rule
 
@@ -37,6 +40,11 @@ _EXPECTED = Text(en="within ±{bound:.3g} once converged", zh="收敛后应在 �
 _REMEDY = Text(
     en="Train longer: the loss had not settled when the run ended.",
     zh="继续训练：运行结束时损失尚未稳定。",
+)
+
+_REMEDY_HELD_OUT = Text(
+    en="Look at the validation loss before training longer: it was best at update {step} and has risen since.",
+    zh="在继续训练之前先看验证损失：它在第 {step} 次更新时最好，此后有所上升。",
 )
 
 
@@ -55,7 +63,17 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(bound=bound),
     )
     title = _TITLE(fallen=-moved.value, window=moved.window)
-    return [RULE.finding(title=title, confidence=0.9, evidence=(evidence,), remedy=_REMEDY())]
+    return [RULE.finding(title=title, confidence=0.9, evidence=(evidence,), remedy=_remedy(recording))]
+
+
+def _remedy(recording: Recording) -> Message:
+    """Longer training is no advice where the last two of at least three evaluations lie above the best one."""
+    validation = held_out(recording)
+    if validation is not None and len(validation.values) >= 3:
+        best = int(np.nanargmin(validation.values))
+        if best < len(validation.values) - 2:
+            return _REMEDY_HELD_OUT(step=int(validation.steps[best]))
+    return _REMEDY()
 
 
 RULE = Rule(

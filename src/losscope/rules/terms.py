@@ -12,7 +12,7 @@ from losscope.recording.reader import Recording
 from losscope.recording.series import Series
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.statistics.skill import Skill, skill
-from losscope.rules.streams import evenly, events_of, last, progress, updates, values, where
+from losscope.rules.streams import evenly, events_of, last, progress, streams, updates, values, where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,12 @@ def terms(recording: Recording, stream: str) -> list[TermView]:
     event = anatomies[-1]
     listed = event.get("terms") or []
     return [_view(recording, stream, event, index) for index in range(len(listed))]
+
+
+def first_noted(recording: Recording, code: str) -> TermView | None:
+    """The first term in whose graph ``code`` was read."""
+    every = (term for stream in streams(recording) for term in terms(recording, stream))
+    return next((term for term in every if code in term.notes), None)
 
 
 def judged_terms(recording: Recording, minimum: int = 30) -> list[TermView] | NotJudged:

@@ -8,19 +8,20 @@ slow path, :class:`losscope.watching.watch.Watch`, and everything that is out of
 once: a second backward, a closure, another optimiser, a loss that is not one finite number on the CPU.
 """
 
-import weakref
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from losscope.watching.streams import Stream
-from losscope.watching.values import is_wrapped, tracing_state
+from losscope.watching.step_frames import steps_under_way
+from losscope.watching.streams import Stream, Streams
+from losscope.watching.values import dispatch_modes, is_wrapped, tracing_state
 
 
 class SlowPath(Protocol):
     """What an update goes through that is not ordinary."""
 
     gate: list[Any]
+    streams: Streams
 
     def slow_backward(self, outputs: Any, args: Any, kwargs: Any) -> None: ...
 
@@ -42,24 +43,22 @@ class FastPath:
         "_given",
         "_left",
         "_loss",
-        "_outermost",
         "_running",
         "_slow",
-        "_stepping",
         "_stream",
         "_streams",
         "_stride",
         "_until_read",
         "_used",
         "_was_read",
+        "stepping",
     )
 
     def __init__(self, slow: SlowPath) -> None:
         self._slow, self._gate = slow, slow.gate
-        self._streams: dict[int, tuple[weakref.ref[Any], Stream]] = {}
+        self._streams = slow.streams.by_id
         self._running = False
-        self._stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
-        self._outermost = 0
+        self.stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
         self._loss: float | None = None  # of the last backward that was read
         self._used = True  # some optimiser has stepped since that backward
         self._stream: Stream | None = None  # whose optimiser is stepping
@@ -67,28 +66,18 @@ class FastPath:
         self._given = self._left = self._was_read = 0
         self._stride = self._until_read = 1
 
-    def knows(self, optimizer: Any, stream: Stream) -> None:
-        """Updates of this optimiser may take the fast path."""
-        self._streams[id(optimizer)] = (weakref.ref(optimizer), stream)
-
-    def enter(self, updates: int, stride: int, loss: float | None = None) -> None:
+    def enter(self, updates: int, stride: int, loss: float | None, by_hand: Stream | None = None) -> None:
         """So many updates may pass; of every ``stride`` the loss of one is read.
 
-        ``loss`` is that of the last backward: another optimiser may be about to step on it.
+        ``loss`` is that of the last backward: another optimiser may be about to step on it. ``by_hand`` is the
+        stream of a script without an optimiser, where each backward is one update and tells that of the last.
         """
-        self._stream, self._loss, self._used = None, loss if stride == 1 else None, True
+        self._by_hand, self._used = by_hand, by_hand is None
+        self._stream, self._loss = None, loss if stride == 1 or by_hand is not None else None
         self._given = self._left = updates
         self._was_read, self._stride, self._until_read = 0, stride, stride
-        self._gate[0] = stride == 1
+        self._gate[0] = stride == 1 or by_hand is not None
         self._running = True
-
-    def enter_by_hand(self, updates: int, stride: int, stream: Stream, loss: float) -> None:
-        """The same for a script without an optimiser, where each backward is one update of ``stream``.
-
-        ``loss`` is that of the backward just made: at the next one it is the loss of an update.
-        """
-        self.enter(updates, stride)
-        self._by_hand, self._loss, self._used, self._gate[0] = stream, loss, False, True
 
     def leave(self) -> None:
         """The update under way, and those to come, take the slow path."""
@@ -107,7 +96,7 @@ class FastPath:
                 if self._by_hand is not None:
                     if self._update_by_hand(self._by_hand, outputs, kwargs):
                         return
-                elif self._used and not self._stepping and self._read(outputs, kwargs):
+                elif self._used and not self.stepping and self._read(outputs, kwargs):
                     self._used = False
                     return
             except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
@@ -117,13 +106,15 @@ class FastPath:
 
     def _read(self, outputs: Any, kwargs: Any) -> bool:
         """Read the loss if it is one finite number on the CPU."""
+        if len(outputs) != 1:
+            return False
         root = outputs[0]
         if (
             type(root) is Tensor
             and root.is_cpu
             and not root.ndim
-            and len(outputs) == 1
             and not is_wrapped(root)
+            and not dispatch_modes()
             and tracing_state() is None
             and kwargs.get("accumulate_grad")
         ):
@@ -153,13 +144,11 @@ class FastPath:
 
     def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global pre-hook of torch.optim."""
-        self._stepping += 1
-        if self._stepping == 1:
-            self._outermost = id(optimizer)
-        elif id(optimizer) != self._outermost:
-            return
-        else:  # its last step failed and never ended, or this is super().step()
-            self._stepping = 1
+        self.stepping += 1
+        if self.stepping > 1:
+            if steps_under_way(2) > 1:
+                return
+            self.stepping = 1  # the step before this one failed and never ended
         if self._running:
             entry = self._streams.get(id(optimizer))
             plain = not kwargs and (len(args) == 1 or args[1] is None)  # no closure
@@ -171,8 +160,8 @@ class FastPath:
 
     def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Global post-hook of torch.optim."""
-        self._stepping = self._stepping - 1 if self._stepping > 1 else 0
-        if self._stepping:
+        self.stepping = self.stepping - 1 if self.stepping > 1 else 0
+        if self.stepping:
             return
         stream = self._stream
         if stream is None:

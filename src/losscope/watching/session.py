@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losscope.core.errors import LosscopeError
-from losscope.core.text import Language
+from losscope.core.errors import BadUsage, LosscopeError
+from losscope.core.text import LANGUAGES, Language
 from losscope.core.verdict import Verdict
 from losscope.recording import signals
 from losscope.recording.reader import Recording
@@ -209,10 +209,10 @@ class Session:
             watch.off = True
 
     def _write_costs(self, watch: "Watch", recorder: Recorder) -> None:
-        if not watch.last_step():
+        if not watch.streams.last_step:
             return  # nothing was trained here: leave no record that could be taken for the run's own
         spent = watch.governor.cost + self._installing + recorder.background_seconds
-        recorder.series(signals.WATCH_SECONDS).add(watch.last_step(), spent)
+        recorder.series(signals.WATCH_SECONDS).add(watch.streams.last_step, spent)
         recorder.update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
 
 
@@ -261,6 +261,14 @@ def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "
     >>> w.verdict.state  # doctest: +SKIP
     'healthy'
     """
+    if lang not in LANGUAGES:
+        raise BadUsage(
+            "losscope.watch knows no such language", seen=repr(lang), remedy=f"lang is one of {LANGUAGES}"
+        )
+    if not (isinstance(budget, int | float) and budget >= 0):
+        raise BadUsage(
+            "the budget of losscope.watch is no percentage", seen=repr(budget), remedy="use 3 for 3 %"
+        )
     session = Session(RunOptions(out=Path(out) if out else None, budget=budget, lang=lang), "watch")
     handle = Watching(session)
     session.start()

@@ -24,7 +24,6 @@ class Stream:
     keys: set[int]
     step: int = 0
     rates: list[Any] = field(default_factory=list)
-    optimizer: "weakref.ref[Any] | None" = None
     gradients: GradientState = field(default_factory=GradientState)
     stale: bool | None = None
     write_loss: Any = None
@@ -52,7 +51,17 @@ class Streams:
 
     def __init__(self) -> None:
         self.all: list[Stream] = []
-        self._by_id: dict[int, Stream] = {}
+        self.by_id: dict[int, tuple[weakref.ref[Any], Stream]] = {}
+
+    @property
+    def main_step(self) -> int:
+        """The step index of the first stream; 0 where there is none."""
+        return self.all[0].step if self.all else 0
+
+    @property
+    def last_step(self) -> int:
+        """The largest step index of any stream."""
+        return max((stream.step for stream in self.all), default=0)
 
     def of(self, optimizer: Any) -> tuple[Stream, bool]:
         """The stream of an optimiser, and whether this optimiser object is new to it.
@@ -69,17 +78,14 @@ class Streams:
             stream = Stream(str(len(self.all)), keys)
             self.all.append(stream)
         stream.keys |= keys
-        stream.optimizer = weakref.ref(optimizer)
         stream.rates = []
-        self._by_id[id(optimizer)] = stream
+        self.by_id[id(optimizer)] = (weakref.ref(optimizer), stream)
         return stream, True
 
     def known(self, optimizer: Any) -> Stream | None:
         """The stream of an optimiser that has stepped before; ``None`` for a new one."""
-        stream = self._by_id.get(id(optimizer))
-        if stream is not None and stream.optimizer is not None and stream.optimizer() is optimizer:
-            return stream
-        return None
+        entry = self.by_id.get(id(optimizer))
+        return entry[1] if entry is not None and entry[0]() is optimizer else None
 
     def manual(self) -> Stream:
         """The one stream of a script that updates its parameters without a torch optimiser."""

@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.utils._python_dispatch import _disable_current_modes
 
 is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
 tracing_state = torch._C._get_tracing_state
+dispatch_modes = torch._C._len_torch_dispatch_stack
 _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
 
 
@@ -33,9 +35,14 @@ def scalar(root: Any) -> float | Tensor | None:
     """
     if not is_plain(root) or root.numel() != 1:
         return None
+    if dispatch_modes():  # the user's own must not see what we compute
+        with _disable_current_modes():
+            return _value(root)
+    return _value(root)
+
+
+def _value(root: Tensor) -> float | Tensor | None:
     if root.is_cpu:
         value = root.item()
         return value if type(value) is not complex else None
-    if root.is_meta:
-        return None
     return root.detach().reshape(()).clone()

@@ -22,6 +22,7 @@ from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
 from losscope.watching.outlet import Outlet
 from losscope.watching.roots import is_training_gradient
+from losscope.watching.step_frames import steps_under_way
 from losscope.watching.streams import Cycle, Stream, Streams
 from losscope.watching.user_code import raised_by_signal_handler, user_frame, where
 from losscope.watching.values import is_plain, scalar
@@ -102,9 +103,11 @@ class Watch:
             self._backward_done()
 
     def _backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
-        root = outputs[0]
-        if not self._is_training(outputs, args, kwargs) or not is_plain(root):
+        if not outputs or not self._is_training(outputs, args, kwargs) or not is_plain(root := outputs[0]):
             return
+        if self.fast.stepping and not steps_under_way():  # a step failed: nothing came of its backwards
+            self._in_step, self.fast.stepping = None, 0
+            self.cycle.begin()
         inside, cycle, deep = self._in_step is not None, self.cycle, self.deep
         if self._by_hand and not inside:
             self._commit_manual()
@@ -118,10 +121,12 @@ class Watch:
         value = scalar(root)
         if self._scale.used or len(outputs) > 1:
             value = self._scale.total(outputs)
-        cleared = not first and self._within.cleared() is True
+        cleared = not first and self._single < _LEARN_UPDATES and self._within.cleared() is True
+        if not first:
+            self._single = 0  # several backwards in an update: from here on each is looked at
         cycle.add(value, inside_step=inside, cleared=cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
-            deep.non_finite_loss(root, "0", self._current_step())
+            deep.non_finite_loss(root, "0", self.streams.main_step)
         if deep.active:
             self._read_objective(outputs, inside, cleared)
         self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.active)
@@ -170,13 +175,10 @@ class Watch:
     def _noticed(self) -> None:
         """Training goes on after an evaluation, or a new pass over the data begins."""
         self._notice = False
-        step = self._current_step()
+        step = self.streams.main_step
         self.evaluations.close(step)
         if self.loaders.claimed_by_training():
             self.outlet.record(signals.EPOCH, "", step, float(self.loaders.epoch))
-
-    def _current_step(self) -> int:
-        return self.streams.all[0].step if self.streams.all else 0
 
     # --- updates by a torch optimiser -------------------------------------------------------------
     def slow_step_begins(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -208,7 +210,6 @@ class Watch:
         stream, new = self.streams.of(optimizer)
         if new:
             self._by_hand, self.manual.stream = False, None
-            self.fast.knows(optimizer, stream)
             self.deep.joined(stream, optimizer)
         self._in_step, self._optimizer = stream, optimizer
         if closure and self.cycle.fresh:
@@ -223,15 +224,11 @@ class Watch:
     def _step_ends(self, stream: Stream, optimizer: Any, now: float) -> None:
         if self.deep.active:
             self.deep.after_update(stream)
-        passing = self._passing
-        if passing or stream.step < _CLOSELY or not stream.step & 7:
+        if self._passing or stream.step < _CLOSELY or not stream.step & 7:
             for label, rate in stream.changed_rates(optimizer):
                 self.outlet.record(signals.LEARNING_RATE, label, stream.step, rate)
         self._commit(stream, now)
-        if passing and self._judged and self._ordinary():
-            self._judged = False
-            stride = self.governor.stride
-            self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride, self.cycle.roots[0])
+        if self._pass_over():
             return
         if stream.gradients.empty:
             stream.gradients.note(p for group in optimizer.param_groups for p in group["params"])
@@ -251,6 +248,19 @@ class Watch:
             and deep.rests > 1
         )
 
+    def _pass_over(self, by_hand: Stream | None = None) -> bool:
+        """Let the next updates take the fast path, if they may."""
+        if not (self._passing and self._judged and self._ordinary()):
+            return False
+        self._judged = False
+        for (
+            stream
+        ) in self.streams.all:  # judged at this backward, out of date when they come to their next look
+            stream.stale = None
+        stride, loss = self.governor.stride, self.cycle.roots[0]
+        self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride, loss, by_hand)
+        return True
+
     def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None:
         """``updates`` took the fast path, and ``read`` backwards; ``loss`` is that of the last, where known.
 
@@ -263,9 +273,8 @@ class Watch:
             self.cycle.begin()
         else:
             self._open_update()
-        if loss is not None:
-            self.cycle.add(loss, inside_step=False, cleared=False)
-            self.cycle.fresh = used
+        self.cycle.add(loss, inside_step=False, cleared=False)
+        self.cycle.fresh = used
 
     def _commit(self, stream: Stream, now: float) -> None:
         """One update is complete: write what every update writes."""
@@ -312,11 +321,7 @@ class Watch:
         else:
             stream.gradients.renote()
         self.deep.weaken()
-        if self._passing and self._judged and self._ordinary():
-            self._judged = False
-            stride = self.governor.stride
-            updates = min(_PASSING, self.deep.rests) * stride
-            self.fast.enter_by_hand(updates, stride, stream, self.cycle.roots[0])
+        self._pass_over(by_hand=stream)
 
     def _commit_manual(self) -> None:
         stream = self.manual.stream
@@ -379,12 +384,8 @@ class Watch:
         for stream in self.streams.all:
             if stream.step:  # where the stride passed over the last updates, their number is still exact
                 self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, self.governor.elapsed)
-        self.evaluations.close(self._current_step())
+        self.evaluations.close(self.streams.main_step)
         self.outlet.drain()
-
-    def last_step(self) -> int:
-        """The largest step index of any stream."""
-        return max((stream.step for stream in self.streams.all), default=0)
 
     def caught(self, place: str, error: Exception) -> None:
         """Our own fault: write it down, watch no more, let training go on.
