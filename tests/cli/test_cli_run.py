@@ -54,22 +54,24 @@ def test_words_after_the_target_are_never_read(tail: list[str]) -> None:
 def test_defaults_and_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse(["t.py"], monkeypatch)[2] == RunOptions()
-    words = "--out r --budget 1.5 --trials 0 --examine 3 --fail-on warning --select a,b-c --ignore d --lang zh t.py"
+    words = "--out r --budget 1.5 --trials 0 --examine 3 --fail-on warning "
+    words += "--select converged,double-softmax --ignore no-validation --lang zh t.py"
     assert parse([*words.split()], monkeypatch)[2] == RunOptions(
         out=Path("r"),
         budget=1.5,
         trials=0,
         examine=3,
         fail_on="warning",
-        select=("a", "b-c"),
-        ignore=("d",),
+        select=("converged", "double-softmax"),
+        ignore=("no-validation",),
         lang="zh",
     )
 
 
 def test_command_line_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.losscope]\nbudget = 1\nfail-on = "error"\nselect = ["a", "b"]\nlang = "zh"\nout = "from-file"\n'
+        '[tool.losscope]\nbudget = 1\nfail-on = "error"\nselect = ["converged", "overfitting"]\n'
+        'lang = "zh"\nout = "from-file"\n'
     )
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "pyproject.toml").write_text("[tool.other]\n")
@@ -78,7 +80,13 @@ def test_command_line_beats_environment_beats_file(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LOSSCOPE_LANG", "en")
     options = parse(["--budget", "4", "t.py"], monkeypatch)[2]
     assert options == RunOptions(
-        budget=4, fail_on="error", select=("a", "b"), lang="en", out=Path("from-file"), trials=20, examine=10
+        budget=4,
+        fail_on="error",
+        select=("converged", "overfitting"),
+        lang="en",
+        out=Path("from-file"),
+        trials=20,
+        examine=10,
     )
     assert parse(["t.py"], monkeypatch)[2].budget == 2
 
@@ -106,6 +114,8 @@ def test_faulty_configuration_is_named(content: str, text: str, monkeypatch, tmp
         ["--fail-on", "maybe", "t"],
         ["--lang", "xx", "t"],
         ["--select", "A!", "t"],
+        ["--select", "double-sofmax", "t"],
+        ["--ignore", "nonsense", "t"],
         ["--nope", "t"],
         ["--baseline", "/nonexistent", "t"],
         ["--out"],
@@ -119,7 +129,7 @@ def test_bad_options_are_refused(words: list[str], monkeypatch) -> None:
 
 @given(
     budget=st.floats(0, 100),
-    codes=st.lists(st.from_regex(r"[a-z]{1,5}(-[a-z]{1,5})?", fullmatch=True), max_size=3),
+    codes=st.lists(st.sampled_from(["converged", "double-softmax", "non-finite"]), max_size=3),
 )
 def test_options_survive_the_environment(budget: float, codes: list[str]) -> None:
     options = RunOptions(out=Path("/x y/z"), budget=budget, select=tuple(codes), lang="zh", fail_on="error")

@@ -31,6 +31,40 @@ def infos(recording):
     return {f.code for f in judge_run(recording).findings if f.severity == "info"}
 
 
+def setback(recovers_to):
+    """The first updates throw the loss to thirty times chance; it comes back part of the way."""
+    time = np.arange(600)
+    return recovers_to + np.where(time > 0, 60 * np.exp(-time / 20), 0) + 0.02 * normal(600, 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "ratio", "expected"), [(2.0, 0.7, True), (0.6, 0.7, False), (2.0, 0.01, False)]
+)
+def test_a_setback_that_was_never_made_up_for_is_a_learning_rate(end, ratio, expected):
+    """Not where the run learnt after all, nor where no update was large."""
+    loss = setback(end)
+    loss[0] = 2.3
+    steps = {(signals.UPDATE_RATIO, "0"): every(20, 600, np.r_[0.5, ratio, np.full(28, 0.001)])}
+    verdict = judge_run(record(loss, series=steps))
+    assert ("learning-rate-too-high" in {f.code for f in verdict.findings}) == expected
+    if not expected:
+        assert "from 2.3 to" in str(verdict.sentence)
+
+
+def test_a_loss_hardly_below_chance_is_not_said_to_work():
+    sentence = str(judge_run(record(falling(600, start=2.31, end=2.2, noise=0.001))).sentence)
+    assert "hardly better than a constant answer" in sentence
+
+
+def test_longer_training_is_no_advice_after_the_best_validation():
+    loss = np.linspace(2.3, 0.4, 600) * np.exp(0.02 * normal(600, 2))
+    for validation, advice in [([2.0, 1.5, 1.0], "Train longer"), ([2.0, 1.0, 1.2, 1.3], "validation loss")]:
+        (found,) = [
+            f for f in judge_run(record(loss, validation=validation)).findings if f.code == "still-falling"
+        ]
+        assert advice in str(found.remedy)
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 500), st.sampled_from([1e-3, 1.0, 1000.0]), st.floats(-50, 50))
 def test_unit_and_offset_of_a_loss_of_unknown_levels_change_no_verdict(seed, factor, shift):

@@ -150,3 +150,9 @@ def test_the_room_is_free_of_torch():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
+
+
+def test_a_rule_lies_in_the_file_of_its_code() -> None:
+    """``--select`` and ``--ignore`` know the codes by the names of the files, without importing them."""
+    for module, rule in discover("losscope.rules", "RULE").items():
+        assert module.rpartition(".")[2].replace("_", "-") == rule.code

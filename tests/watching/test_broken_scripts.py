@@ -9,6 +9,8 @@ from memory_watch import watching
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import losscope
+from losscope.core.errors import BadUsage
 from losscope.recording import signals as s
 
 
@@ -117,6 +119,12 @@ def test_two_optimisers_of_the_same_parameters_are_announced_once_each(data):
                 train(model, optimizer, data)
     assert len(record.of("optimizer")) == 2
     assert len(record.values(s.LOSS)) == 20
+
+
+@pytest.mark.parametrize("wrong", [{"lang": "fr"}, {"budget": -1}, {"budget": "3"}])
+def test_wrong_arguments_of_watch_are_named_at_once(wrong):
+    with pytest.raises(BadUsage, match=repr(*wrong.values())), losscope.watch(**wrong):
+        raise AssertionError("the block must not run")
 
 
 def test_threads_that_train_one_after_the_other(data):

@@ -3,12 +3,12 @@
 **What it says.** Training has broken down or never starts, and the updates are large against the weights
 themselves, or successive gradients point against each other.
 
-**Statistic.** Only with a deficit of learning. *Setback*: the median of five successive losses rose to three times the
-larger of the first loss and the chance level, the run ends above half of that level, and some update changed the
-weights by 10 % or more. *Breakdown* (loss not finite or risen for good) with an update
-that changed the weights by 10 % or more. *Standstill* (at chance, or not falling) with a median update ratio
-‖Δθ‖/‖θ‖ of 5 % or more, or of 30 % or more early on, or with a median cosine between successive gradients below
-−0.5 (zig-zag across a valley).
+**Statistic.** *Setback*: the median of five successive losses rose to three times the larger of the first loss and the
+chance level, the run ends above half of that level, and some update changed the weights by 10 % or more; only where
+the chance level is known. The others only with a deficit of learning. *Breakdown* (loss not finite or risen for
+good) with an update that changed the weights by 10 % or more. *Standstill* (at chance, or not falling) with a median
+update ratio ‖Δθ‖/‖θ‖ of 5 % or more, or of 30 % or more early on, or with a median cosine between successive
+gradients below −0.5 (zig-zag across a valley).
 
 **Source.** A usual update ratio is about 10⁻³ (Karpathy, 2015); gradient descent overshoots when
 η · λmax > 2, and then successive gradients change sign: Cohen et al. (2021), arXiv:2103.00065.
