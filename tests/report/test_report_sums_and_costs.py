@@ -1,5 +1,6 @@
 """Sums are told per element in every format, and the cost of watching in seconds as well as per cent."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from fabricated_runs import make_run
 from losscope.core.text import LANGUAGES
 from losscope.core.verdict import TermSummary, Training
 from losscope.report.format import formats
-from losscope.report.view import term_line, training_line, watching_cost
+from losscope.report.view import term_line, training_line, watching_cost, watching_cost_and_start
 
 SUM = TermSummary(kind="cross_entropy", coefficient=2.0, reduction="sum", value=32.0, chance=147.4, floor=0.0)
 
@@ -52,6 +53,9 @@ def training(seconds, overhead):
 def test_the_cost_of_watching_is_the_part_of_the_whole_that_is_not_the_script():
     assert watching_cost(training(seconds=4.05, overhead=0.08)) == "0.3 s (8.0 %)"  # 3.75 s + 0.3 s
     assert watching_cost(training(seconds=103.0, overhead=0.03)) == "3 s (3.0 %)"
+    started = dataclasses.replace(training(seconds=4.05, overhead=0.08), start_seconds=0.25)
+    assert watching_cost_and_start(started, "en") == "0.3 s (8.0 %), 0.25 s of it to start"
+    assert watching_cost_and_start(dataclasses.replace(started, seconds=405.0), "en") == "30 s (8.0 %)"
     assert watching_cost(training(seconds=10.0, overhead=0.0)) == "0 s (0 %)"
 
 

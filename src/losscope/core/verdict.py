@@ -22,7 +22,10 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What happened to the loss. ``overhead`` is the watch's own share of the script's time (0.01 = 1 %)."""
+    """What happened to the loss. ``overhead`` is the watch's own share of the script's time (0.01 = 1 %).
+
+    ``start_seconds`` of that were paid once: placing the hooks, and the first sample, which loads the catalogue.
+    """
 
     status: Status
     steps: int
@@ -31,6 +34,7 @@ class Training:
     validation: Validation | None
     overhead: float
     seconds: float
+    start_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

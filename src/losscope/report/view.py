@@ -123,9 +123,20 @@ def _elements(term: TermSummary, recording: Recording) -> int | None:
 
 
 def watching_cost(training: Training) -> str:
-    """Seconds and share: in a short run the start of the watch, which is paid once, makes most of the share."""
-    seconds = training.seconds * training.overhead / (1.0 + training.overhead)
-    return f"{duration(seconds)} ({percent(training.overhead)})"
+    """Seconds and share."""
+    return f"{duration(_watching(training))} ({percent(training.overhead)})"
+
+
+def watching_cost_and_start(training: Training, language: Language) -> str:
+    """The same; where the start of the watch, paid once, makes most of it, as in short runs, that is said."""
+    cost, seconds = watching_cost(training), _watching(training)
+    if 2 * training.start_seconds < seconds or not seconds:
+        return cost
+    return word("overhead-start", language, cost=cost, start=duration(training.start_seconds))
+
+
+def _watching(training: Training) -> float:
+    return training.seconds * training.overhead / (1.0 + training.overhead)
 
 
 def training_line(verdict: Verdict, language: Language) -> str:
@@ -139,7 +150,7 @@ def training_line(verdict: Verdict, language: Language) -> str:
     if t.validation:
         both = word("best-last", language, best=number(t.validation.best), last=number(t.validation.last))
         parts.append(f"{word('validation-short', language)} {both}")
-    parts.append(word("short.overhead", language, value=watching_cost(t)))
+    parts.append(word("short.overhead", language, value=watching_cost_and_start(t, language)))
     return " · ".join(parts)
 
 

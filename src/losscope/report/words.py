@@ -76,6 +76,7 @@ WORDS: dict[str, Text] = {
     "validation-short": Text(en="validation", zh="验证"),
     "best-last": Text(en="best {best}, last {last}", zh="最好 {best}，最后 {last}"),
     "overhead": Text(en="Cost of watching", zh="观测开销"),
+    "overhead-start": Text(en="{cost}, {start} of it to start", zh="{cost}，其中启动占 {start}"),
     "overhead-of": Text(en="{value} of the script's own time", zh="占脚本自身用时 {value}"),
     "optimiser": Text(en="Optimiser", zh="优化器"),
     "parameters": Text(en="Parameters", zh="参数量"),

@@ -28,6 +28,7 @@ def training(recording: Recording, findings: Sequence[Finding]) -> Training:
         validation=validation(recording),
         overhead=overhead,
         seconds=seconds,
+        start_seconds=float(recording.run.get("watch_start_seconds") or 0.0),
     )
 
 

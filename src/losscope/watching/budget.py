@@ -43,7 +43,7 @@ class Governor:
     _last_deep: int = -(10**9)
     _deep_spent: float = 0.0
     _sampled: bool = False
-    _first: float = 0.0
+    first: float = 0.0  # seconds of the first deep sample
     _update_cost: float = 0.0
     _mark_time: float = field(default_factory=perf_counter)
     _mark_spent: float = 0.0
@@ -69,12 +69,12 @@ class Governor:
 
     @property
     def _shallow(self) -> float:
-        return self.spent - self._deep_spent - self._first
+        return self.spent - self._deep_spent - self.first
 
     @property
     def cost(self) -> float:
         """Seconds that the script is later than without us: own time, and what it does to caches."""
-        return self._first + _INDIRECT_DEEP * self._deep_spent + _INDIRECT * self._shallow
+        return self.first + _INDIRECT_DEEP * self._deep_spent + _INDIRECT * self._shallow
 
     def overhead(self) -> float:
         """That cost ÷ the time the script would have taken without us."""
@@ -109,7 +109,7 @@ class Governor:
         self._last_deep = step
         if not self._sampled:
             self._sampled = True
-            self._first = seconds
+            self.first = seconds
             return
         self._deep_spent += seconds
         self.deep_cost = (1 - _FORGET) * self.deep_cost + _FORGET * seconds if self.deep_cost else seconds

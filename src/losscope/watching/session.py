@@ -213,7 +213,11 @@ class Session:
             return  # nothing was trained here: leave no record that could be taken for the run's own
         spent = watch.governor.cost + self._installing + recorder.background_seconds
         recorder.series(signals.WATCH_SECONDS).add(watch.streams.last_step, spent)
-        recorder.update_run(watch_seconds=spent, script_seconds=self._ended - self._began - spent)
+        recorder.update_run(
+            watch_seconds=spent,
+            watch_start_seconds=self._installing + watch.governor.first,
+            script_seconds=self._ended - self._began - spent,
+        )
 
 
 def judge_folder(folder: Path, options: RunOptions, voice: Voice | None = None) -> Verdict | None:
