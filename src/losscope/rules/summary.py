@@ -65,7 +65,7 @@ def expression(recording: Recording) -> str:
 
 
 def _summary(view: TermView) -> TermSummary:
-    recent = view.recent(0.05) if view.recent(0.05).size else view.recent(0.2)
+    recent = next((r for share in (0.05, 0.2, 0.4) if (r := view.recent(share)).size), view.recent(0.4))
     value = float(recent.mean()) if recent.size else None
     normalised = skill = None
     if value is not None and view.span is not None and view.floor is not None:

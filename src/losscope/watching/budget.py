@@ -25,6 +25,8 @@ _WARM_UP = frozenset((0, 1, 2, 3, 5, 8, 13, 21, 34, 55))
 _WARM = max(_WARM_UP)
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
+_CREDIT = 1.5  # seconds of the script whose whole budget is lent for samples: short runs earn hardly any
+_SPREAD_ON_CREDIT = 6
 _WINDOW = 0.2  # seconds over which the load is measured, at least
 _FAR_BEYOND = 4.0  # times the budget of a whole window: not waited for its end
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
@@ -92,12 +94,17 @@ class Governor:
         allowance = _AIM * self.share * (self.elapsed - self.cost)
         earned = allowance - min(_INDIRECT * self._shallow, (1 - _DEEP_LEAST) * allowance)
         lacking = _INDIRECT_DEEP * (self._deep_spent + self.deep_cost) - earned
-        wanted = due and lacking < 0
+        # On credit, samples come evenly on a log scale: the last one is never far from the end of a short run.
+        on_credit = lacking < _INDIRECT_DEEP * _CREDIT * self.share
+        rare = max(_LEAST_GAP, update // _SPREAD_ON_CREDIT) | 1
+        wanted = due and (lacking < 0 or (on_credit and update - self._last_deep >= rare))
         if wanted or update < _WARM:
             self.look_at = update + 1
         else:
             wait = min(lacking * update / earned, update) if earned > 0 else update
             self.look_at = max(self._last_deep + gap, update + max(int(wait), _LEAST_GAP))
+            if on_credit:
+                self.look_at = min(self.look_at, max(self._last_deep + rare, update + 1))
         return wanted
 
     def charge_deep(self, step: int, seconds: float) -> None:

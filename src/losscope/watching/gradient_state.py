@@ -39,6 +39,10 @@ class GradientState:
             self._gradient = weakref.ref(gradient)
             self._version = gradient._version
 
+    def forget(self) -> None:
+        """The gradient changed unseen: until it is noted again, nothing can be told."""
+        self._gradient = None
+
     @property
     def empty(self) -> bool:
         return self._parameter is None or self._parameter() is None

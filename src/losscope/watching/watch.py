@@ -262,10 +262,7 @@ class Watch:
         return True
 
     def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None:
-        """``updates`` took the fast path, and ``read`` backwards; ``loss`` is that of the last, where known.
-
-        ``used``: an update was made of it.
-        """
+        """``updates`` took the fast path; ``loss`` is that of the last of ``read`` backwards; ``used``: in an update."""
         self._turn += updates
         self.governor.charge_fast(read)
         self.deep.rest(read if used else read - 1)
@@ -273,6 +270,7 @@ class Watch:
             self.cycle.begin()
         else:
             self._open_update()
+            self._within.forget()
         self.cycle.add(loss, inside_step=False, cleared=False)
         self.cycle.fresh = used
 
