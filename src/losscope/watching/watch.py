@@ -262,7 +262,7 @@ class Watch:
         return True
 
     def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None:
-        """``updates`` took the fast path; ``loss`` is that of the last of ``read`` backwards; ``used``: in an update."""
+        """``updates`` took the fast path; ``loss`` is that of the last of ``read`` backwards, ``used`` or not."""
         self._turn += updates
         self.governor.charge_fast(read)
         self.deep.rest(read if used else read - 1)
