@@ -182,7 +182,7 @@ def run(moves, monkeypatch, stride, make=Trainer):
     return recorder, sum(fast)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=12))
 def test_the_same_losses_at_the_same_steps(moves):
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -206,7 +206,7 @@ def test_the_same_losses_at_the_same_steps(moves):
         assert fast.values(signal, label) == slow.values(signal, label)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(moves=st.lists(st.tuples(st.sampled_from(BY_HAND), st.integers(0, 9)), max_size=12))
 def test_updates_by_hand_too(moves):
     with pytest.MonkeyPatch.context() as monkeypatch:

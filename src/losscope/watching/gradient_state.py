@@ -17,12 +17,13 @@ _CHEAP = 65536  # elements that are searched for a non-zero
 class GradientState:
     """Remembers the gradient of one parameter between two moments. Keeps nothing alive."""
 
-    __slots__ = ("_gradient", "_parameter", "_version")
+    __slots__ = ("_gradient", "_parameter", "_unseen", "_version")
 
     def __init__(self) -> None:
         self._parameter: weakref.ref[Tensor] | None = None
         self._gradient: weakref.ref[Tensor] | None = None
         self._version = -1
+        self._unseen = False
 
     def note(self, parameters: Iterable[Tensor]) -> None:
         """Choose the smallest parameter that has a dense gradient, and remember that gradient."""
@@ -36,12 +37,13 @@ class GradientState:
         parameter = self._parameter() if self._parameter is not None else None
         gradient = parameter.grad if parameter is not None else None
         if gradient is not None:
+            self._unseen = False
             self._gradient = weakref.ref(gradient)
             self._version = gradient._version
 
     def forget(self) -> None:
-        """The gradient changed unseen: until it is noted again, nothing can be told."""
-        self._gradient = None
+        """A backward added to the gradient unseen: until it is noted again, only its being gone or zero tells."""
+        self._unseen = True
 
     @property
     def empty(self) -> bool:
@@ -50,13 +52,14 @@ class GradientState:
     def cleared(self) -> bool | None:
         """Whether the noted gradient was cleared since; ``None`` where that cannot be told cheaply."""
         parameter = self._parameter() if self._parameter is not None else None
-        if parameter is None or self._gradient is None:
+        if parameter is None or (self._gradient is None and not self._unseen):
             return None
         now = parameter.grad
         if now is None:
             return True
-        if now is not self._gradient():  # another tensor was put in its place
-            return True
-        if now._version == self._version:
-            return False
+        if not self._unseen and self._gradient is not None:
+            if now is not self._gradient():  # another tensor was put in its place
+                return True
+            if now._version == self._version:
+                return False
         return not bool(now.any()) if now.is_cpu and now.numel() <= _CHEAP else None
