@@ -51,6 +51,14 @@ def test_a_setback_that_was_never_made_up_for_is_a_learning_rate(end, ratio, exp
         assert "from 2.3 to" in str(verdict.sentence)
 
 
+def test_without_a_chance_level_there_is_no_setback():
+    """The zero of such a loss means nothing, so that a multiple of its first value does not either."""
+    loss = setback(2.0)
+    loss[0] = 2.3
+    steps = {(signals.UPDATE_RATIO, "0"): every(20, 600, np.r_[0.5, 0.7, np.full(28, 0.001)])}
+    assert "learning-rate-too-high" not in complaints(record(loss, terms=[UNKNOWN], series=steps))
+
+
 def test_a_loss_hardly_below_chance_is_not_said_to_work():
     sentence = str(judge_run(record(falling(600, start=2.31, end=2.2, noise=0.001))).sentence)
     assert "hardly better than a constant answer" in sentence

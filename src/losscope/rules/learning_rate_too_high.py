@@ -97,12 +97,12 @@ def judge(recording: Recording) -> Outcome:
 def _after_setback(recording: Recording, stream: str, steps: _Steps) -> Finding | None:
     """The first updates threw the weights so far off that the run never made up for it."""
     curve = losses(recording, stream)
-    if curve.size < _MEDIAN or curve[0] <= 0 or steps.largest < _BREAKING:
-        return None
     chances = [
         t.chance * abs(t.coefficient) for t in terms(recording, stream) if t.is_whole_loss and t.chance
     ]
-    level = max(float(curve[0]), *chances) if chances else float(curve[0])
+    if curve.size < _MEDIAN or max(chances, default=0.0) <= 0 or steps.largest < _BREAKING:
+        return None
+    level = max(float(curve[0]), *chances)
     peak = float(np.median(sliding_window_view(curve, _MEDIAN), axis=1).max())
     last = last_level(curve)
     if peak < _BLOWN_UP * level or last < _RECOVERED * level:

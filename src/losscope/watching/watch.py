@@ -253,9 +253,7 @@ class Watch:
         if not (self._passing and self._judged and self._ordinary()):
             return False
         self._judged = False
-        for (
-            stream
-        ) in self.streams.all:  # judged at this backward, out of date when they come to their next look
+        for stream in self.streams.all:  # judged now, out of date when it comes to its next look
             stream.stale = None
         stride, loss = self.governor.stride, self.cycle.roots[0]
         self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride, loss, by_hand)
