@@ -1,5 +1,6 @@
 """Read the value of a loss at once and without disturbing it: users add to it in place afterwards."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,15 @@ is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[
 tracing_state = torch._C._get_tracing_state
 dispatch_modes = torch._C._len_torch_dispatch_stack
 _plain_types: dict[type, bool] = {Tensor: True, Parameter: True}
+
+
+def hidden(method: Callable[..., None], *arguments: Any) -> None:
+    """Call ``method``: the dispatch modes that the user's code is in do not see what it computes."""
+    if dispatch_modes():
+        with _disable_current_modes():
+            method(*arguments)
+    else:
+        method(*arguments)
 
 
 def is_plain(value: Any) -> bool:
@@ -35,13 +45,6 @@ def scalar(root: Any) -> float | Tensor | None:
     """
     if not is_plain(root) or root.numel() != 1:
         return None
-    if dispatch_modes():  # the user's own must not see what we compute
-        with _disable_current_modes():
-            return _value(root)
-    return _value(root)
-
-
-def _value(root: Tensor) -> float | Tensor | None:
     if root.is_cpu:
         value = root.item()
         return value if type(value) is not complex else None

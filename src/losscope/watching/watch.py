@@ -25,7 +25,7 @@ from losscope.watching.roots import is_training_gradient
 from losscope.watching.step_frames import steps_under_way
 from losscope.watching.streams import Cycle, Stream, Streams
 from losscope.watching.user_code import raised_by_signal_handler, user_frame, where
-from losscope.watching.values import is_plain, scalar
+from losscope.watching.values import hidden, is_plain, scalar
 
 _LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
 _CLOSELY = 64  # first updates that are all looked at in full, whatever that costs
@@ -41,7 +41,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
             return
         began = perf_counter()
         try:
-            method(self, *args)
+            hidden(method, self, *args)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught(method.__name__, error)
         self.governor.spent += perf_counter() - began
@@ -89,7 +89,7 @@ class Watch:
             return
         began = perf_counter()
         try:
-            self._backward(outputs, args, kwargs)
+            hidden(self._backward, outputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught("backward", error)
         self.governor.spent += perf_counter() - began
@@ -200,7 +200,7 @@ class Watch:
         self._in_step = self._optimizer = None
         began = perf_counter()
         try:
-            self._step_ends(stream, optimizer, began)
+            hidden(self._step_ends, stream, optimizer, began)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught("step", error)
         self.governor.charge_update(perf_counter() - began, plain=not self.deep.active)
