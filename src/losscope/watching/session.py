@@ -213,10 +213,13 @@ class Session:
             return  # nothing was trained here: leave no record that could be taken for the run's own
         spent = watch.governor.cost + self._installing + recorder.background_seconds
         recorder.series(signals.WATCH_SECONDS).add(watch.streams.last_step, spent)
+        took = self._ended - self._began
+        # The cost holds estimates of what cannot be timed, which may exceed a run of milliseconds.
+        without = took - spent if took > spent else took - self._installing - watch.governor.spent
         recorder.update_run(
             watch_seconds=spent,
             watch_start_seconds=self._installing + watch.governor.first,
-            script_seconds=self._ended - self._began - spent,
+            script_seconds=without,
         )
 
 
