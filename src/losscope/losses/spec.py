@@ -4,21 +4,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.target_stats import TargetStats
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from losscope.losses.graph.linear import Part
     from losscope.losses.graph.node import Node
 
 Options = Mapping[str, Any]
 Task = Literal[
-    "multi-class", "binary", "multi-label", "regression", "counts", "ranking", "embedding", "segmentation",
-    "distribution", "sequence", "game", "reinforcement", "penalty",
+    "multi-class", "binary", "multi-label", "ordinal", "regression", "counts", "survival", "ranking",
+    "embedding", "segmentation", "detection", "distribution", "sequence", "preference", "game",
+    "reinforcement", "distillation", "generative", "physics", "penalty",
 ]  # fmt: skip
-InputSpace = Literal["logits", "log-probabilities", "probabilities", "scores", "values", "embeddings", "any"]
+InputSpace = Literal[
+    "logits", "log-probabilities", "probabilities", "log-likelihoods", "scores", "values", "embeddings",
+    "samples", "boxes", "any",
+]  # fmt: skip
+GradientKind = Literal["exact", "detached", "projected", "envelope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +114,28 @@ class Twin:
 class LossSpec:
     """The contract of one loss.
 
-    ``formula`` is LaTeX for one sample, ``range`` the infimum and supremum over all inputs.
-    ``chance(stats, options)`` is the mean loss per element of the best constant predictor for the
-    targets seen; ``floor(options, stats)`` the smallest mean loss that these options allow. Both are
-    ``None`` where the notion makes no sense. ``value_is_progress`` is false where a smaller value does
-    not mean a better model. ``references`` are DOI or arXiv ids, or addresses.
+    What it is: ``formula`` is LaTeX for one sample. ``function(*arguments, **options)`` computes it
+    (torch's, a library's or our own) and ``module`` is its ``nn.Module`` form. ``arguments`` say what it
+    takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are option sets under which the contract is
+    executed besides the defaults.
+
+    What its value means: ``range`` is the infimum and supremum over all inputs of the domain and
+    ``attained`` says where the infimum is. ``chance(stats, options)`` is the mean loss per element of the
+    best constant predictor for the targets seen; ``floor(options, stats)`` the smallest mean loss that
+    these options allow; both are ``None`` where the notion makes no sense. ``normaliser(options)`` is the value
+    that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities. ``value_is_progress`` is
+    false where a smaller value does not mean a better model.
+
+    What it does: ``elicits`` names what the minimiser of the expected loss is (mean, median, quantile,
+    expectile, probability, mode …); ``claims`` are executed by the checkers of ``losscope.checks``.
+    ``gradient(prediction, target, options)`` and ``logit_hessian(prediction, target, options)`` are closed
+    forms of the unreduced loss, [N, C] and [N, C, C]. ``gradient_kind`` is "exact" where autograd gives the
+    gradient of the value; "detached" where a part is held constant on purpose; "projected" or "envelope"
+    where an inner problem is not differentiated through. ``batch_coupled``: the loss of a batch is not the
+    mean over its samples. ``denominator`` says in words what ``mean`` divides by. ``exceptions`` declares
+    what a checker reports, by its name, and why it is so.
+
+    ``references`` are DOI or arXiv ids, or addresses.
     """
 
     name: str
@@ -121,10 +145,26 @@ class LossSpec:
     input_space: InputSpace
     range: tuple[float, float]
     title: str = ""
+    function: "Callable[..., Tensor] | None" = None
+    module: "type[nn.Module] | None" = None
+    arguments: tuple[Argument, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    variants: tuple[Options, ...] = ()
+    attained: str = ""
     value_is_progress: bool = True
     chance: Callable[[TargetStats, Options], Estimate | None] | None = None
     floor: Callable[[Options, TargetStats | None], float | None] | None = None
     normaliser: Callable[[Options], float | None] | None = None
+    unit: Literal["", "nats"] = ""
+    elicits: str = ""
+    claims: tuple[Claim, ...] = ()
+    gradient: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
+    logit_hessian: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
+    gradient_kind: GradientKind = "exact"
+    batch_coupled: bool = False
+    stateful: bool = False
+    denominator: str = "number of elements"
+    exceptions: Mapping[str, str] = field(default_factory=dict)
     signatures: tuple[Signature, ...] = ()
     combinations: tuple[Combination, ...] = ()
     references: tuple[str, ...] = ()

@@ -10,8 +10,12 @@ import math
 from dataclasses import replace
 from typing import cast
 
+import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.class_forms import (
     NLL_OPS,
     class_options,
@@ -35,7 +39,7 @@ from losscope.losses.graph.forms import (
 from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
-from losscope.losses.spec import Combination, Example, LossSpec, Reading, Signature, Twin
+from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Signature, Twin
 
 
 def _from_nll(part: Part) -> Reading | None:
@@ -206,6 +210,26 @@ def _logsumexp_form(first: Part, parts: list[Part]) -> Reading | None:
     return None
 
 
+def _target(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """The smoothed distribution that the prediction is compared with, [N, C]."""
+    if not target.is_floating_point():
+        target = F.one_hot(target, logits.shape[1])
+    smoothing = float(options.get("label_smoothing", 0.0))
+    return (1 - smoothing) * target.to(logits.dtype) + smoothing / logits.shape[1]
+
+
+def _gradient(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """softmax(z) - t."""
+    return logits.softmax(1) - _target(logits, target, options)
+
+
+def _logit_hessian(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """diag(p) - ppᵀ for every sample, whatever the target; its largest eigenvalue is at most ½."""
+    del target, options
+    p = logits.softmax(1)
+    return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+
+
 SPEC = LossSpec(
     name="cross_entropy",
     title="cross-entropy",
@@ -213,7 +237,26 @@ SPEC = LossSpec(
     task="multi-class",
     formula=r"-\ln\frac{e^{z_y}}{\sum_k e^{z_k}}",
     input_space="logits",
+    function=F.cross_entropy,
+    module=torch.nn.CrossEntropyLoss,
+    arguments=(Argument("input", "logits"), Argument("target", "class-index")),
+    variants=({"label_smoothing": 0.1}, {"reduction": "sum"}),
     range=(0.0, math.inf),
+    attained="in the limit of an infinite margin",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex"),
+        Claim("strictly-proper"),
+        Claim("calibrated"),
+        Claim("shift-invariant"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", math.sqrt(2), why="‖p - e_y‖₂ per sample"),
+        Claim("smooth", 0.5, why="λmax of diag(p) - ppᵀ"),
+    ),
+    gradient=_gradient,
+    logit_hessian=_logit_hessian,
+    denominator="number of targets, or Σ w[y] with class weights",
     chance=class_chance,
     floor=class_floor,
     normaliser=lambda options: (

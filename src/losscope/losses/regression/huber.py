@@ -3,8 +3,12 @@
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -33,7 +37,17 @@ SPEC = LossSpec(
     task="regression",
     formula=r"\begin{cases}\tfrac12d^2&|d|\le\delta\\\delta(|d|-\tfrac\delta2)&\text{else}\end{cases},\quad d=\hat y-y",
     input_space="values",
+    function=F.huber_loss,
+    module=torch.nn.HuberLoss,
+    arguments=(Argument("input", "values"), Argument("target", "real")),
+    variants=({"delta": 0.5}, {"reduction": "sum"}),
     range=(0.0, math.inf),
+    attained="where prediction and target agree",
+    elicits="Huber location, between median and mean",
+    claims=(Claim("convex"), Claim("lipschitz", 1.0, why="δ in general"), Claim("permutation-equivariant")),
+    gradient=lambda input, target, options: (input - target).clamp(
+        -options.get("delta", 1.0), options.get("delta", 1.0)
+    ),
     chance=_chance,
     floor=zero_floor,
     signatures=(Signature(("HuberLoss",), _match),),

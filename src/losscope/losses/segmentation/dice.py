@@ -1,15 +1,51 @@
-"""Soft Dice loss 1 - 2Σpt / (Σp + Σt), also with smoothing and with squares in the denominator.
+"""Soft Dice loss 1 - (2Σpt + s) / (Σp + Σt + s) per sample, also with squares in the denominator.
 
-0 where prediction and mask agree. Undefined (0/0) for an empty mask without smoothing.
+0 where prediction and mask agree, below 1 for anything else. Without smoothing it is undefined (0/0) where mask and
+prediction are empty; here the smoothing s > 0 makes that case 0. It couples the pixels of a sample, is not convex
+and does not elicit probabilities: its minimiser is a mask, not a calibrated map.
 """
 
+from torch import Tensor
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.differences import square_of
 from losscope.losses.graph.linear import parts_of
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
+from losscope.losses.module import as_module
+from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+__all__ = ["SPEC", "DiceLoss", "dice_loss"]
+
+
+def dice_loss(
+    input: Tensor, target: Tensor, *, smooth: float = 1.0, squared: bool = False, reduction: str = "mean"
+) -> Tensor:
+    """Soft Dice loss of probabilities, per sample over all further axes: 1 - (2Σpt + s) / (Σp + Σt + s).
+
+    ``input`` and ``target`` [N, …] in [0, 1]; ``smooth`` s ≥ 0 makes an empty mask predicted as empty cost 0;
+    ``squared`` puts Σp² + Σt² in the denominator. ``reduction`` "none" gives [N]. float16 and bfloat16 are computed
+    and returned in float32. Raises ``BadUsage`` where the shapes differ. Milletari et al., arXiv:1606.04797, eq. 1.
+
+    >>> import torch
+    >>> float(dice_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
+    0.0
+    """
+    same_shape(input, target)
+    input, target = full_precision(input, target)
+    p, t = input.flatten(1), target.to(input.dtype).flatten(1)
+    total = (p * p + t * t).sum(1) if squared else (p + t).sum(1)
+    # Without smoothing, 0/0 is taken for agreement: nothing was there and nothing was predicted.
+    empty = total + smooth == 0
+    losses = 1 - (2 * (p * t).sum(1) + smooth) / (total + smooth).masked_fill(empty, 1.0)
+    return reduce(losses.masked_fill(empty, 0.0), reduction)
+
+
+DiceLoss = as_module(dice_loss, "DiceLoss")
 
 
 def _overlap(node: Node) -> Part | None:
@@ -51,7 +87,19 @@ SPEC = LossSpec(
     task="segmentation",
     formula=r"1-\frac{2\sum_i p_i t_i}{\sum_i p_i+\sum_i t_i}",
     input_space="probabilities",
+    function=dice_loss,
+    module=DiceLoss,
+    arguments=(Argument("input", "mask-probabilities"), Argument("target", "mask")),
+    variants=({"squared": True}, {"smooth": 0.0}, {"reduction": "sum"}),
     range=(0.0, 1.0),
+    attained="where prediction and mask agree",
+    elicits="mode",
+    claims=(
+        Claim("permutation-equivariant"),
+        Claim("convex", holds=False),
+        Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
+    ),
+    denominator="number of samples",
     floor=zero_floor,
     signatures=(Signature(("Div",), _match),),
     references=("https://arxiv.org/abs/1606.04797",),
