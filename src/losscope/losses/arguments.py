@@ -87,6 +87,7 @@ def _classes(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
 
 
 def _one_hot(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    del scale
     index = torch.randint(shape[1], (shape[0], *shape[2:]), generator=g)
     return torch.nn.functional.one_hot(index, shape[1]).movedim(-1, 1).double()
 
@@ -105,6 +106,7 @@ def _groups(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
 
 def _boxes(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     """x₁ y₁ x₂ y₂ in the unit square, large enough that two of them often overlap."""
+    del scale
     corner = 0.5 * torch.rand((*shape[:-1], 2), generator=g, dtype=torch.float64)
     size = 0.2 + 0.3 * torch.rand((*shape[:-1], 2), generator=g, dtype=torch.float64)
     return torch.cat([corner, corner + size], -1)
@@ -135,7 +137,7 @@ def _ranks(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
 KINDS: Mapping[str, Kind] = MappingProxyType({
     # predictions
     "logits": Kind("N C", "prediction", _normal, "one score per class; softmax makes them probabilities"),
-    "binary-logits": Kind("N D", "prediction", _normal, "one score per element; the sigmoid makes it a probability"),
+    "binary-logits": Kind("N D", "prediction", _normal, "one score per element; its sigmoid is a probability"),
     "probabilities": Kind("N D", "prediction", _sigmoid, "one probability per element", 0.0, 1.0),
     "class-probabilities": Kind("N C", "prediction", _softmax, "one distribution over classes per sample", 0.0, 1.0),
     "log-probabilities": Kind("N C", "prediction", _log_softmax, "ln of a distribution over classes", -INF, 0.0),
