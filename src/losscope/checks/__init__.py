@@ -1,0 +1,1 @@
+"""One checker per file; ``audit`` runs them on any loss."""

@@ -1,0 +1,83 @@
+"""Makes a counterexample small: fewer samples, then rounder numbers, as long as it still shows the fault."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from losscope.checks.subject import Case, Subject
+
+Fails = Callable[[Sequence[Tensor]], bool]
+
+
+def shrink(subject: Subject, case: Sequence[Tensor], fails: Fails, seconds: float = 1.0) -> Case:
+    """The smallest case found within ``seconds`` for which ``fails`` is true (``case`` itself must be one).
+
+    Greedy, and therefore not the smallest of all: halves of the samples are dropped, then single ones; then single
+    numbers become 0, then integers, then one decimal.
+    """
+    deadline = time.monotonic() + seconds
+    best = tuple(t.detach().clone() for t in case)
+
+    def still(candidate: Case) -> bool:
+        if time.monotonic() > deadline:
+            return False
+        try:
+            return fails(candidate)
+        except Exception:  # noqa: BLE001  a candidate outside of what the loss takes shows nothing
+            return False
+
+    for simplify in (_fewer_samples, _rounder):
+        again = True
+        while again and time.monotonic() < deadline:
+            again = False
+            for candidate in simplify(subject, best):
+                if still(candidate):
+                    best, again = candidate, True
+                    break
+                if time.monotonic() > deadline:
+                    break
+    return best
+
+
+def _fewer_samples(subject: Subject, case: Case) -> Iterator[Case]:
+    count = next((case[i].shape[axis] for i in range(len(case)) if (axis := subject.axis(i)) is not None), 0)
+    size = count // 2
+    while size >= 1:
+        for start in range(0, count, size):
+            keep = [i for i in range(count) if not start <= i < start + size]
+            if keep:
+                yield subject.rows(case, torch.tensor(keep))
+        size //= 2
+
+
+def _rounder(subject: Subject, case: Case) -> Iterator[Case]:
+    """Rounder values, whole arguments first, then elements."""
+    for position, value in enumerate(case):
+        if not value.dtype.is_floating_point or not bool(torch.isfinite(value).all()):
+            continue
+        for rounded in (value.round(), (value * 10).round() / 10, (value * 1000).round() / 1000):
+            if not torch.equal(rounded, value):
+                yield (*case[:position], rounded, *case[position + 1 :])
+                break
+        if value.numel() > 64:
+            continue
+        flat = value.reshape(-1)
+        for index in range(flat.numel()):
+            for simple in (0.0, float(flat[index].round())):
+                if float(flat[index]) != simple and abs(float(flat[index])) > abs(simple):
+                    changed = flat.clone()
+                    changed[index] = simple
+                    yield (*case[:position], changed.reshape(value.shape), *case[position + 1 :])
+
+
+def source(value: Tensor) -> str:
+    """A tensor as Python source that makes it again."""
+    if value.numel() == 0:
+        return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
+    if value.numel() > 400:
+        return f"torch.randn({tuple(value.shape)})  # shortened"
+    numbers = str(value.detach().tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
+    natural = value.dtype in (torch.float32, torch.int64, torch.bool)
+    return f"torch.tensor({numbers})" if natural else f"torch.tensor({numbers}, dtype={value.dtype})"
