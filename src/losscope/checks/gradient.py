@@ -23,11 +23,11 @@ from losscope.losses.arguments import Argument
 _RELATIVE = 1e-4  # the differences are good to 1e-8; a wrong gradient is off by percents
 
 _WRONG = Text(
-    en="along a direction autograd gives the slope {autograd:.6g}, the value itself changes by {slope:.6g} (± {error:.1g})",
+    en="autograd gives the slope {autograd:.6g} along a direction, the value changes by {slope:.6g} (± {error:.1g})",
     zh="沿某一方向，autograd 给出的斜率为 {autograd:.6g}，而损失值本身的变化率为 {slope:.6g}（± {error:.1g}）",
 )
 _DETACHED = Text(
-    en="a part is held constant (detach or no_grad), so the gradient is not that of the value: {autograd:.6g} against {slope:.6g}",
+    en="a part is held constant (detach or no_grad): gradient {autograd:.6g}, slope of the value {slope:.6g}",
     zh="部分计算被固定（detach 或 no_grad），因此梯度并非损失值的梯度：{autograd:.6g} 对 {slope:.6g}",
 )
 _NONE = Text(
@@ -55,7 +55,7 @@ class Detaching(TorchFunctionMode):
         super().__init__()
         self.detached = self.without = False
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         if any(isinstance(a, Tensor) and a.requires_grad for a in args):
             self.detached = self.detached or getattr(func, "__name__", "") in ("detach", "detach_")
             self.without = self.without or not torch.is_grad_enabled()
@@ -103,7 +103,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         distance = abs(autograd - measured)
         scale = max(abs(autograd), abs(measured))
         if distance > _RELATIVE * scale + 10 * error and distance > 1e-7:
-            yield _wrong(subject, case, number, autograd, measured, error)
+            yield _wrong(subject, case, number, (autograd, measured, error))
             return
         worst = max(worst, distance / max(scale, 1e-12) if scale > 1e-9 else 0.0)
     if compared == 0:
@@ -129,9 +129,9 @@ def _compare(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float
     return (autograd, measured.value, measured.error) if math.isfinite(autograd) else None
 
 
-def _wrong(
-    subject: Subject, case: Sequence[Tensor], seed: int, autograd: float, measured: float, error: float
-) -> Result:
+def _wrong(subject: Subject, case: Sequence[Tensor], seed: int, found: tuple[float, float, float]) -> Result:
+    autograd, measured, error = found
+
     def fails(candidate: Sequence[Tensor]) -> bool:
         found = _compare(subject, candidate, seed)
         if found is None or found[0] is None:
@@ -198,12 +198,12 @@ _PAIR = (Argument("input", "values"), Argument("target", "real"))
 
 class _HalfGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, t: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, x: Tensor, t: Tensor) -> Tensor:
         ctx.save_for_backward(x, t)
         return (x - t).square().mean()
 
     @staticmethod
-    def backward(ctx, grad: Tensor):  # noqa: ANN001, ANN205
+    def backward(ctx, grad: Tensor):
         x, t = ctx.saved_tensors
         return grad * (x - t) / x.numel(), None  # the factor 2 is missing
 

@@ -54,6 +54,7 @@ def _fewer_samples(subject: Subject, case: Case) -> Iterator[Case]:
 
 def _rounder(subject: Subject, case: Case) -> Iterator[Case]:
     """Rounder values, whole arguments first, then elements."""
+    del subject
     for position, value in enumerate(case):
         if not value.dtype.is_floating_point or not bool(torch.isfinite(value).all()):
             continue

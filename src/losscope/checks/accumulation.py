@@ -1,0 +1,101 @@
+"""A mean over many elements stays right: it is not summed up in too few bits, or overflows before it is divided.
+
+One case of up to 4096 samples (fewer where every sample meets every other), large losses, in float32, float16 and bfloat16 against float64 on the same numbers. Only a
+``mean`` is judged: a sum over that many may truly overflow.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.subject import Raised, Subject, cast
+from losscope.core.text import Text
+from losscope.losses.arguments import Argument
+
+_SAMPLES = (4096, 2048, 1024, 512)
+_SECONDS = 0.1  # for one call, if its cost grows with the square of the number of samples
+_UNITS = 64
+
+_WRONG = Text(
+    en="over {n} samples {dtype} gives {seen:.6g}, the same numbers in float64 give {true:.6g}",
+    zh="对 {n} 个样本，{dtype} 得到 {seen:.6g}，而相同的数在 float64 下得到 {true:.6g}",
+)
+_PASS = Text(en="{n} samples: {dtypes} right within rounding", zh="{n} 个样本：{dtypes} 在舍入误差内正确")
+_NOT_A_MEAN = Text(en="its value grows with the number of samples", zh="其值随样本数增长")
+_NO_SAMPLES = Text(en="the loss has no axis of samples", zh="该损失没有样本轴")
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    if all(subject.axis(i) is None for i in range(len(subject.arguments))):
+        yield skipped(_NO_SAMPLES)
+        return
+    few, many = (float(subject.value(subject.case(0, 8.0, N=n))) for n in (64, 512))
+    if abs(many) > 3 * abs(few) + 1:
+        yield skipped(_NOT_A_MEAN)
+        return
+    right = []
+    n = _affordable(subject)
+    case = subject.case(0, 8.0, N=n)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        try:
+            found = _wrong(subject, case, dtype)
+        except Raised:
+            continue
+        if found is None:
+            right.append(name)
+            continue
+        seen, true = found
+        yield failed(
+            "bug",
+            _WRONG(n=n, dtype=name, seen=seen, true=true),
+            case=cast(case, dtype),
+            fails=lambda candidate, dtype=dtype: _wrong(subject, candidate, dtype) is not None,
+            seen=f"{seen:.6g}",
+            expected=f"{true:.6g}",
+        )
+        return
+    yield passed(_PASS, n=n, dtypes=", ".join(right))
+
+
+def _affordable(subject: Subject) -> int:
+    case = cast(subject.case(0, 8.0, N=512), torch.float16)
+    began = time.perf_counter()
+    with suppress(Raised):
+        subject.value(case)
+    took = time.perf_counter() - began
+    return next((n for n in _SAMPLES if took * (n / 512) ** 2 < _SECONDS), _SAMPLES[-1])
+
+
+def _wrong(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> tuple[float, float] | None:
+    low = cast(case, dtype)
+    seen, true = float(subject.value(low)), float(subject.value(cast(low, torch.float64)))
+    if not math.isfinite(true) or abs(true) > torch.finfo(dtype).max / 16:
+        return None
+    return None if abs(seen - true) <= _UNITS * torch.finfo(dtype).eps * (1 + abs(true)) else (seen, true)
+
+
+CHECK = Check(
+    name="accumulation",
+    title=Text(
+        en="a mean over thousands of samples is right in every precision", zh="数千样本的均值在各精度下均正确"
+    ),
+    run=_run,
+)
+
+_PAIR = (Argument("input", "values"), Argument("target", "real"))
+
+
+def broken() -> Subject:
+    """Summed in the precision of the input, then divided."""
+    return Subject(name="sum first", call=lambda x, t: (x - t).square().sum() / x.numel(), arguments=_PAIR)
+
+
+def sound() -> Subject:
+    return Subject(name="mse", call=F.mse_loss, arguments=_PAIR)

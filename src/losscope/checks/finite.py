@@ -1,0 +1,213 @@
+"""Value and gradient are numbers wherever a right number exists.
+
+Extreme inputs (scores of ±1e4, zeros, ties, perfect answers, empty and full masks, probabilities of exactly 0 and 1) in
+float32, float16 and bfloat16 (and float64). The true value comes from float64, or, where float64 fails as well, from
+the growth of the loss between moderate sizes. A NaN or infinity is a **bug** where the true value is a number that
+the format can hold. It is right where the true value is too large (a squared error of 10⁸ in float16; a loss that
+grows exponentially), and a **convention** where it is infinite at the very edge of a bounded domain (-ln 0).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.extremes import Extreme, extremes
+from losscope.checks.subject import Raised, Subject, cast, gradients
+from losscope.core.text import Text
+from losscope.losses.arguments import Argument
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_SAFE_SIZES = (2.0, 4.0, 8.0)  # sigmoids and exponentials are far from saturation here
+_POLYNOMIAL = 4.5  # a loss that grows by more than 2^4.5 per doubling is taken for exponential
+_HEADROOM = 16.0
+
+_VALUE = Text(
+    en="{name}, {dtype}: the value is {seen}, although the true one is about {true:.4g}",
+    zh="{name}，{dtype}：损失值为 {seen}，而真实值约为 {true:.4g}",
+)
+_VALUE_UNKNOWN = Text(en="{name}, {dtype}: the value is {seen}", zh="{name}，{dtype}：损失值为 {seen}")
+_GRADIENT = Text(
+    en="{name}, {dtype}: the value is {value:.4g}, but its gradient holds {seen}",
+    zh="{name}，{dtype}：损失值为 {value:.4g}，但梯度中含有 {seen}",
+)
+_INFINITE = Text(
+    en="{name}, {dtype}: the value is infinite at the edge of the domain",
+    zh="{name}，{dtype}：在定义域边缘损失值为无穷大",
+)
+_RAISES = Text(en="{name}: {error}", zh="{name}：{error}")
+_PASS = Text(
+    en="{count} extreme cases in {dtypes}: numbers everywhere",
+    zh="{count} 个极端输入（{dtypes}）：处处为有限数",
+)
+_NONE = Text(en="nothing is extreme about inputs of this kind", zh="此类输入没有极端情形")
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    count, reported, tried = 0, set(), set()
+    for extreme in extremes(subject):
+        for dtype in _DTYPES:
+            found = _judge(subject, extreme, dtype)
+            if found is None:
+                continue
+            count += 1
+            tried.add(str(dtype).removeprefix("torch."))
+            group = (found.severity, found.figures.get("kind"))
+            if found.severity and group not in reported:
+                reported.add(group)
+                yield found
+    if count == 0:
+        yield skipped(_NONE)
+    elif not reported:
+        yield passed(_PASS, {"cases": count}, count=count, dtypes=", ".join(sorted(tried)))
+
+
+def _judge(subject: Subject, extreme: Extreme, dtype: torch.dtype) -> Result | None:
+    """A result for one case in one precision; ``None`` where the loss does not take this precision."""
+    case = cast(extreme.case, dtype)
+    try:
+        value, _, found = gradients(subject, case)
+    except Raised as raised:
+        if dtype not in (torch.float32, torch.float64) or isinstance(raised.error, NotImplementedError):
+            return None
+        return _raised(subject, extreme, raised)
+    name = str(dtype).removeprefix("torch.")
+    if not math.isfinite(float(value.detach())):
+        return _bad_value(subject, extreme, dtype, name, float(value.detach()))
+    bad = [g for g in found if g is not None and not bool(torch.isfinite(g).all())]
+    if bad:
+        return _bad_gradient(subject, extreme, dtype, name, (float(value.detach()), bad[0]))
+    return passed(_PASS, count=1, dtypes=name)
+
+
+def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None:
+    """An error on an input that is allowed; ordinary cases that raise as well are told elsewhere."""
+    try:
+        subject.value(cast(subject.case(0), torch.float32))
+    except Raised:
+        return None
+    return failed(
+        "convention",
+        _RAISES(name=extreme.name, error=str(raised)),
+        case=cast(extreme.case, torch.float32),
+        seen=str(raised),
+        figures={"kind": 3},
+    )
+
+
+def true_value(subject: Subject, extreme: Extreme) -> float:
+    """The value in exact arithmetic as far as it can be known: infinite if it must be taken for that, NaN if unknown.
+
+    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at sizes 2, 4, 8
+    carried on to the size of the case; exponential growth counts as infinite.
+    """
+    try:
+        value = float(subject.value(cast(extreme.case, torch.float64)))
+    except Raised:
+        return math.nan
+    if math.isfinite(value) or extreme.at is None:
+        return value
+    try:
+        small, middle, large = (abs(float(subject.value(extreme.bent(size)))) for size in _SAFE_SIZES)
+    except Raised:
+        return math.nan
+    if not all(math.isfinite(v) for v in (small, middle, large)):
+        return math.nan
+    if large <= 1e-12 or middle <= 1e-12:
+        return large
+    growth = math.log2(large / middle)
+    if growth > _POLYNOMIAL or (
+        growth > 2.2 and growth > 1.5 * math.log2(max(middle / max(small, 1e-300), 1.0))
+    ):
+        return math.inf
+    return large * (extreme.reach / _SAFE_SIZES[-1]) ** max(growth, 0.0)
+
+
+def _bad_value(
+    subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, seen: float
+) -> Result | None:
+    true = true_value(subject, extreme)
+    if math.isfinite(true) and abs(true) * _HEADROOM >= torch.finfo(dtype).max:
+        return None
+    if math.isinf(true) and not math.isnan(seen):
+        if not extreme.boundary:
+            return None
+        text, severity, kind = _INFINITE(name=extreme.name, dtype=name), "convention", 2
+    elif math.isinf(true):
+        text, severity, kind = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), "bug", 0
+        if not extreme.boundary:
+            return None
+    elif math.isnan(true):
+        severity = "bug" if math.isnan(seen) else "convention"
+        text, kind = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), 0 if severity == "bug" else 2
+    else:
+        text, severity, kind = _VALUE(name=extreme.name, dtype=name, seen=seen, true=true), "bug", 0
+
+    def fails(candidate: Sequence[Tensor]) -> bool:
+        value = float(subject.value(cast(candidate, dtype)))
+        return math.isnan(value) if math.isnan(seen) else math.isinf(value)
+
+    return failed(
+        severity,  # type: ignore[arg-type]
+        text,
+        case=cast(extreme.case, dtype),
+        fails=fails,
+        seen=str(seen),
+        expected=f"{true:.6g}" if math.isfinite(true) else "a number",
+        figures={"kind": kind},
+    )
+
+
+def _bad_gradient(
+    subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, told: tuple[float, Tensor]
+) -> Result | None:
+    """A gradient that is no number although the value is one."""
+    value, gradient = told
+    nan = bool(torch.isnan(gradient).any())
+    if not nan and (extreme.boundary or dtype in (torch.float16, torch.bfloat16)):
+        return None  # a slope that is too steep for the format, or truly infinite at the edge of the domain
+
+    def fails(candidate: Sequence[Tensor]) -> bool:
+        v, _, found = gradients(subject, cast(candidate, dtype))
+        return math.isfinite(float(v.detach())) and any(
+            g is not None and not bool(torch.isfinite(g).all()) for g in found
+        )
+
+    return failed(
+        "bug",
+        _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
+        case=cast(extreme.case, dtype),
+        fails=fails,
+        seen="NaN" if nan else "inf",
+        expected="a finite gradient",
+        requires_grad=True,
+        call="x = {first}; loss({args_with_x}).sum().backward(); print(x.grad)",
+        figures={"kind": 1},
+    )
+
+
+CHECK = Check(
+    name="finite",
+    title=Text(en="value and gradient are numbers at extreme inputs", zh="极端输入下损失值和梯度均为有限数"),
+    run=_run,
+)
+
+_BINARY = (Argument("input", "binary-logits"), Argument("target", "binary"))
+
+
+def broken() -> Subject:
+    """The logarithm of a sigmoid, which is 0 for a score of -1e4."""
+    return Subject(
+        name="naive bce",
+        call=lambda z, t: -(t * z.sigmoid().log() + (1 - t) * (1 - z.sigmoid()).log()).mean(),
+        arguments=_BINARY,
+    )
+
+
+def sound() -> Subject:
+    """Squared error: 1e8 does not fit into float16, and that is right."""
+    pair = (Argument("input", "values"), Argument("target", "real"))
+    return Subject(name="mse", call=F.mse_loss, arguments=pair)
