@@ -8,8 +8,12 @@ prediction that hits its target may shrink the variance without limit (``F.gauss
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.differences import residual, square_of
 from losscope.losses.graph.forms import strip
 from losscope.losses.graph.node import Node
@@ -90,7 +94,18 @@ SPEC = LossSpec(
     task="regression",
     formula=r"\tfrac12\left[\ln v+\frac{(\hat y-y)^2}{v}\right]",
     input_space="values",
+    function=F.gaussian_nll_loss,
+    module=torch.nn.GaussianNLLLoss,
+    arguments=(Argument("input", "values"), Argument("target", "real"), Argument("var", "variance")),
+    variants=({"full": True}, {"reduction": "sum"}),
     range=(-math.inf, math.inf),
+    attained="nowhere: it falls without limit as the variance shrinks on a hit (to ½ ln eps in F.gaussian_nll_loss)",
+    unit="nats",
+    elicits="mean and variance",
+    claims=(
+        Claim("convex", holds=False, why="for a fixed residual it is concave in a large variance"),
+        Claim("permutation-equivariant"),
+    ),
     chance=_chance,
     combinations=(Combination(("Div",), _match),),
     references=("https://doi.org/10.1109/ICNN.1994.374138",),

@@ -5,6 +5,11 @@ PyTorch: ``F.l1_loss``, which autograd keeps as the absolute value of a differen
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.differences import residual
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused, of_residual
@@ -28,7 +33,20 @@ SPEC = LossSpec(
     task="regression",
     formula=r"|\hat y-y|",
     input_space="values",
+    function=F.l1_loss,
+    module=torch.nn.L1Loss,
+    arguments=(Argument("input", "values"), Argument("target", "real")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="where prediction and target agree",
+    elicits="median",
+    claims=(
+        Claim("convex"),
+        Claim("lipschitz", 1.0),
+        Claim("symmetric"),
+        Claim("permutation-equivariant"),
+    ),
+    gradient=lambda input, target, options: (input - target).sign(),
     chance=median_chance,
     floor=zero_floor,
     signatures=(Signature(("Abs",), _absolute), Signature(("L1Loss",), _fused)),

@@ -1,13 +1,18 @@
 """Squared error (ŷ - y)², which elicits the mean.
 
 PyTorch: ``F.mse_loss``; also ``((a - b) ** 2).mean()``, ``.square()``, ``d * d`` and the squared 2-norm of
-the difference. Not convex in anything but the outputs; its gradient 2(ŷ - y) grows without bound, so
+the difference. Convex in the outputs; its gradient 2(ŷ - y) grows without bound, so
 one outlier can move everything.
 """
 
 import math
 from dataclasses import replace
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.differences import residual, square_of
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused, of_residual, skip_views
@@ -45,7 +50,21 @@ SPEC = LossSpec(
     task="regression",
     formula=r"(\hat y-y)^2",
     input_space="values",
+    function=F.mse_loss,
+    module=torch.nn.MSELoss,
+    arguments=(Argument("input", "values"), Argument("target", "real")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="where prediction and target agree",
+    elicits="mean",
+    claims=(
+        Claim("convex"),
+        Claim("smooth", 2.0),
+        Claim("symmetric"),
+        Claim("permutation-equivariant"),
+    ),
+    gradient=lambda input, target, options: 2 * (input - target),
+    logit_hessian=lambda input, target, options: torch.diag_embed(torch.full_like(input, 2.0)),
     chance=variance_chance,
     floor=zero_floor,
     signatures=(Signature(("MseLoss",), _fused), Signature(("Pow", "Mul"), _square)),

@@ -6,7 +6,12 @@ may be negative and its floor depends on the targets.
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.constants import product
 from losscope.losses.graph.forms import strip
 from losscope.losses.graph.part import Part
@@ -90,7 +95,17 @@ SPEC = LossSpec(
     task="counts",
     formula=r"e^{z}-y z",
     input_space="scores",
+    function=F.poisson_nll_loss,
+    module=torch.nn.PoissonNLLLoss,
+    arguments=(Argument("input", "values"), Argument("target", "counts")),
+    variants=({"reduction": "sum"},),
     range=(-math.inf, math.inf),
+    attained="y - y ln y, where the log-rate is ln y (in the limit for y = 0)",
+    unit="nats",
+    elicits="logarithm of the mean",
+    claims=(Claim("convex"), Claim("permutation-equivariant")),
+    gradient=lambda input, target, options: input.exp() - target,
+    logit_hessian=lambda input, target, options: torch.diag_embed(input.exp()),
     chance=_chance,
     floor=_floor,
     combinations=(Combination(("Exp",), _log_rate), Combination(("Log",), _rate)),

@@ -3,8 +3,12 @@
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.residuals import of_fused
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -33,7 +37,20 @@ SPEC = LossSpec(
     task="regression",
     formula=r"\begin{cases}\frac{(\hat y-y)^2}{2\beta}&|\hat y-y|<\beta\\|\hat y-y|-\frac\beta2&\text{else}\end{cases}",
     input_space="values",
+    function=F.smooth_l1_loss,
+    module=torch.nn.SmoothL1Loss,
+    arguments=(Argument("input", "values"), Argument("target", "real")),
+    variants=({"beta": 0.5}, {"reduction": "sum"}),
     range=(0.0, math.inf),
+    attained="where prediction and target agree",
+    elicits="Huber location, between median and mean",
+    claims=(
+        Claim("convex"),
+        Claim("lipschitz", 1.0),
+        Claim("symmetric"),
+        Claim("permutation-equivariant"),
+    ),
+    gradient=lambda input, target, options: ((input - target) / options.get("beta", 1.0)).clamp(-1.0, 1.0),
     chance=_chance,
     floor=zero_floor,
     signatures=(Signature(("SmoothL1Loss",), _match),),
