@@ -1,0 +1,1 @@
+"""Losses of embeddings: pairs, triplets, many candidates, margins on angles, and without negatives."""
