@@ -54,10 +54,10 @@ def class_chance(stats: TargetStats, options: Options) -> Estimate | None:
         value += (np.count_nonzero(p) - 1) / (2 * n) * (total / normaliser)
         value = min(value, math.log(len(p)) * total / normaliser)
     losses = -weights * (1 - smoothing) * np.log(np.where(a > 0, a / total, 1)) / normaliser
-    return Estimate(value, _standard_error(p, losses, stats.count))
+    return Estimate(value, error_over_classes(p, losses, stats.count))
 
 
-def _standard_error(p: np.ndarray, losses: np.ndarray, n: float) -> float:
+def error_over_classes(p: np.ndarray, losses: np.ndarray, n: float) -> float:
     """Standard error of the mean of n losses that are ``losses[k]`` with probability ``p[k]``."""
     variance = float((p * losses**2).sum() - (p * losses).sum() ** 2)
     return math.sqrt(max(variance, 0.0) / max(n, 1.0))

@@ -1,0 +1,179 @@
+"""Losses over classes: known answers, closed forms, chance levels, extreme scores, bad targets, planted mutants."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import losscope.losses as catalogue
+from losscope.losses.spec import LossSpec
+from losscope.losses.target_stats import TargetStats
+
+LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 15 + [3] * 4 + [4])
+RATES = torch.bincount(LABELS).double() / len(LABELS)
+CLASS_LOSSES = [
+    "active_passive", "bi_tempered_logistic", "brier", "generalised_cross_entropy", "poly1", "probability_mae",
+    "spherical", "symmetric_cross_entropy", "taylor_cross_entropy",
+]  # fmt: skip
+# The minimum of these lies at infinite scores, which a search only comes near to.
+LIMITS = {"active_passive", "probability_mae", "taylor_cross_entropy"}
+
+
+def spec_of(name: str) -> LossSpec:
+    return catalogue.get(name)
+
+
+def call(spec: LossSpec, *arguments: Tensor, **options: Any) -> Tensor:
+    assert spec.function is not None
+    return spec.function(*arguments, **options)
+
+
+def optionsets(names: list[str]) -> list[Any]:
+    found = []
+    for name in names:
+        kept = [v for v in spec_of(name).variants if "reduction" not in v]
+        found += [pytest.param(spec_of(name), v, id=f"{name}-{i}") for i, v in enumerate([{}, *kept])]
+    return found
+
+
+def scores(rows: int = 6, classes: int = 5, seed: int = 0, scale: float = 1.5) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    z = torch.randn(rows, classes, generator=g, dtype=torch.float64) * scale
+    return z, torch.randint(classes, (rows,), generator=g)
+
+
+def stats_of(target: Tensor, options: dict[str, Any] | None = None) -> TargetStats:
+    stats = TargetStats()
+    stats.update(target.numpy(), options or {})
+    return stats
+
+
+def smallest(loss: Callable[[Tensor], Tensor], starts: list[Tensor]) -> float:
+    """The smallest value of ``loss`` reached by L-BFGS from any start."""
+    reached = []
+    for start in starts:
+        z = start.clone().double().requires_grad_()
+        optimiser = torch.optim.LBFGS([z], max_iter=2000, tolerance_grad=1e-13, line_search_fn="strong_wolfe")
+
+        def closure(z: Tensor = z, optimiser: Any = optimiser) -> Tensor:
+            optimiser.zero_grad()
+            value = loss(z)
+            value.backward()
+            return value
+
+        optimiser.step(closure)
+        reached.append(float(closure().detach()))
+    return min(reached)
+
+
+@pytest.mark.parametrize(("spec", "options"), optionsets(CLASS_LOSSES))
+def test_closed_forms_equal_autograd(spec: LossSpec, options: dict[str, Any]) -> None:
+    z, y = scores()
+    gradient = torch.func.grad(lambda z: call(spec, z, y, reduction="sum", **options))(z)
+    if spec.gradient is not None:
+        torch.testing.assert_close(spec.gradient(z, y, options), gradient)
+    if spec.logit_hessian is not None:
+        hessian = torch.func.vmap(
+            torch.func.jacrev(
+                torch.func.grad(lambda z, y: call(spec, z[None], y[None], reduction="sum", **options))
+            )
+        )(z, y)
+        torch.testing.assert_close(spec.logit_hessian(z, y, options), hessian)
+
+
+@pytest.mark.parametrize(("spec", "options"), optionsets(CLASS_LOSSES))
+def test_the_chance_level_is_the_loss_of_the_best_constant(spec: LossSpec, options: dict[str, Any]) -> None:
+    assert spec.chance is not None
+    estimate = spec.chance(stats_of(LABELS), options)
+    assert estimate is not None
+    every = torch.arange(5)
+
+    def expected(z: Tensor) -> Tensor:
+        return (RATES * call(spec, z.expand(5, 5), every, reduction="none", **options)).sum()
+
+    starts = [RATES.log(), torch.zeros(5), 3 * F.one_hot(every[0], 5)]
+    far = torch.tensor([0.0, -50, -50, -50, -1e7], dtype=torch.float64)  # certainty, the rarest class least
+    reached = min(smallest(expected, starts), float(expected(far)))
+    assert estimate.value == pytest.approx(reached, rel=1e-4 if spec.name in LIMITS else 1e-8)
+    assert estimate.value <= reached + 1e-9
+    assert estimate.stderr > 0
+
+
+@pytest.mark.parametrize(("spec", "options"), optionsets(CLASS_LOSSES))
+def test_equal_scores_cost_the_normaliser(spec: LossSpec, options: dict[str, Any]) -> None:
+    assert spec.normaliser is not None
+    value = spec.normaliser({"num_classes": 5, **options})
+    assert value == pytest.approx(
+        float(call(spec, torch.zeros(2, 5).double(), torch.tensor([1, 4]), **options))
+    )
+    assert spec.normaliser({}) is None
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_ignored_elements_maps_and_empty_batches(name: str) -> None:
+    spec = spec_of(name)
+    z, y = scores(24)
+    each = call(spec, z, y, reduction="none")
+    assert each.shape == (24,)
+    maps = call(spec, z.reshape(2, 3, 4, 5).movedim(-1, 1), y.reshape(2, 3, 4), reduction="none")
+    torch.testing.assert_close(maps, each.reshape(2, 3, 4))
+    padded = y.where(torch.arange(24) % 3 > 0, -100)
+    torch.testing.assert_close(call(spec, z, padded), each[padded >= 0].mean())
+    assert float(call(spec, z, torch.full((24,), -100))) == 0
+    assert float(call(spec, z[:0], y[:0])) == 0
+    torch.testing.assert_close(call(spec, z[0], y[0]), each[0])
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_an_index_that_is_no_class_raises(name: str, wrong: int) -> None:
+    z, y = scores()
+    y[2] = wrong
+    with pytest.raises(IndexError):
+        call(spec_of(name), z, y)
+
+
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_extreme_scores_and_low_precision(name: str, dtype: torch.dtype) -> None:
+    spec = spec_of(name)
+    z = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4], [0.0, 0.0, 0.0]], dtype=dtype)
+    for k in range(3):
+        leaf = z.clone().requires_grad_()
+        y = torch.full((3,), k)
+        value = call(spec, leaf, y, reduction="none")
+        reference = call(spec, z.double(), y, reduction="none")
+        torch.testing.assert_close(value, reference.float(), rtol=1e-5, atol=1e-6)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        assert gradient.isfinite().all()
+
+
+def by_definition(name: str, p: Tensor, y: Tensor) -> Tensor:
+    """Each loss by its formula over probabilities, without the care for rounding."""
+    t = F.one_hot(y, p.shape[1]).double()
+    p_y = (p * t).sum(1)
+    reverse = -(p * torch.where(t > 0, 0.0, -4.0)).sum(1)
+    forms = {
+        "active_passive": lambda: (t * p.log()).sum(1) / p.log().sum(1) + reverse,
+        "brier": lambda: ((p - t) ** 2).sum(1),
+        "generalised_cross_entropy": lambda: (1 - p_y**0.7) / 0.7,
+        "poly1": lambda: -p_y.log() + 1 - p_y,
+        "probability_mae": lambda: (p - t).abs().sum(1),
+        "spherical": lambda: 1 - F.cosine_similarity(p, t),
+        "symmetric_cross_entropy": lambda: -0.1 * (t * p.log()).sum(1) + reverse,
+        "taylor_cross_entropy": lambda: (1 - p_y) + (1 - p_y) ** 2 / 2,
+    }
+    return forms[name]()
+
+
+@pytest.mark.parametrize("name", [n for n in CLASS_LOSSES if n != "bi_tempered_logistic"])
+def test_a_loss_equals_its_definition(name: str) -> None:
+    z, y = scores()
+    torch.testing.assert_close(
+        call(spec_of(name), z, y, reduction="none"), by_definition(name, z.softmax(1), y)
+    )
