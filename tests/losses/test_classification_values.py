@@ -1,10 +1,8 @@
 """Losses over classes: known answers, closed forms, chance levels, extreme scores, bad targets, planted mutants."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -177,3 +175,87 @@ def test_a_loss_equals_its_definition(name: str) -> None:
     torch.testing.assert_close(
         call(spec_of(name), z, y, reduction="none"), by_definition(name, z.softmax(1), y)
     )
+
+
+MARGIN_OPTIONS = [{}, {"margin": 0.5}, {"p": 2}, {"margin": 2.0, "p": 2}]
+
+
+@pytest.mark.parametrize("options", MARGIN_OPTIONS, ids=str)
+def test_chance_of_the_multi_class_margin(options: dict[str, Any]) -> None:
+    """Nothing that a search of random scores and of all whole multiples of the margin finds is below it."""
+    spec = spec_of("multi_margin")
+    rates = torch.tensor([0.45, 0.3, 0.15, 0.1], dtype=torch.float64)
+    stats = stats_of(torch.arange(4).repeat_interleave((rates * 100).round().long()))
+    assert spec.chance is not None
+    estimate = spec.chance(stats, options)
+    assert estimate is not None
+    margin = options.get("margin", 1.0)
+    grid = torch.cartesian_prod(*[torch.arange(-3.0, 1.0)] * 4).double() * margin
+    noise = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    candidates = torch.cat([grid, margin * noise])
+    each = torch.stack(
+        [
+            F.multi_margin_loss(candidates, torch.full((len(candidates),), k), reduction="none", **options)
+            for k in range(4)
+        ],
+        1,
+    )
+    best = float((each @ rates).min())
+    assert estimate.value <= best + 1e-9
+    # The linear programme has its solution on the grid (ordered partitions); the square is fitted between.
+    assert estimate.value == pytest.approx(best, rel=1e-9 if options.get("p", 1) == 1 else 0.05)
+
+
+def test_equal_rates_cost_the_margin_of_equal_scores() -> None:
+    spec = spec_of("multi_margin")
+    assert spec.chance is not None
+    estimate = spec.chance(stats_of(torch.arange(5).repeat(4)), {})
+    assert estimate is not None
+    assert estimate.value == pytest.approx(0.8)
+    assert spec.normaliser is not None
+    assert spec.normaliser({"num_classes": 5}) == pytest.approx(0.8)
+
+
+TORCH_GRADIENTS = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin", "nll", "soft_margin",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TORCH_GRADIENTS)
+def test_closed_forms_of_torch_losses(name: str) -> None:
+    from losscope.losses.arguments import draw_case
+
+    spec = spec_of(name)
+    z, y = draw_case(spec.arguments, 3)
+    gradient = torch.func.grad(lambda z: call(spec, z, y, reduction="sum"))(z)
+    assert spec.gradient is not None
+    torch.testing.assert_close(spec.gradient(z, y, {}), gradient)
+
+
+def test_positive_weights_in_the_closed_forms() -> None:
+    spec = spec_of("binary_cross_entropy_with_logits")
+    z, y = scores()
+    t, options = F.one_hot(y, 5).double(), {"pos_weight": torch.tensor([1.0, 2, 3, 4, 5])}
+    each = torch.func.grad(lambda z: call(spec, z, t, reduction="sum", **options))
+    assert spec.gradient is not None
+    assert spec.logit_hessian is not None
+    torch.testing.assert_close(spec.gradient(z, t, options), each(z))
+    hessian = torch.func.vmap(
+        torch.func.jacrev(torch.func.grad(lambda z, t: call(spec, z, t, reduction="sum", **options)))
+    )
+    torch.testing.assert_close(spec.logit_hessian(z, t, options), hessian(z, t))
+
+
+def test_a_set_of_labels_is_drawn_as_the_multi_label_margin_wants_it() -> None:
+    from losscope.losses.arguments import draw_case
+
+    spec = spec_of("multilabel_margin")
+    for seed in range(5):
+        z, labels = draw_case(spec.arguments, seed)
+        expected = 0.0
+        for row, given in zip(z, labels, strict=True):
+            inside = given[given >= 0].tolist()
+            assert 0 < len(set(inside)) == len(inside) < 5
+            outside = [k for k in range(5) if k not in inside]
+            expected += sum(float((1 - row[i] + row[k]).relu()) for i in inside for k in outside) / 5
+        assert float(call(spec, z, labels)) == pytest.approx(expected / len(z))

@@ -134,6 +134,20 @@ def _ranks(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     return torch.randint(4, shape, generator=g).double()
 
 
+def _label_sets(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    """Distinct indices, from one to all but one of them, then -1."""
+    del scale
+    count = torch.randint(1, max(2, shape[1]), (shape[0], 1), generator=g)
+    order = torch.rand(shape, generator=g).argsort(1)
+    return torch.where(torch.arange(shape[1]) < count, order, -1)
+
+
+def _thresholds(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    """Rising, around 0."""
+    steps = 0.2 + torch.rand(shape, generator=g, dtype=torch.float64)
+    return scale * (steps.cumsum(-1) - 0.5 * steps.sum(-1, keepdim=True))
+
+
 KINDS: Mapping[str, Kind] = MappingProxyType({
     # predictions
     "logits": Kind("N C", "prediction", _normal, "one score per class; softmax makes them probabilities"),
@@ -165,6 +179,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "distribution": Kind("N C", "target", _softmax, "one distribution over classes per sample", 0.0, 1.0),
     "binary": Kind("N D", "target", _binary, "0 or 1", 0.0, 1.0),
     "binary-label": Kind("N", "target", _binary, "0 or 1 per sample", 0.0, 1.0),
+    "label-set": Kind("N C", "target", _label_sets, "indices of labels, then -1", -1.0, integer=True),
     "unit": Kind("N D", "target", _uniform, "a number from 0 to 1", 0.0, 1.0),
     "sign": Kind("N D", "target", _sign, "-1 or 1", -1.0, 1.0),
     "sign-label": Kind("N", "target", _sign, "-1 or 1 per sample", -1.0, 1.0),
@@ -186,6 +201,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "label-lengths": Kind("N", "fixed", _lengths, "how many labels are real", 1.0, integer=True),
     "weights": Kind("N", "fixed", _positive, "a weight per sample", 0.0),
     "reference-log-likelihoods": Kind("N", "fixed", _log_likelihoods, "the same under a frozen model", -INF, 0.0),
+    "thresholds": Kind("4", "fixed", _thresholds, "rising cut points between ordered classes"),
     "given-variance": Kind("N D", "fixed", _positive, "a known variance", 0.0),
 })  # fmt: skip
 """Every kind of argument by name. "fixed" arguments are neither predicted nor to be predicted."""

@@ -1,11 +1,20 @@
 """Binary cross-entropy of probabilities: -t ln p - (1 - t) ln(1 - p).
 
-PyTorch: ``F.binary_cross_entropy``, which clamps each logarithm at -100, so one wrong certain prediction
-costs 100. ``-(t * p.log() + (1 - t) * (1 - p).log())`` by hand is read as the same loss.
+Strictly proper and convex in p; the mean over elements in nats, so ln 2 for p = ½ everywhere. With targets between 0
+and 1 the floor is their mean entropy, not 0. PyTorch: ``F.binary_cross_entropy``, which clamps each logarithm at -100,
+so one wrong certain prediction costs 100 and gets a gradient of 1e12. Raises for p outside [0, 1]; raw scores belong
+in ``binary_cross_entropy_with_logits``, which is also the precise form near 0 and 1.
+``-(t * p.log() + (1 - t) * (1 - p).log())`` by hand is read as the same loss.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import bernoulli_chance, bernoulli_floor
 from losscope.losses.graph.constants import product
 from losscope.losses.graph.forms import TRANSPARENT, activation
@@ -13,7 +22,7 @@ from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
-from losscope.losses.spec import Combination, Example, LossSpec, Reading, Signature, Twin
+from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Signature, Twin
 
 _CHECKED = 64
 
@@ -90,6 +99,12 @@ def _hand_written(first: Part, parts: list[Part]) -> Reading | None:
     return None
 
 
+def _gradient(input: Tensor, target: Tensor, options: Options) -> Tensor:
+    """(p - t) / (p(1 - p))."""
+    del options
+    return (input - target) / (input * (1 - input))
+
+
 SPEC = LossSpec(
     name="binary_cross_entropy",
     title="binary cross-entropy",
@@ -97,7 +112,21 @@ SPEC = LossSpec(
     task="binary",
     formula=r"-t\ln p-(1-t)\ln(1-p)",
     input_space="probabilities",
+    function=F.binary_cross_entropy,
+    module=torch.nn.BCELoss,
+    arguments=(Argument("input", "probabilities"), Argument("target", "unit")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="where prediction and target agree and are 0 or 1",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex", why="in the probability"),
+        Claim("strictly-proper"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", 1.0, holds=False, why="the slope is 1/p near a probability of 0"),
+    ),
+    gradient=_gradient,
     chance=bernoulli_chance,
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),

@@ -1,11 +1,19 @@
 """Binary cross-entropy of logits: softplus(z) - t·z, the stable form of -t ln σ(z) - (1-t) ln(1-σ(z)).
 
-PyTorch: ``F.binary_cross_entropy_with_logits``. Written by hand as ``softplus(z) - t * z`` or with two
-log-sigmoids it is read as the same loss.
+Convex and strictly proper; ln 2 for z = 0. With targets between 0 and 1 the floor is their mean entropy. ``pos_weight``
+c multiplies the positive part: the minimiser becomes c·q/(c·q + 1 - q), no longer the probability q. PyTorch:
+``F.binary_cross_entropy_with_logits``. Written by hand as ``softplus(z) - t * z`` or with two log-sigmoids it is read
+as the same loss. A target [N] against an input [N, 1] raises; a ``weight`` or ``pos_weight`` broadcasts.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import bernoulli_chance, bernoulli_floor
 from losscope.losses.graph.constants import product
 from losscope.losses.graph.forms import activation, strip
@@ -13,7 +21,7 @@ from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
-from losscope.losses.spec import Combination, Example, LossSpec, Reading, Signature, Twin
+from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Signature, Twin
 
 
 def logit_notes(prediction: Node | None) -> tuple[str, ...]:
@@ -109,6 +117,23 @@ def _log_sigmoid_form(first: Part, parts: list[Part]) -> Reading | None:
     return None if averages_classes(first) else log_sigmoid_pair(first, parts)
 
 
+def _positive(target: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """The weights of softplus(-z) and softplus(z)."""
+    return options.get("pos_weight", 1.0) * target, 1 - target
+
+
+def _gradient(input: Tensor, target: Tensor, options: Options) -> Tensor:
+    """σ(z) - t, for ``pos_weight`` c: (1 - t)σ(z) - c·t·σ(-z)."""
+    positive, negative = _positive(target, options)
+    return negative * input.sigmoid() - positive * (-input).sigmoid()
+
+
+def _logit_hessian(input: Tensor, target: Tensor, options: Options) -> Tensor:
+    """Diagonal: σ(1 - σ), whatever the target (without ``pos_weight``)."""
+    positive, negative = _positive(target, options)
+    return torch.diag_embed((positive + negative) * input.sigmoid() * (-input).sigmoid())
+
+
 SPEC = LossSpec(
     name="binary_cross_entropy_with_logits",
     title="binary cross-entropy of logits",
@@ -116,7 +141,23 @@ SPEC = LossSpec(
     task="binary",
     formula=r"\ln(1+e^{z})-t z",
     input_space="logits",
+    function=F.binary_cross_entropy_with_logits,
+    module=torch.nn.BCEWithLogitsLoss,
+    arguments=(Argument("input", "binary-logits"), Argument("target", "unit")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="in the limit of an infinite margin, for targets of 0 and 1",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex"),
+        Claim("strictly-proper"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", 1.0, why="|σ(z) - t| per element; times max(1, pos_weight)"),
+        Claim("smooth", 0.25, why="σ(1 - σ) per element; times max(1, pos_weight)"),
+    ),
+    gradient=_gradient,
+    logit_hessian=_logit_hessian,
     chance=bernoulli_chance,
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),

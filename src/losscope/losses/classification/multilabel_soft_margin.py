@@ -1,12 +1,18 @@
 """Multi-label soft margin: the mean over classes of the binary cross-entropy of logits.
 
-PyTorch: ``F.multilabel_soft_margin_loss``. It equals ``binary_cross_entropy_with_logits`` with the same
-reduction over samples and a mean over classes, chance level and floor included.
+PyTorch: ``F.multilabel_soft_margin_loss``. Under ``mean`` it equals ``binary_cross_entropy_with_logits``, chance level
+and floor included; under ``sum`` and ``none`` it is smaller by the factor C, because classes are always averaged: each
+label's gradient falls as 1/C.
 """
 
 import math
 from dataclasses import replace
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import bernoulli_chance, bernoulli_floor
 from losscope.losses.classification.binary_cross_entropy_with_logits import averages_classes, log_sigmoid_pair
 from losscope.losses.graph.part import Part
@@ -29,7 +35,23 @@ SPEC = LossSpec(
     task="multi-label",
     formula=r"\frac1C\sum_c\left[\ln(1+e^{z_c})-t_c z_c\right]",
     input_space="logits",
+    function=F.multilabel_soft_margin_loss,
+    module=torch.nn.MultiLabelSoftMarginLoss,
+    arguments=(Argument("input", "binary-logits"), Argument("target", "unit")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="in the limit of an infinite margin, for targets of 0 and 1",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex"),
+        Claim("strictly-proper"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", 1.0, why="‖σ - t‖₂/C ≤ 1/√C per sample"),
+        Claim("smooth", 0.25, why="1/(4C) per sample"),
+    ),
+    gradient=lambda input, target, options: (input.sigmoid() - target) / input.shape[1],
+    denominator="number of samples; the classes of a sample are always averaged",
     chance=bernoulli_chance,
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),

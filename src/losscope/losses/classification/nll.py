@@ -1,12 +1,17 @@
 """Negative log-likelihood of scores that nothing shows to be log-probabilities: -s_y.
 
-PyTorch: ``F.nll_loss`` without a log-softmax in front. On raw scores it is linear and unbounded below:
-the optimiser gains by raising scores without limit. On log-probabilities it is the cross-entropy, and is
-read as such.
+PyTorch: ``F.nll_loss`` without a log-softmax in front. On raw scores it is linear and unbounded below: the optimiser
+gains by raising scores without limit, and a negative value is the sign of it. There is no chance level and no floor. On
+log-probabilities it is the cross-entropy (0 or more, strictly proper), and is read as such.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.class_forms import NLL_OPS, nll_options
 from losscope.losses.graph.axes import class_axis
 from losscope.losses.graph.forms import activation, log_probabilities, looks_normalised
@@ -41,7 +46,19 @@ SPEC = LossSpec(
     task="multi-class",
     formula=r"-s_y",
     input_space="log-probabilities",
+    function=F.nll_loss,
+    module=torch.nn.NLLLoss,
+    arguments=(Argument("input", "log-probabilities"), Argument("target", "class-index")),
+    variants=({"reduction": "sum"},),
     range=(-math.inf, math.inf),
+    attained="nowhere: raw scores grow without limit; on log-probabilities 0, at certainty",
+    claims=(
+        Claim("convex", why="linear"),
+        Claim("lipschitz", 1.0),
+        Claim("permutation-equivariant"),
+    ),
+    gradient=lambda input, target, options: -F.one_hot(target, input.shape[1]).to(input.dtype),
+    denominator="number of targets that are not ignored, or Σ w[y] with class weights",
     signatures=(Signature(NLL_OPS, _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
     examples=(

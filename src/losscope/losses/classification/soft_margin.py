@@ -1,10 +1,19 @@
-"""Soft margin ln(1 + e^(-y·s)) for labels y = ±1: the logistic loss. PyTorch: ``F.soft_margin_loss``."""
+"""Soft margin ln(1 + e^(-y·s)) for labels y = ±1: the logistic loss. PyTorch: ``F.soft_margin_loss``.
+
+The same as ``binary_cross_entropy_with_logits`` with t = (y + 1)/2, so σ(s) is a probability and ln 2 is the loss of
+s = 0. Trap: labels of 0 and 1 are accepted silently; a label of 0 costs ln 2 whatever the score. PyTorch's form
+overflows in float16 and float32 for y·s below -88; ``softplus(-y * s)`` does not.
+"""
 
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.entropy import binary_entropy
 from losscope.losses.graph.constants import is_sign
 from losscope.losses.graph.fused import fused
@@ -63,7 +72,21 @@ SPEC = LossSpec(
     task="binary",
     formula=r"\ln(1+e^{-y s})",
     input_space="scores",
+    function=F.soft_margin_loss,
+    module=torch.nn.SoftMarginLoss,
+    arguments=(Argument("input", "scores"), Argument("target", "sign-label")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="in the limit of an infinite margin",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", 1.0, why="σ(-ys) per element"),
+        Claim("smooth", 0.25, why="σ(1 - σ) per element"),
+    ),
+    gradient=lambda input, target, options: -target * torch.sigmoid(-target * input),
     chance=_chance,
     floor=zero_floor,
     normaliser=lambda _: math.log(2),
