@@ -61,12 +61,16 @@ def _match(part: Part) -> Reading | None:
     return replace(of_residual(found), reduction="mean")
 
 
-def _chance(stats: TargetStats, options: Options) -> Estimate | None:
-    squared = variance_chance(stats, options)
+def root_of(squared: Estimate | None) -> Estimate | None:
+    """Chance level of a root: its standard error by the delta method."""
     if squared is None:
         return None
     root = math.sqrt(squared.value)
     return Estimate(root, squared.stderr / (2 * root) if root else 0.0)
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    return root_of(variance_chance(stats, options))
 
 
 SPEC = LossSpec(
