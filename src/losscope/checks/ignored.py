@@ -1,0 +1,180 @@
+"""What is ignored does not count: neither in the value, nor in the gradient, whatever it holds.
+
+For a loss with ``ignore_index``: the prediction of an ignored sample is changed, then filled with NaN. The value and
+the gradients of the other samples must not move, the ignored sample's own gradient must be 0, and the mean must be
+that of the rest. An ignored label that the loss cannot digest (one-hot of -100) is a bug. NaN in an ignored place that
+reaches only its own gradient, and NaN for a batch in which everything is ignored, are conventions (torch does both).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.subject import NotALoss, Raised, Subject, gradients, replaced
+from losscope.core.text import Text
+from losscope.losses.arguments import Argument
+
+_LABELS = (-100, 255, 0)
+
+_NO_OPTION = Text(en="the loss has no option ignore_index", zh="该损失没有 ignore_index 选项")
+_RAISES = Text(
+    en="with ignore_index={label} a target of {label} raises {error}",
+    zh="设置 ignore_index={label} 后，目标 {label} 引发 {error}",
+)
+_VALUE = Text(
+    en="changing the prediction of an ignored sample changes the value from {first:.6g} to {seen:.6g}",
+    zh="改变被忽略样本的预测使损失值从 {first:.6g} 变为 {seen:.6g}",
+)
+_OWN_GRADIENT = Text(
+    en="an ignored sample has a gradient of its own (norm {seen:.4g})",
+    zh="被忽略的样本有自己的梯度（范数 {seen:.4g}）",
+)
+_NAN_VALUE = Text(en="NaN in an ignored sample makes the value NaN", zh="被忽略样本中的 NaN 使损失值变为 NaN")
+_NAN_OTHERS = Text(
+    en="NaN in an ignored sample reaches the gradients of others",
+    zh="被忽略样本中的 NaN 传到了其他样本的梯度",
+)
+_NAN_OWN = Text(
+    en="NaN in an ignored sample stays in its own gradient (and reaches the weights by it)",
+    zh="被忽略样本中的 NaN 留在其自身梯度中（并由此传到权重）",
+)
+_MEAN = Text(
+    en="the mean is {seen:.6g}, without the ignored sample {expected:.6g}: the denominator counts what is ignored",
+    zh="均值为 {seen:.6g}，去掉被忽略样本后为 {expected:.6g}：分母计入了被忽略的样本",
+)
+_ALL = Text(en="a batch in which everything is ignored gives {seen}", zh="全部被忽略的批次得到 {seen}")
+_PASS = Text(
+    en="ignored samples count nowhere (tried: {labels})", zh="被忽略的样本完全不计入（已测试：{labels}）"
+)
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    target = next((i for i in subject.targets if subject.kind(i).startswith("class-index")), None)
+    if target is None or "ignore_index" not in subject.accepts:
+        yield skipped(_NO_OPTION)
+        return
+    clean = []
+    for label in _LABELS:
+        ignoring = subject.with_options(ignore_index=label)
+        if ignoring is None:
+            continue
+        found = list(_one(ignoring, target, label))
+        yield from found
+        if any(r.severity == "bug" for r in found):
+            return
+        clean.append(str(label))
+    if clean:
+        yield passed(_PASS, labels=", ".join(clean))
+    ignoring = subject.with_options(ignore_index=-100)
+    if ignoring is not None:
+        yield from _everything(ignoring, target)
+
+
+def _one(subject: Subject, target: int, label: int) -> Iterator[Result]:
+    case = _with_ignored(subject, target, label)
+    try:
+        first, _, before = gradients(subject, case)
+    except (Raised, NotALoss) as error:
+        yield failed(
+            "bug", _RAISES(label=label, error=str(error)), case=case, seen=str(error), subject=subject
+        )
+        return
+    position = subject.predictions[0]
+    own = before[0]
+    if own is not None and float(own[0].norm()) > 1e-12:
+        yield failed("bug", _OWN_GRADIENT(seen=float(own[0].norm())), case=case, subject=subject)
+        return
+    moved = case[position].clone()
+    moved[0] = moved[0] + 3.0 * torch.arange(moved[0].numel(), dtype=moved.dtype).reshape(moved[0].shape)
+    seen = float(subject.value(replaced(case, {position: moved})))
+    if abs(seen - float(first.detach())) > 1e-6 * (1 + abs(seen)):
+        yield failed("bug", _VALUE(first=float(first.detach()), seen=seen), case=case, subject=subject)
+        return
+    rest = subject.rows(case, torch.arange(1, len(case[target])))
+    expected = float(subject.value(rest))
+    if abs(expected - float(first.detach())) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
+        text = _MEAN(seen=float(first.detach()), expected=expected)
+        yield failed("convention", text, case=case, seen=f"{float(first.detach()):.6g}", subject=subject)
+    if label == _LABELS[0]:
+        yield from _nan(subject, case, position)
+
+
+def _is_sum(subject: Subject) -> bool:
+    return subject.options.get("reduction") == "sum"
+
+
+def _with_ignored(subject: Subject, target: int, label: int) -> Sequence[Tensor]:
+    """The first sample is ignored, and no other."""
+    case = subject.case(0)
+    labels = case[target].clone()
+    if label >= 0:
+        labels = torch.where(labels == label, (label + 1) % subject.sizes.get("C", 5), labels)
+    labels[0] = label
+    return replaced(case, {target: labels})
+
+
+def _nan(subject: Subject, case: Sequence[Tensor], position: int) -> Iterator[Result]:
+    filled = case[position].clone()
+    filled[0] = math.nan
+    poisoned = replaced(case, {position: filled})
+    try:
+        value, _, found = gradients(subject, poisoned)
+    except Raised:
+        return
+    gradient = found[0]
+    if math.isnan(float(value.detach())):
+        yield failed("bug", _NAN_VALUE(), case=poisoned, seen="nan", subject=subject)
+    elif gradient is not None and bool(gradient[1:].isnan().any()):
+        yield failed("bug", _NAN_OTHERS(), case=poisoned, seen="nan", subject=subject)
+    elif gradient is not None and bool(gradient[0].isnan().any()):
+        yield failed("convention", _NAN_OWN(), case=poisoned, seen="nan", subject=subject)
+
+
+def _everything(subject: Subject, target: int) -> Iterator[Result]:
+    case = subject.case(0)
+    case = replaced(case, {target: torch.full_like(case[target], -100)})
+    try:
+        value = float(subject.value(case))
+    except Raised as error:
+        yield failed("convention", _ALL(seen=str(error)), case=case, seen=str(error), subject=subject)
+        return
+    if not math.isfinite(value):
+        yield failed("convention", _ALL(seen=value), case=case, seen=str(value), subject=subject)
+
+
+CHECK = Check(
+    name="ignored",
+    title=Text(en="ignored samples do not count", zh="被忽略的样本不计入"),
+    run=_run,
+)
+
+_PAIR = (Argument("input", "logits"), Argument("target", "class-index"))
+
+
+def _subject(name: str, function: object) -> Subject:
+    def rebuild(options):
+        return lambda z, y: function(z, y, **options)  # type: ignore[operator]
+
+    return Subject(
+        name=name, call=rebuild({}), arguments=_PAIR, accepts=frozenset({"ignore_index"}), rebuild=rebuild
+    )
+
+
+def broken() -> Subject:
+    """Masks after smoothing: the uniform part of an ignored sample still counts."""
+
+    def smoothed(z: Tensor, y: Tensor, ignore_index: int = -100) -> Tensor:
+        kept = y != ignore_index
+        lp = z.log_softmax(1)
+        picked = lp.gather(1, y.clamp(0, z.shape[1] - 1)[:, None])[:, 0]
+        return -(0.9 * picked * kept).sum() / kept.sum() - 0.1 * lp.mean()
+
+    return _subject("smoothing counts the ignored", smoothed)
+
+
+def sound() -> Subject:
+    return _subject("cross-entropy", F.cross_entropy)
