@@ -1,0 +1,1 @@
+"""Losses that a teacher network gives the targets of."""

@@ -1,0 +1,1 @@
+"""Losses that learn from which of two answers was preferred."""
