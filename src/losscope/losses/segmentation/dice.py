@@ -1,8 +1,10 @@
 """Soft Dice loss 1 - (2Σpt + s) / (Σp + Σt + s) per sample, also with squares in the denominator.
 
-0 where prediction and mask agree, below 1 for anything else. Without smoothing it is undefined (0/0) where mask and
-prediction are empty; here the smoothing s > 0 makes that case 0. It couples the pixels of a sample, is not convex
-and does not elicit probabilities: its minimiser is a mask, not a calibrated map.
+0 where prediction and mask agree, at most 1 for anything else. Where mask and prediction are both empty it is 0/0
+without smoothing; that is taken for agreement, 0. It couples the pixels of a sample, is not convex and does not elicit
+probabilities: its minimiser is a mask, not a calibrated map. Use it where the foreground is rare. Traps: probabilities
+are expected, not logits; with a large s and few pixels of foreground the loss is small for everything; a sum over the
+batch before the ratio is another loss (it couples the samples). For classes see ``multiclass_dice``.
 """
 
 from torch import Tensor
@@ -15,34 +17,38 @@ from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.module import as_module
-from losscope.losses.reduction import full_precision, reduce, same_shape
+from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
+from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, relative_error
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 
 __all__ = ["SPEC", "DiceLoss", "dice_loss"]
 
 
 def dice_loss(
-    input: Tensor, target: Tensor, *, smooth: float = 1.0, squared: bool = False, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    squared: bool = False,
+    ignore_index: int = IGNORED,
+    reduction: str = "mean",
 ) -> Tensor:
     """Soft Dice loss of probabilities, per sample over all further axes: 1 - (2Σpt + s) / (Σp + Σt + s).
 
     ``input`` and ``target`` [N, …] in [0, 1]; ``smooth`` s ≥ 0 makes an empty mask predicted as empty cost 0;
-    ``squared`` puts Σp² + Σt² in the denominator. ``reduction`` "none" gives [N]. float16 and bfloat16 are computed
-    and returned in float32. Raises ``BadUsage`` where the shapes differ. Milletari et al., arXiv:1606.04797, eq. 1.
+    ``squared`` puts Σp² + Σt² in the denominator. Pixels whose target is ``ignore_index`` do not count. ``reduction``
+    "none" gives [N]. float16 and bfloat16 are computed and returned in float32. Raises ``BadUsage`` where the shapes
+    differ. Milletari et al., arXiv:1606.04797, eq. 1.
 
     >>> import torch
     >>> float(dice_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
     0.0
     """
-    same_shape(input, target)
-    input, target = full_precision(input, target)
-    p, t = input.flatten(1), target.to(input.dtype).flatten(1)
-    total = (p * p + t * t).sum(1) if squared else (p + t).sum(1)
-    # Without smoothing, 0/0 is taken for agreement: nothing was there and nothing was predicted.
-    empty = total + smooth == 0
-    losses = 1 - (2 * (p * t).sum(1) + smooth) / (total + smooth).masked_fill(empty, 1.0)
-    return reduce(losses.masked_fill(empty, 0.0), reduction)
+    p, t, _ = flat_masks(input, target, ignore_index)
+    agreed, extra, missed = counts(p, t)
+    wrong = (p - t).square().sum(1) if squared else extra + missed
+    return reduce(relative_error(wrong, 2 * agreed + smooth), reduction)
 
 
 DiceLoss = as_module(dice_loss, "DiceLoss")
@@ -96,6 +102,7 @@ SPEC = LossSpec(
     elicits="mode",
     claims=(
         Claim("permutation-equivariant"),
+        Claim("symmetric"),
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
     ),
