@@ -2,8 +2,8 @@
 
 ½ [ln v + (ŷ - y)²/v] · v^β with v^β held constant in the gradient. β = 0 is the likelihood itself, under which points
 that are fitted badly get a large v and thereby a small gradient, so they stay fitted badly. β = 1 gives the mean the
-gradient of the squared error; ½ is the authors' choice. Its value means nothing, only its gradient does: it is not the
-gradient of the value, and at a fixed fit the value moves with v^β. Report the likelihood (β = 0) instead.
+gradient of the squared error; ½ is the authors' choice. Its value means nothing, only its gradient does: it is not
+the gradient of the value, and at a fixed fit the value moves with v^β. Report the likelihood (β = 0) instead.
 """
 
 import math

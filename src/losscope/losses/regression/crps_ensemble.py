@@ -1,9 +1,10 @@
 """Continuous ranked probability score of an ensemble of M forecasts: mean |x_i - y| - ½ mean |x_i - x_j|.
 
 The first term asks for accuracy, the second for spread: without it all members collapse onto the median. The standard
-estimator divides the double sum by M² and is the exact CRPS of the ensemble's own step distribution; as a loss it makes
-small ensembles too narrow, because i = j counts as a pair. The fair estimator divides by M(M - 1): its expectation is
-the CRPS of the distribution that the members were drawn from. One member, standard: the absolute error.
+estimator divides the double sum by M² and is the exact CRPS of the ensemble's own step distribution; as a loss it
+makes small ensembles too narrow, because i = j counts as a pair. The fair estimator divides by M(M - 1): its
+expectation is the CRPS of the distribution that the members were drawn from. One member, standard: the absolute
+error.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Continuous ranked probability score of a Gaussian forecast N(μ, σ²), in closed form; the network gives μ and ln σ.
 
 CRPS = ∫ (F(x) - [x ≥ y])² dx = σ [w (2Φ(w) - 1) + 2φ(w) - 1/√π] with w = (y - μ)/σ. A strictly proper score in the
-unit of the target: for σ → 0 it is the absolute error, and it stays finite on a hit, where the likelihood falls without
-limit; an outlier costs |d| and not d². A forecast with the true N(μ, σ²) scores σ/√π on average, so that is the
-chance level of Gaussian targets (predict the marginal) and the floor of Gaussian noise. ln σ is held within ±30.
+unit of the target: for σ → 0 it is the absolute error, and it stays finite on a hit, where the likelihood falls
+without limit; an outlier costs |d| and not d². A forecast with the true N(μ, σ²) scores σ/√π on average, so that is
+the chance level of Gaussian targets (predict the marginal) and the floor of Gaussian noise. ln σ is held within ±30.
 """
 
 import math

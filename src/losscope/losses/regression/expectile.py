@@ -1,7 +1,7 @@
 """Expectile loss: |τ - [d < 0]| · d² for d = y - ŷ, an asymmetric squared error that elicits the τ-expectile.
 
-τ = ½ gives half the squared error, hence the mean. Expectiles are to the mean what quantiles are to the median: smooth
-to fit and sensitive to how far the outliers lie, not only to how many there are. The τ-expectile e solves
+τ = ½ gives half the squared error, hence the mean. Expectiles are to the mean what quantiles are to the median:
+smooth to fit and sensitive to how far the outliers lie, not only to how many there are. The τ-expectile e solves
 τ·E(Y - e)₊ = (1 - τ)·E(e - Y)₊. Used as value regression in implicit Q-learning (τ = 0.7 … 0.9).
 """
 
@@ -70,7 +70,7 @@ SPEC = LossSpec(
     elicits="expectile",
     claims=(
         Claim("convex"),
-        Claim("smooth", 2.0, why="2 max(τ, 1 - τ)"),
+        Claim("smooth", 1.0, why="2 max(τ, 1 - τ)"),
         Claim("permutation-equivariant"),
     ),
     gradient=_gradient,

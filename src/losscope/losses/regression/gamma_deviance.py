@@ -2,7 +2,8 @@
 
 It judges relative errors: it depends on y/μ alone, so targets of every magnitude count alike (the Itakura-Saito
 divergence). Up to a factor and terms without μ it is the gamma negative log-likelihood, whose shape k it leaves out:
--ln p is k/2 times it plus terms of y and k. Predicting too little by a factor costs more than predicting too much by it.
+-ln p is k/2 times it plus terms of y and k. Predicting too little by a factor costs more than predicting too much by
+it.
 """
 
 import math

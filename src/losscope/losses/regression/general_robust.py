@@ -1,10 +1,10 @@
 """Barron's general robust loss: one shape α from the squared error to losses that ignore outliers.
 
 ρ(d; α, c) = |α - 2|/α · ((x/|α - 2| + 1)^(α/2) - 1) with x = (d/c)². α = 2: ½x (squared error); 1: √(x + 1) - 1
-(Charbonnier); 0: ln(½x + 1) (Cauchy); -2: 2x/(x + 4) (Geman-McClure); -∞: 1 - exp(-½x) (Welsch). The formula is 0/0 at
-α = 0 and α = 2; here all α give full precision and finite derivatives. α may be a tensor, also one that is learnt; but
-minimising ρ alone over α always drives it to -∞: learning it needs the normalising constant ln Z(α) of the paper's
-"adaptive" negative log-likelihood, which this loss leaves out.
+(Charbonnier); 0: ln(½x + 1) (Cauchy); -2: 2x/(x + 4) (Geman-McClure); -∞: 1 - exp(-½x) (Welsch). The formula is 0/0
+at α = 0 and α = 2; here all α give full precision and finite derivatives. α may be a tensor, also one that is learnt;
+but minimising ρ alone over α always drives it to -∞: learning it needs the normalising constant ln Z(α) of the
+paper's "adaptive" negative log-likelihood, which this loss leaves out.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Interval (Winkler) score of a predicted interval [l, u]: its width, plus 2/α times how far the target lies outside.
 
 It elicits the α/2- and the (1 - α/2)-quantile, the central interval of coverage 1 - α: it is 2/α times the sum of the
-two pinball losses. Ends that have crossed (l > u) are not refused; they always cost more than uncrossed ones. The unit
-is the target's, so that it is comparable between models but not between data sets.
+two pinball losses. Ends that have crossed (l > u) are not refused; they always cost more than uncrossed ones. The
+unit is the target's, so that it is comparable between models but not between data sets.
 """
 
 import math

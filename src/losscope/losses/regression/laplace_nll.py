@@ -1,8 +1,9 @@
 """Laplace negative log-likelihood with a predicted scale: ln 2b + |ŷ - y|/b, where the network gives ln b.
 
-The heavy-tailed relative of the Gaussian likelihood: its best location is the median, its best scale the mean absolute
-deviation from it. Without limit on the scale it is unbounded below (a hit lets b shrink for ever), so ln b is held
-within ±30. The value is a density's: it is negative where the fit is sharp, and it depends on the target's unit.
+The heavy-tailed relative of the Gaussian likelihood: its best location is the median, its best scale the mean
+absolute deviation from it. Without limit on the scale it is unbounded below (a hit lets b shrink for ever), so ln b
+is held within ±30. The value is a density's: it is negative where the fit is sharp, and it depends on the target's
+unit.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 A trap: it elicits neither mean nor median but the median of the density f(y)/|y|, the median after small targets were
 given more weight, so its minimiser lies low (for ln Y ~ N(m, s²) at e^(m - s²) instead of e^m). Predicting 0 never
-costs more than 1, predicting too much has no limit. Near y = 0 it explodes; ``eps`` bounds the divisor. Where relative
-errors matter, fit ln y with the absolute error, or take the gamma deviance, which elicits the mean.
+costs more than 1, predicting too much has no limit. Near y = 0 it explodes; ``eps`` bounds the divisor. Where
+relative errors matter, fit ln y with the absolute error, or take the gamma deviance, which elicits the mean.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Negative log-likelihood of a mixture density network: a mixture of Gaussians whose parameters the network gives.
 
--ln Σ_k π_k N(y; μ_k, σ_k²) with π = softmax of logits. For targets with several possible values, of which
-the squared error would give the useless mean. Unbounded below: one component may collapse onto one target, so ln σ is held within ±30
-here and should be bounded tighter by a prior or a floor. Not convex; components may die or coincide. The order of the
-components means nothing.
+-ln Σ_k π_k N(y; μ_k, σ_k²) with π = softmax of logits. For targets with several possible values, of which the squared
+error would give the useless mean. Unbounded below: one component may collapse onto one target, so ln σ is held within
+±30 here and should be bounded tighter by a prior or a floor. Not convex; components may die or coincide. The order of
+the components means nothing.
 """
 
 import math

@@ -1,9 +1,10 @@
 """Squared logarithmic error (ln(1 + ŷ) - ln(1 + y))² of non-negative targets.
 
 A trap for who wants the mean: it elicits exp(E ln(1 + Y)) - 1, a shifted geometric mean that lies below the mean, by
-half of the variance of ln(1 + Y) in logarithms where 1 + Y is log-normal. It judges ratios for large targets and differences for small ones, and
-a prediction that is too small costs more than one that is as much too large. It is NaN for ŷ < -1 and infinite at
-ŷ = -1: give it predictions ≥ 0, or use the squared error of a network that predicts ln(1 + y) itself.
+half of the variance of ln(1 + Y) in logarithms where 1 + Y is log-normal. It judges ratios for large targets and
+differences for small ones, and a prediction that is too small costs more than one that is as much too large. It is
+NaN for ŷ < -1 and infinite at ŷ = -1: give it predictions ≥ 0, or use the squared error of a network that predicts
+ln(1 + y) itself.
 """
 
 import math

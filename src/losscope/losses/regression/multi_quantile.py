@@ -1,8 +1,8 @@
 """Mean pinball loss of several quantiles that one network predicts together.
 
 Each output is judged by ``quantile`` at its own level. With levels (k - ½)/K, twice the mean over them tends to the
-CRPS. Nothing keeps the outputs in order: sort them afterwards (which never makes the loss worse), or let the network predict
-positive increments.
+CRPS. Nothing keeps the outputs in order: sort them afterwards (which never makes the loss worse), or let the network
+predict positive increments.
 """
 
 import math

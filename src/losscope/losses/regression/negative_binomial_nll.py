@@ -1,7 +1,7 @@
 """Negative binomial negative log-likelihood of counts: a Poisson whose variance μ + μ²/θ exceeds its mean.
 
-The network gives z = ln μ and ln θ, the inverse dispersion (the "total count"). θ → ∞ is the Poisson likelihood. Where
-counts are overdispersed, the Poisson loss fits the mean but is far too sure of it. The textbook formula, with
+The network gives z = ln μ and ln θ, the inverse dispersion (the "total count"). θ → ∞ is the Poisson likelihood.
+Where counts are overdispersed, the Poisson loss fits the mean but is far too sure of it. The textbook formula, with
 lnΓ(y + θ) - lnΓ(θ), loses all digits for a large θ and is NaN at θ = ∞; here Stirling's series takes over.
 """
 

@@ -1,8 +1,8 @@
 """Poisson deviance 2 [y ln(y/μ) - y + μ] of counts, with z = ln μ as prediction.
 
-Twice the Poisson negative log-likelihood less its smallest possible value for the targets, so unlike ``poisson_nll`` it
-is 0 for a perfect prediction and comparable between data sets. For overdispersion 1 its mean is near 1 when the model
-is right and counts are not small. It elicits the mean of any non-negative target, not only of counts.
+Twice the Poisson negative log-likelihood less its smallest possible value for the targets, so unlike ``poisson_nll``
+it is 0 for a perfect prediction and comparable between data sets. For overdispersion 1 its mean is near 1 when the
+model is right and counts are not small. It elicits the mean of any non-negative target, not only of counts.
 """
 
 import math

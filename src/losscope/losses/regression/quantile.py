@@ -94,7 +94,7 @@ SPEC = LossSpec(
     elicits="quantile",
     claims=(
         Claim("convex"),
-        Claim("lipschitz", 1.0, why="max(q, 1 - q)"),
+        Claim("lipschitz", 0.5, why="max(q, 1 - q)"),
         Claim("permutation-equivariant"),
     ),
     gradient=lambda input, target, options: (input > target).to(input.dtype) - options.get("quantile", 0.5),

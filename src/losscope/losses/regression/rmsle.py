@@ -1,8 +1,8 @@
 """Root mean squared logarithmic error √(mean (ln(1 + ŷ) - ln(1 + y))²) over the batch.
 
 ``msle`` under a root, with the traps of both: it elicits a shifted geometric mean and not the mean, it needs
-predictions above -1, and it couples the samples of a batch, so a mean over batches is not the value over all data. For ratios near
-1 it is about the relative error.
+predictions above -1, and it couples the samples of a batch, so a mean over batches is not the value over all data.
+For ratios near 1 it is about the relative error.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Symmetric absolute percentage error 2|ŷ - y| / (|ŷ| + |y|), between 0 and 2.
 
-A trap: it is symmetric in prediction and target, not in the error. Too small by d costs more than too large by d, it is
-not convex, its gradient vanishes for far too large predictions, and it elicits neither mean nor median. Wherever the
-target is 0 it is 2 whatever is predicted (0 for exactly 0): such elements teach nothing. As a loss prefer the absolute
-error of ln y; as a metric prefer a scaled error.
+A trap: it is symmetric in prediction and target, not in the error. Too small by d costs more than too large by d, it
+is not convex, its gradient vanishes for far too large predictions, and it elicits neither mean nor median. Wherever
+the target is 0 it is 2 whatever is predicted (0 for exactly 0): such elements teach nothing. As a loss prefer the
+absolute error of ln y; as a metric prefer a scaled error.
 """
 
 import torch

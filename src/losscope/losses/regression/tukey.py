@@ -1,8 +1,8 @@
 """Tukey's biweight: c²/6 · (1 - (1 - (d/c)²)³) for |d| ≤ c, else the constant c²/6.
 
 A residual beyond c does not count at all: its gradient is exactly 0. So gross outliers cannot move the fit, and a fit
-that starts far away cannot move either: begin with the Huber loss, or with a large c. c is in units of the target; with
-c = 4.685 σ the efficiency under Gaussian noise is 95 %. Not convex: several local minima are normal.
+that starts far away cannot move either: begin with the Huber loss, or with a large c. c is in units of the target;
+with c = 4.685 σ the efficiency under Gaussian noise is 95 %. Not convex: several local minima are normal.
 """
 
 import math

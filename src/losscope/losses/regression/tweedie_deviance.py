@@ -1,8 +1,9 @@
 """Tweedie deviance with variance μ^p, with z = ln μ as prediction: for amounts that are often exactly 0.
 
 2 [y^(2-p)/((1-p)(2-p)) - y μ^(1-p)/(1-p) + μ^(2-p)/(2-p)]. For 1 < p < 2 the target is a sum of a Poisson number of
-gamma amounts (insurance claims, rain). p = 0 is the squared error of μ, p → 1 the Poisson and p → 2 the gamma deviance;
-the usual formula is 0/0 there, this one is exact. The mean is elicited for every p; p only says which errors weigh.
+gamma amounts (insurance claims, rain). p = 0 is the squared error of μ, p → 1 the Poisson and p → 2 the gamma
+deviance; the usual formula is 0/0 there, this one is exact. The mean is elicited for every p; p only says which
+errors weigh.
 """
 
 import math

@@ -1,0 +1,1 @@
+"""Losses that penalise the residuals of differential equations and conservation laws."""
