@@ -1,8 +1,15 @@
 """Cosine embedding: 1 - cos(a, b) for pairs that belong together, max(0, cos(a, b) - m) for others.
 
-PyTorch: ``F.cosine_embedding_loss``.
+At **collapse** (all embeddings equal) it is 1 - m times the share of pairs that do not belong together, so that it can
+look low where such pairs are few. It ignores lengths. PyTorch: ``F.cosine_embedding_loss``; a label other than ±1
+gives 0 there, silently.
 """
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.cosine import cosine_operands
 from losscope.losses.graph.margins import hinge_argument
 from losscope.losses.graph.node import Node
@@ -54,7 +61,18 @@ SPEC = LossSpec(
     task="embedding",
     formula=r"\begin{cases}1-\cos(a,b)&y=1\\\max(0,\cos(a,b)-m)&y=-1\end{cases}",
     input_space="embeddings",
+    function=F.cosine_embedding_loss,
+    module=torch.nn.CosineEmbeddingLoss,
+    arguments=(
+        Argument("input1", "embeddings"),
+        Argument("input2", "embeddings"),
+        Argument("target", "sign-label"),
+    ),
+    variants=({"margin": 0.3}, {"reduction": "sum"}),
     range=(0.0, 2.0),
+    attained="where partners have the same direction and others at least a right angle",
+    claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
+    denominator="number of pairs",
     floor=zero_floor,
     signatures=(Signature(("Add",), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",),

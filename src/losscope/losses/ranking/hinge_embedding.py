@@ -1,7 +1,17 @@
-"""Hinge embedding: the distance x where y = 1, max(0, m - x) where y = -1. PyTorch: ``F.hinge_embedding_loss``."""
+"""Hinge embedding: the distance x where y = 1, max(0, m - x) where y = -1. PyTorch: ``F.hinge_embedding_loss``.
+
+At **collapse** (all distances 0) it is the margin times the share of pairs that do not belong together. It takes
+distances, which are not negative, but does not check: on raw scores it has no lower bound. A label other than ±1 adds
+both parts.
+"""
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.margins import hinge_argument
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
@@ -43,7 +53,13 @@ SPEC = LossSpec(
     task="embedding",
     formula=r"\begin{cases}x&y=1\\\max(0,m-x)&y=-1\end{cases}",
     input_space="embeddings",
+    function=F.hinge_embedding_loss,
+    module=torch.nn.HingeEmbeddingLoss,
+    arguments=(Argument("input", "values"), Argument("target", "sign")),
+    variants=({"margin": 0.5}, {"reduction": "sum"}),
     range=(-math.inf, math.inf),
+    attained="nowhere for raw scores; 0 where distances of partners are 0 and others beyond the margin",
+    claims=(Claim("convex"), Claim("lipschitz", 1.0), Claim("permutation-equivariant")),
     signatures=(Signature(("Add",), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html",),
     examples=(Example("F.hinge_embedding_loss(x, g)", "torch.where(g == 1, x, (1 - x).relu()).mean()"),),

@@ -1,10 +1,17 @@
 """Margin ranking: max(0, -y (a - b) + m) for two scores of which y = ±1 says which should be larger.
 
-PyTorch: ``F.margin_ranking_loss``. With equal scores, as from a constant predictor, it is the margin.
+PyTorch: ``F.margin_ranking_loss``. With equal scores, as from a constant predictor (**chance**, **collapse**), it is
+the **margin**; with PyTorch's default margin of 0 a constant predictor is optimal.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.constants import product
 from losscope.losses.graph.margins import hinge_argument, inner_parts
 from losscope.losses.graph.part import Part
@@ -43,7 +50,20 @@ SPEC = LossSpec(
     task="ranking",
     formula=r"\max(0,\,-y(a-b)+m)",
     input_space="scores",
+    function=F.margin_ranking_loss,
+    module=torch.nn.MarginRankingLoss,
+    arguments=(Argument("input1", "scores"), Argument("input2", "scores"), Argument("target", "sign-label")),
+    variants=({"margin": 0.5}, {"reduction": "sum"}),
     range=(0.0, math.inf),
+    attained="where every pair is in the right order by the margin",
+    chance=lambda stats, options: Estimate(max(0.0, float(options.get("margin", 0.0)))),
+    claims=(
+        Claim("convex"),
+        Claim("lipschitz", math.sqrt(2)),
+        Claim("shift-invariant"),
+        Claim("permutation-equivariant"),
+    ),
+    denominator="number of pairs",
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.MarginRankingLoss.html",),

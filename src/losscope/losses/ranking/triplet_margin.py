@@ -1,11 +1,18 @@
 """Triplet margin: max(0, d(a, p) - d(a, n) + m) with a distance d.
 
-PyTorch: ``F.triplet_margin_loss``. Where all embeddings coincide it equals the margin: a value stuck at
-the margin is collapse, not chance.
+PyTorch: ``F.triplet_margin_loss``. At **collapse** (all embeddings equal) it is exactly the **margin**: a value
+stuck at the margin is collapse, not chance. Random triplets are soon beyond the margin and have no gradient; the
+value is then a share of hard triplets more than a distance. PyTorch adds 10⁻⁶ to every coordinate of a difference,
+which keeps the gradient finite where points coincide.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.margins import hinge_argument, inner_parts
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
@@ -44,7 +51,22 @@ SPEC = LossSpec(
     task="embedding",
     formula=r"\max(0,\,d(a,p)-d(a,n)+m)",
     input_space="embeddings",
+    function=F.triplet_margin_loss,
+    module=torch.nn.TripletMarginLoss,
+    arguments=(
+        Argument("anchor", "embeddings"),
+        Argument("positive", "embeddings"),
+        Argument("negative", "embeddings"),
+    ),
+    variants=({"margin": 0.2}, {"swap": True}, {"p": 1.0}, {"reduction": "sum"}),
     range=(0.0, math.inf),
+    attained="where every negative is farther from its anchor than the positive by the margin",
+    claims=(
+        Claim("convex", holds=False),
+        Claim("lipschitz", math.sqrt(6), why="2 for the anchor, 1 for each of the others"),
+        Claim("permutation-equivariant"),
+    ),
+    denominator="number of triplets",
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),
     references=("https://doi.org/10.5244/C.30.119",),
