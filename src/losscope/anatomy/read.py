@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from losscope.anatomy.anatomy import Anatomy, Term
+from losscope.anatomy.finder import Finder
 from losscope.anatomy.expression import expression, signature
 from losscope.anatomy.merge import merge
 from losscope.anatomy.quiet import Quiet
 from losscope.anatomy.reach import leaves_below, reached_parameters
-from losscope.anatomy.recognise import recognise
 from losscope.anatomy.terms import terms_of
 from losscope.core.errors import NotReadable
 from losscope.losses.graph.node import Graph, is_plain
@@ -82,7 +82,7 @@ def _check(loss: Any) -> None:
 def _read(graph: Graph, loss: Tensor, scale: float, deep: bool, frame: FrameType | None) -> Anatomy:
     root = graph.node(loss.grad_fn, loss.output_nr)
     root.known = value = loss.detach()
-    found, decomposition = recognise(root)
+    found, decomposition = Finder().recognise(root)
     number = float(value) / scale
     terms = merge(terms_of(found, decomposition, number, scale, deep=deep, frame=frame))
     parameters = tuple(leaves_below([loss.grad_fn])) if deep else ()

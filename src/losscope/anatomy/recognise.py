@@ -1,6 +1,6 @@
 """Matches the parts of an objective with the losses that losscope knows."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,17 +48,30 @@ def _combinations() -> dict[str, list[tuple[LossSpec, Combination]]]:
     return index
 
 
-def recognise(root: Node) -> tuple[list[Found], Decomposition]:
-    """Everything the objective is a sum of, in the order of the code."""
+def by_signature(part: Part) -> Found | None:
+    """The loss whose signature, written by hand, matches ``part``."""
+    for spec, signature in _signatures().get(part.node.op, ()):
+        reading = signature.match(part)
+        if reading is not None:
+            return Found(part, spec, reading)
+    return None
+
+
+def recognise(
+    root: Node, further: Callable[[Part, Found | None], Found | None] | None = None
+) -> tuple[list[Found], Decomposition]:
+    """Everything the objective is a sum of, in the order of the code.
+
+    ``further`` is asked about every part with what a signature made of it, and may answer with something better.
+    """
     readings: dict[int, Found] = {}
 
     def is_whole(part: Part) -> bool:
-        for spec, signature in _signatures().get(part.node.op, ()):
-            reading = signature.match(part)
-            if reading is not None:
-                readings[id(part)] = Found(part, spec, reading)
-                return True
-        return False
+        known = by_signature(part)
+        found = (further(part, known) if further is not None else None) or known
+        if found is not None:
+            readings[id(part)] = found
+        return found is not None
 
     decomposition = parts_of(root, is_whole)
     parts = decomposition.parts
