@@ -115,6 +115,7 @@ def make_run(
                 value=0.31,
                 chance=2.302585,
                 floor=0.0,
+                unit="nats",
             ),
         ),
         findings=(

@@ -11,7 +11,15 @@ from losscope.core.verdict import TermSummary, Training
 from losscope.report.format import formats
 from losscope.report.view import term_line, training_line, watching_cost, watching_cost_and_start
 
-SUM = TermSummary(kind="cross_entropy", coefficient=2.0, reduction="sum", value=32.0, chance=147.4, floor=0.0)
+SUM = TermSummary(
+    kind="cross_entropy",
+    coefficient=2.0,
+    reduction="sum",
+    value=32.0,
+    chance=147.4,
+    floor=0.0,
+    unit="nats",
+)
 
 
 def anatomy(elements, coefficient=2.0, reduction="sum"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losscope.report.values import duration, in_words, number, percent, standing, unit_of
+from losscope.report.values import duration, in_unit, in_words, number, percent, standing
 
 ANY = st.one_of(st.none(), st.floats(), st.floats(-10, 10), st.sampled_from([0.0, 2.302585, 0.5, -0.4]))
 
@@ -86,7 +86,8 @@ def test_durations(seconds: float, shown: str) -> None:
             0.81,
             2.302585,
             0.5,
-            "0.81 nats = 35 % of the chance level 2.30; 17 % of the way from chance to the floor 0.5 is left",
+            "0.81 nats = 35 % of the chance level 2.30, and 0.31 nats above the floor 0.5: 17 % of the way between "
+            "them is left",
         ),
         (0.31, 2.302585, 0.5, "0.31 nats lies below the floor 0.5: it cannot be a mean over these targets"),
         (
@@ -105,6 +106,8 @@ def test_durations(seconds: float, shown: str) -> None:
         (0.2, -0.4, None, "0.2 nats, 0.6 above the chance level -0.4: worse than a constant answer"),
         (-1.0, 1.0, -3.0, "-1 nats; 50 % of the way from the chance level 1 to the floor -3 is left"),
         (0.31, None, None, "0.31 nats"),
+        (0.31, None, 0.0, "0.31 nats"),
+        (0.81, None, 0.5, "0.81 nats, which is 0.31 nats above the floor 0.5"),
         (
             0.0,
             0.0,
@@ -156,8 +159,17 @@ def test_standing_does_not_depend_on_scale(value: float, scale: float, floor: fl
     assert standing(value * 4, chance * 4, floor * 4) == here
 
 
-def test_units() -> None:
-    assert unit_of("cross_entropy") == "nats"
-    assert unit_of("bce_with_logits") == "nats"
-    assert unit_of("mse") == ""
-    assert unit_of("unknown(KlDivBackward0 ← x)") == ""
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (math.log(2), "nats", "0.693 nats = 1 bits"),
+        (2.302585, "nats", "2.30 nats = 3.32 bits"),
+        (0.0, "nats", "0 nats"),
+        (-0.31, "nats", "-0.31 nats = -0.447 bits"),
+        (0.25, "", "0.25"),
+        (math.nan, "nats", "NaN"),
+        (None, "nats", "–"),
+    ],
+)
+def test_a_value_in_its_unit_and_in_bits(value: float | None, unit: str, shown: str) -> None:
+    assert in_unit(value, unit) == shown

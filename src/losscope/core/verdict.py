@@ -39,7 +39,13 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermSummary:
-    """One term of the objective with its value at the end of the run."""
+    """One term of the objective with its value at the end of the run.
+
+    ``normalised`` is (value − floor) / (chance − floor), ``skill`` 1 minus that; ``excess`` is value − floor, in
+    ``unit``. ``normaliser`` is the value that the contract counts as 1 (ln C), ``first`` the first one recorded.
+    ``contribution`` is coefficient × value, ``share`` that part of the sum of all sizes. Where the value does not
+    measure progress (a game, a policy gradient), only value, chance level and floor are told.
+    """
 
     kind: str
     coefficient: float
@@ -49,13 +55,28 @@ class TermSummary:
     floor: float | None = None
     normalised: float | None = None
     skill: float | None = None
+    unit: str = ""
+    excess: float | None = None
+    normaliser: float | None = None
+    first: float | None = None
+    contribution: float | None = None
+    share: float | None = None
+    value_is_progress: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     prediction_shape: tuple[int, ...] = ()
     activation: str | None = None
 
+    def relative(self, base: float | None) -> float | None:
+        """The value in units of ``base``; ``None`` where that is unknown or no scale."""
+        if self.value is None or base is None or not base > 0 or not self.value_is_progress:
+            return None
+        return self.value / base
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
+    """``value`` is the objective at the end as the sum of its terms, ``at_least`` what it cannot fall below."""
+
     state: State
     sentence: Message
     training: Training
@@ -64,6 +85,8 @@ class Verdict:
     findings: tuple[Finding, ...]
     not_judged: tuple[tuple[str, Message], ...]
     passed: tuple[str, ...]
+    value: float | None = None
+    at_least: float | None = None
     losscope: str = "0.1.0"
 
     def to_json(self, language: Language = "en") -> dict[str, Any]:
@@ -85,7 +108,12 @@ class Verdict:
                     "overhead": training.overhead,
                     "seconds": training.seconds,
                 },
-                "objective": {"expression": self.expression, "terms": [_term(t) for t in self.terms]},
+                "objective": {
+                    "expression": self.expression,
+                    "value": self.value,
+                    "at_least": self.at_least,
+                    "terms": [_term(t) for t in self.terms],
+                },
                 "findings": [f.to_json(language) for f in self.findings],
                 "not_judged": [{"code": c, "why": why.render(language)} for c, why in self.not_judged],
                 "passed": list(self.passed),
@@ -106,6 +134,16 @@ def _term(term: TermSummary) -> dict[str, Any]:
         "floor": term.floor,
         "normalised": term.normalised,
         "skill": term.skill,
+        "unit": term.unit,
+        "excess": term.excess,
+        "relative": {
+            "chance": term.relative(term.chance),
+            "normaliser": term.relative(term.normaliser),
+            "first": term.relative(term.first),
+        },
+        "contribution": term.contribution,
+        "share": term.share,
+        "value_is_progress": term.value_is_progress,
         "options": term.options,
         "prediction": {"shape": list(term.prediction_shape), "activation": term.activation},
     }

@@ -1,4 +1,4 @@
-"""The objective: its terms as read from the autograd graph, their values, chance levels and floors.
+"""The objective: its terms as read from the autograd graph, their values, chance levels, floors and bounds.
 
 The chance level is that of the best constant predictor for the targets *seen so far*, so it is
 recomputed as targets accumulate. The anatomy itself is written as an event when it changes.
@@ -12,6 +12,9 @@ from losscope.core.finding import Where
 from losscope.losses.target_stats import TargetStats
 from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
+
+# Options that cannot move a bound of 0.
+_HARMLESS = frozenset({"target", "has_target", "num_classes", "ignore_index", "weight", "pos_weight"})
 
 
 class Objective(Probe):
@@ -65,9 +68,11 @@ def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
 
 
 def _described(term: Term, terms: Sequence[Term]) -> dict[str, Any]:
-    target = term.target
+    target, spec = term.target, term.spec
     return {
         "kind": term.kind,
+        "task": spec.task if spec is not None else None,
+        "unit": spec.unit if spec is not None else "",
         "coefficient": term.coefficient,
         "reduction": term.reduction,
         "options": term.options,
@@ -78,6 +83,8 @@ def _described(term: Term, terms: Sequence[Term]) -> dict[str, Any]:
         },
         "target": {"shape": list(target.shape), "dtype": str(target.dtype)} if target is not None else None,
         "floor": term.floor,
+        "bounds": list(_bounds(term)),
+        "normaliser": _normaliser(term),
         "chain": list(term.chain),
         "notes": list(term.notes),
         "elements": _elements(term),
@@ -93,6 +100,40 @@ def _elements(term: Term) -> int | None:
     if ignored is None or term.target.is_floating_point():
         return term.target.numel()
     return int((term.target != ignored).sum())
+
+
+def _bounds(term: Term) -> tuple[float | None, float | None]:
+    """What the value of the term cannot fall below or rise above, whatever model and data; ``None`` unknown.
+
+    From the contract alone: the floor where it follows from the options without any targets, else an end of the
+    range that is 0 under options that cannot move it. A sum over samples keeps a bound of 0 and no other. Where
+    samples have weights, whose signs and sizes may change with the next batch, only a mask leaves the bounds.
+    """
+    spec, options = term.spec, term.options
+    if spec is None or (term.sample_weight is not None and term.reduction != "masked-mean"):
+        return None, None
+    if not all(_are_weights(options.get(name)) for name in ("weight", "pos_weight")):
+        return None, None
+    low = spec.floor(options, None) if spec.floor is not None else None
+    if low is not None and low != 0 and term.reduction in ("sum", "batchmean"):
+        low = None
+    fixed = options.keys() <= _HARMLESS
+    if low is None and fixed and spec.range[0] == 0:
+        low = 0.0
+    return low, 0.0 if fixed and spec.range[1] == 0 else None
+
+
+def _are_weights(given: Any) -> bool:
+    """No weights, or a list of weights that are not negative."""
+    return given is None or (isinstance(given, list | tuple) and all(w >= 0 for w in given))
+
+
+def _normaliser(term: Term) -> float | None:
+    """The value that the contract counts as 1 for one element, such as ln C; a sum has none."""
+    spec = term.spec
+    if spec is None or spec.normaliser is None or term.reduction in ("sum", "batchmean"):
+        return None
+    return spec.normaliser(term.options)
 
 
 def _is_progress(term: Term, terms: Sequence[Term]) -> bool:

@@ -28,9 +28,6 @@ NEAR = 0.01
 # Nearer than this share of the way from chance to the floor, a value counts as being at the floor.
 AT_FLOOR = 0.001
 
-# Losses that are a negative log-likelihood in natural logarithms.
-_NATS = ("cross_entropy", "nll", "bce", "binary_cross_entropy", "kl", "gaussian_kl", "ctc", "entropy")
-
 _WORDS: dict[str, Text] = {
     "not-measured": Text(en="not measured", zh="未测量"),
     "not-finite": Text(
@@ -50,9 +47,12 @@ _WORDS: dict[str, Text] = {
         en="{value} = {share} of the chance level {chance}", zh="{value} = 随机水平 {chance} 的 {share}"
     ),
     "share-floor": Text(
-        en="{value} = {share} of the chance level {chance}; {left} of the way from chance to the floor "
-        "{floor} is left",
-        zh="{value} = 随机水平 {chance} 的 {share}；从随机水平到下限 {floor} 的路程还剩 {left}",
+        en="{value} = {share} of the chance level {chance}, and {above} above the floor {floor}: {left} of the "
+        "way between them is left",
+        zh="{value} = 随机水平 {chance} 的 {share}，高于下限 {floor} {above}：从随机水平到下限的路程还剩 {left}",
+    ),
+    "above": Text(
+        en="{value}, which is {above} above the floor {floor}", zh="{value}，高于下限 {floor} {above}"
     ),
     "left": Text(
         en="{value}; {left} of the way from the chance level {chance} to the floor {floor} is left",
@@ -141,10 +141,17 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
-def unit_of(kind: str) -> str:
-    """``nats`` for the losses that are negative log-likelihoods, nothing for the others."""
-    name = kind.lower()
-    return "nats" if any(part in name for part in _NATS) and "(" not in name else ""
+def in_unit(value: float | None, unit: str) -> str:
+    """A number with its unit; nats also as bits.
+
+    >>> in_unit(0.31, "nats"), in_unit(2.0, ""), in_unit(None, "nats")
+    ('0.31 nats = 0.447 bits', '2', '–')
+    """
+    shown = number(value)
+    if value is None or not math.isfinite(value) or not unit:
+        return shown
+    bits = f" = {number(value / math.log(2))} bits" if unit == "nats" and value else ""
+    return f"{shown} {unit}{bits}"
 
 
 def standing(value: float | None, chance: float | None, floor: float | None) -> Standing:
@@ -186,12 +193,18 @@ def in_words(
 
     >>> in_words(0.31, chance=2.302585, floor=0.0, unit="nats")
     '0.31 nats = 13 % of the chance level 2.30'
+    >>> in_words(0.81, floor=0.5, unit="nats")
+    '0.81 nats, which is 0.31 nats above the floor 0.5'
     >>> in_words(-1.2, chance=-0.4, unit="nats")
     '-1.2 nats, 0.8 below the chance level -0.4'
     """
     where = standing(value, chance, floor)
-    key, extra = _clause(where, value, _finite_or_none(chance), _finite_or_none(floor))
-    shown = number(value) + (f" {unit}" if unit and value is not None and math.isfinite(value) else "")
+    chance, floor = _finite_or_none(chance), _finite_or_none(floor)
+    key, extra = _clause(where, value, chance, floor)
+    tail = f" {unit}" if unit and value is not None and math.isfinite(value) else ""
+    if value is not None and floor is not None:
+        extra = extra | {"above": number(value - floor) + tail}
+    shown = number(value) + tail
     message = _WORDS[key](value=shown, chance=number(chance), floor=number(floor), **extra)
     return message.render(language)
 
@@ -200,6 +213,8 @@ def _clause(
     where: Standing, value: float | None, chance: float | None, floor: float | None
 ) -> tuple[str, dict[str, str]]:
     """The key of the sentence and the comparisons that it needs."""
+    if where == "alone" and floor:
+        return "above", {}
     if value is None or chance is None or where not in ("between", "worse-than-chance"):
         return where, {}
     # A ratio to the chance level means something only where the scale has its zero at the floor's side.

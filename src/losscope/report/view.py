@@ -8,7 +8,7 @@ from losscope.core.finding import Finding, Where
 from losscope.core.text import Language
 from losscope.core.verdict import TermSummary, Training, Verdict
 from losscope.recording.reader import Recording
-from losscope.report.values import duration, in_words, number, percent, unit_of
+from losscope.report.values import duration, in_words, number, percent
 from losscope.report.words import word
 
 SYMBOLS = {"healthy": "✔", "suspicious": "▲", "wrong": "✖", "not-enough-evidence": "?"}
@@ -93,17 +93,45 @@ def evidence_line(finding: Finding, language: Language) -> str:
     return first.text.render(language) + (f" ({word('expected', language)}: {expected})" if expected else "")
 
 
+def term_lines(verdict: Verdict, recording: Recording, language: Language) -> list[tuple[str, str]]:
+    """Kind and line of every term; in a sum also what the term adds to it, and last what the sum cannot fall below.
+
+    Contributions of both signs have no shares of their sum. A bound of a single term is its floor, which its line
+    has already, and one of zero says nothing. The bound has no kind.
+    """
+    terms = verdict.terms
+    signs = any((term.contribution or 0.0) < 0 for term in terms)
+    lines = []
+    for term in terms:
+        line = term_line(term, recording, language)
+        if (
+            len(terms) > 1
+            and term.contribution is not None
+            and term.share is not None
+            and abs(term.share) < 1
+        ):
+            key = "adds" if signs else "adds-share"
+            adds, share = number(term.contribution), percent(term.share)
+            line += word(key, language, value=adds, share=share)
+        lines.append((term.kind, line))
+    if len(terms) > 1 and verdict.at_least:
+        lines.append(("", word("at-least", language, bound=number(verdict.at_least))))
+    return lines
+
+
 def term_line(term: TermSummary, recording: Recording, language: Language) -> str:
     """The value of one term in words; of a sum also the value per element, which has the unit."""
-    summed = term.reduction == "sum"
-    unit = unit_of(term.kind)
+    summed, unit = term.reduction == "sum", term.unit
+    compared = term.value_is_progress
     line = in_words(
         term.value,
-        chance=term.chance,
-        floor=term.floor,
+        chance=term.chance if compared else None,
+        floor=term.floor if compared else None,
         unit="" if summed else unit,
         language=language,
     )
+    if not compared and term.value is not None:
+        line += word("no-progress", language)
     elements = _elements(term, recording) if summed and term.value is not None else None
     if elements is None or term.value is None:
         return line

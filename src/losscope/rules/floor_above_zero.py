@@ -3,7 +3,8 @@
 **What it says.** The smallest value that the term can take with its options and targets, and how much of the
 present value is floor.
 
-**Statistic.** None: the floor is exact. Reported where it exceeds 1 % of the chance level.
+**Statistic.** None: the floor is exact, or, where it depends on the targets, the mean over the sampled batches.
+Reported where it exceeds 1 % of the chance level.
 
 **Source.** The contract of the loss. Label smoothing ε over C classes: −(1−ε+ε/C) ln(1−ε+ε/C) − (C−1)(ε/C) ln(ε/C),
 from Szegedy et al. (2016), arXiv:1512.00567. Softmax twice: −ln(e/(e+C−1)).
@@ -20,9 +21,9 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules import floor as floors
+from losscope.rules.messages import join
 from losscope.rules.planted import PlantedTerm, falling, record
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.sentence import join
 from losscope.rules.streams import main_stream
 from losscope.rules.terms import TermView, terms
 
@@ -30,6 +31,10 @@ _SHARE = 0.01
 _TITLE = Text(
     en="{kind} cannot fall below {floor:.4g} here, because of ",
     zh="{kind} 在此不可能低于 {floor:.4g}，原因：",
+)
+_TITLE_MEAN = Text(
+    en="{kind} cannot fall below {floor:.3g} on the targets seen, because of ",
+    zh="在已见到的目标上，{kind} 不可能低于 {floor:.3g}，原因：",
 )
 _EVIDENCE = Text(
     en="of the present {value:.4g}, {floor:.4g} is floor and {rest:.4g} can still be gained",
@@ -60,7 +65,8 @@ def _finding(term: TermView) -> Finding | None:
         value=term.floor,
         expected=_EXPECTED(floor=term.floor),
     )
-    title = join(_TITLE(kind=term.kind, floor=term.floor), floors.reason(term))
+    said = _TITLE_MEAN if term.floor_varies else _TITLE
+    title = join(said(kind=term.kind, floor=term.floor), floors.reason(term))
     return RULE.finding(title=title, confidence=1.0, evidence=(evidence,), remedy=_REMEDY(), where=term.where)
 
 

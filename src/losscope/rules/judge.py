@@ -11,7 +11,7 @@ from losscope.rules.course import AIMLESS, INCONCLUSIVE, Course, course, worse_t
 from losscope.rules.reasons import no_series
 from losscope.rules.rule import Outcome, Rule, all_rules
 from losscope.rules.sentence import sentence
-from losscope.rules.summary import expression, term_summaries, training
+from losscope.rules.summary import expression, term_summaries, training, whole
 
 _FAULT = Text(en="internal fault: {error}", zh="内部错误：{error}")
 
@@ -40,12 +40,15 @@ def judge_run(
     did = course(recording, findings)
     state = _state(recording, findings, did)
     summary = training(recording, findings)
+    value, at_least = whole(recording)
     return Verdict(
         state=state,
         sentence=sentence(recording, did, summary, findings),
         training=summary,
         expression=expression(recording),
         terms=term_summaries(recording),
+        value=value,
+        at_least=at_least,
         findings=findings,
         not_judged=tuple(not_judged),
         passed=tuple(passed),

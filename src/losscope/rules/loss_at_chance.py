@@ -3,10 +3,10 @@
 **What it says.** The loss equals what the best *constant* prediction would get on the targets seen: the model
 uses nothing of its input.
 
-**Statistic.** Skill = 1 − L/L_chance of the last fifth of the run with its 95 % interval, which carries the
-error of the mean loss (batch means) and that of the chance level. Reported iff the interval reaches 0 (within 1 %) and
-excludes a skill above 5 %, after one pass over the data and 100 updates, and
-where the loss is not falling.
+**Statistic.** Skill = 1 − (L − floor)/(chance − floor) of the last fifth of the run with its 95 % interval, which
+carries the error of the mean loss (batch means) and that of the chance level. Reported iff the interval reaches 0
+(within 1 %) and excludes a skill above 5 %, after one pass over the data and 100 updates, and where the loss is
+not falling.
 The chance level is computed from the targets (label entropy, variance, mean absolute deviation …), so that an
 imbalanced data set is not measured against ln C.
 

@@ -7,10 +7,14 @@ from losscope.core.finding import Finding, NotJudged
 from losscope.core.text import Message, Text
 from losscope.core.verdict import Training
 from losscope.recording.reader import Recording
+from losscope.rules.comparison import compared
+from losscope.rules.composition import composition
 from losscope.rules.course import AIMLESS, Course, skills, worse_than_chance
 from losscope.rules.curve import first_level, last_level, loss_curve
-from losscope.rules.numbers import percent, readable
+from losscope.rules.messages import join
+from losscope.rules.numbers import readable
 from losscope.rules.reasons import MIN_UPDATES
+from losscope.rules.remark import remark
 from losscope.rules.streams import aimless_kind, coupled, losses, main_stream
 from losscope.rules.terms import TermView, terms
 
@@ -69,8 +73,6 @@ _UNJUDGED = Text(
     zh="在 {updates} 次更新中未发现问题，但无法判断损失曲线{why}。",
 )
 _EACH = Text(en=", a sum with {each} per element,", zh="，为求和，每个元素 {each}，")
-_SHARE = Text(en=" ({percent} % of chance)", zh="（随机水平的 {percent}%）")
-_TIMES = Text(en=" ({times} times chance)", zh="（随机水平的 {times} 倍）")
 _NO_PROGRESS = Text(
     en="Nothing wrong was found in {updates} updates; the value of {kind} does not measure progress.",
     zh="在 {updates} 次更新中未发现问题；{kind} 的数值不反映训练进展。",
@@ -121,17 +123,6 @@ def sentence(recording: Recording, did: Course, training: Training, findings: Se
     return join(_body(recording, did, training, findings), _ending(recording))
 
 
-def join(first: Message, second: Message | None) -> Message:
-    """Two messages as one, in every language. Placeholders are filled, since both may use the same names."""
-    if second is None:
-        return first
-    texts = {
-        lang: (first.render(lang) + second.render(lang)).replace("{", "{{").replace("}", "}}")
-        for lang in ("en", "zh")
-    }
-    return Text(**texts)()
-
-
 def _body(recording: Recording, did: Course, training: Training, findings: Sequence[Finding]) -> Message:
     top = next((f for f in findings if f.severity != "info"), None)
     if top is not None:
@@ -154,8 +145,10 @@ def _body(recording: Recording, did: Course, training: Training, findings: Seque
         first = float(curve[0])
     words = _facts(terms(recording, stream), first, last, training.steps)
     if _at_chance(recording, stream, did):
-        return _NOT_BETTER(**words)
-    return (_BARELY if _near_chance(recording, stream) else _WORKS[did])(**words)
+        said = _NOT_BETTER
+    else:
+        said = _BARELY if _near_chance(recording, stream) else _WORKS[did]
+    return join(said(**words), remark(composition(recording, stream)))
 
 
 def _nothing(recording: Recording, training: Training) -> Message:
@@ -196,10 +189,11 @@ def _facts(found: list[TermView], first: float, last: float, steps: int) -> dict
     if len(found) == 1:
         term = found[0]
         words["unit"] = term.unit
-        if term.is_whole_loss and term.chance is not None and term.chance > 0 and last > 0:
-            ratio = last / (term.chance * abs(term.coefficient))
-            share = _SHARE(percent=percent(ratio)) if ratio < 2 else _TIMES(times=f"{ratio:.2g}")
-            words |= {"share": share.render("en"), "share_zh": share.render("zh")}
+        told = (
+            compared(last / term.coefficient, term) if term.is_whole_loss and term.coefficient > 0 else None
+        )
+        if told is not None:
+            words |= {"share": told.render("en"), "share_zh": told.render("zh")}
         if term.elements and term.elements > 1:
             each = _EACH(each=readable(last / abs(term.coefficient) / term.elements))
             words["share"] += each.render("en")

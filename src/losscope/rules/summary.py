@@ -8,11 +8,20 @@ from losscope.core.finding import Finding
 from losscope.core.verdict import TermSummary, Training, Validation
 from losscope.recording import signals
 from losscope.recording.reader import Recording
+from losscope.rules.composition import Composition, Part, composition
 from losscope.rules.course import STATUS, course
 from losscope.rules.evaluations import held_out
 from losscope.rules.statistics.robust import finite
-from losscope.rules.streams import events_of, main_stream, same_loss, streams, updates, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.streams import (
+    aimless_kind,
+    coupled,
+    events_of,
+    main_stream,
+    same_loss,
+    streams,
+    updates,
+    values,
+)
 
 
 def training(recording: Recording, findings: Sequence[Finding]) -> Training:
@@ -55,7 +64,22 @@ def term_summaries(recording: Recording) -> tuple[TermSummary, ...]:
         twins = any(same_loss(recording, stream, other) for other in kept)
         if updates(recording, stream) >= least and not twins:
             kept.append(stream)
-    return tuple(_summary(view) for stream in kept for view in terms(recording, stream))
+    aimless = coupled(recording) > 1
+    return tuple(
+        summary
+        for stream in kept
+        for summary in _summaries(composition(recording, stream), aimless or _is_aimless(recording, stream))
+    )
+
+
+def whole(recording: Recording) -> tuple[float | None, float | None]:
+    """The objective of the main stream at the end as the sum of its terms, and what it cannot fall below."""
+    stream = main_stream(recording)
+    if stream is None:
+        return None, None
+    found = composition(recording, stream)
+    aimless = coupled(recording) > 1 or _is_aimless(recording, stream)
+    return found.total, None if aimless else found.at_least
 
 
 def expression(recording: Recording) -> str:
@@ -64,14 +88,21 @@ def expression(recording: Recording) -> str:
     return str(anatomies[-1].get("expression") or "") if anatomies else ""
 
 
-def _summary(view: TermView) -> TermSummary:
-    recent = next((r for share in (0.05, 0.2, 0.4) if (r := view.recent(share)).size), view.recent(0.4))
-    value = float(recent.mean()) if recent.size else None
-    normalised = skill = None
-    if value is not None and view.span is not None and view.floor is not None:
-        normalised = (value - view.floor) / view.span
-    if value is not None and view.chance is not None and view.chance > 0:
-        skill = 1.0 - value / view.chance
+def _is_aimless(recording: Recording, stream: str) -> bool:
+    return aimless_kind(recording, stream) is not None
+
+
+def _summaries(found: Composition, aimless: bool) -> list[TermSummary]:
+    pairs = zip(found.parts, found.shares, strict=True)
+    return [_summary(part, share, progress=not aimless) for part, share in pairs]
+
+
+def _summary(part: Part, share: float | None, *, progress: bool) -> TermSummary:
+    view, value = part.term, part.value
+    excess = normalised = None
+    if progress and value is not None and view.floor is not None:
+        excess = value - view.floor
+        normalised = excess / view.span if view.span is not None else None
     return TermSummary(
         kind=view.kind,
         coefficient=view.coefficient,
@@ -80,7 +111,14 @@ def _summary(view: TermView) -> TermSummary:
         chance=view.chance,
         floor=view.floor,
         normalised=normalised,
-        skill=skill,
+        skill=None if normalised is None else 1.0 - normalised,
+        unit="nats" if view.is_nats else "",
+        excess=excess,
+        normaliser=view.normaliser,
+        first=float(view.values[0]) if view.values.size else None,
+        contribution=part.contribution,
+        share=share,
+        value_is_progress=progress,
         options=view.options,
         prediction_shape=tuple(n for n in view.prediction.get("shape") or () if isinstance(n, int)),
         activation=view.prediction.get("activation"),

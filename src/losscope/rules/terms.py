@@ -10,9 +10,16 @@ from losscope.core.finding import NotJudged, Where
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.series import Series
-from losscope.rules.statistics.robust import Floats
+from losscope.rules.statistics.robust import Floats, finite
 from losscope.rules.statistics.skill import Skill, skill
 from losscope.rules.streams import evenly, events_of, last, progress, streams, updates, values, where
+
+# For recordings of the first version, in which the terms do not say their task and unit.
+_PENALTIES = frozenset({"l1_penalty", "l2_penalty", "norm_penalty"})
+_NATS = frozenset(
+    {"cross_entropy", "nll", "binary_cross_entropy", "binary_cross_entropy_with_logits"}
+    | {"multilabel_soft_margin", "kl_div", "gaussian_kl", "gaussian_nll", "poisson_nll", "ctc", "entropy"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +28,9 @@ class TermView:
 
     ``is_whole_loss``: the loss of every update is this term times its coefficient and nothing else, so that
     the values are as dense as the losses. ``elements``: what a sum runs over in the batch that was read.
+    ``floor`` is the mean over the sampled batches where it depends on their targets (``floor_varies``), whereas
+    ``bounds`` holds for every prediction and target that the loss is made for; either end may be unknown.
+    ``normaliser`` is the value that the contract counts as 1, such as ln C.
     """
 
     label: str
@@ -39,6 +49,11 @@ class TermView:
     prediction: dict[str, Any] = field(default_factory=dict)
     where: Where | None = None
     elements: int | None = None
+    task: str = ""
+    is_nats: bool = False
+    normaliser: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+    floor_varies: bool = False
 
     @property
     def span(self) -> float | None:
@@ -49,23 +64,27 @@ class TermView:
 
     @property
     def unit(self) -> str:
-        """ " nats" for log-losses, else nothing."""
-        logarithmic = ("cross_entropy", "nll", "bce", "kl_div", "gaussian_kl", "ctc")
-        return " nats" if any(name in self.kind for name in logarithmic) and self.reduction != "sum" else ""
+        """ " nats" for logarithms of probabilities, else nothing; a sum over a batch has no unit of its own."""
+        return " nats" if self.is_nats and self.reduction != "sum" else ""
+
+    @property
+    def is_data(self) -> bool:
+        """Whether the term judges predictions: neither a penalty on parameters nor a constant."""
+        return self.task != "penalty" and self.kind != "constant"
 
     def recent(self, share: float = 0.2) -> Floats:
         """The values of the last ``share`` of the run; empty where the watch took no sample there."""
         return self.values[self.steps >= (1.0 - share) * self.updates]
 
     def skill(self) -> Skill | None:
-        """Skill over the last fifth of the run with its interval.
+        """Skill over the last fifth of the run with its interval; an unknown floor is taken for 0.
 
         ``None`` where chance is unknown or fewer than three values are known there.
         """
         recent = self.recent()
         if self.chance is None or recent.size < 3:
             return None
-        return skill(recent, self.chance, self.chance_error)
+        return skill(recent, self.chance, self.chance_error, self.floor or 0.0)
 
 
 def terms(recording: Recording, stream: str) -> list[TermView]:
@@ -109,15 +128,16 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
     dense = _dense(sampled, loss, coefficient, count, accumulated=accumulated)
     series = dense or sampled
     kept = np.isfinite(series.values)
-    floor = last(recording, signals.TERM_FLOOR, label)
+    floors = finite(_since(recording.series(signals.TERM_FLOOR, label), event.get("step")).values)
+    kind = str(term.get("kind", "unknown"))
     return TermView(
         label=label,
-        kind=str(term.get("kind", "unknown")),
+        kind=kind,
         coefficient=coefficient,
         reduction=str(term.get("reduction") or "none"),
         options=dict(term.get("options") or {}),
         notes=tuple(str(note) for note in term.get("notes") or ()),
-        floor=floor if floor is not None else _optional(term.get("floor")),
+        floor=_level(floors) if floors.size else _optional(term.get("floor")),
         chance=last(recording, signals.TERM_CHANCE, label),
         chance_error=last(recording, signals.TERM_CHANCE_ERROR, label) or 0.0,
         steps=series.steps[kept],
@@ -129,7 +149,22 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
         elements=int(elements)
         if isinstance(elements := term.get("elements"), int) and elements > 0
         else None,
+        task=str(term.get("task") or ("penalty" if kind in _PENALTIES else "")),
+        is_nats=term["unit"] == "nats" if "unit" in term else kind in _NATS,
+        normaliser=_optional(term.get("normaliser")),
+        bounds=_bounds(term.get("bounds")),
+        floor_varies=bool(floors.size and np.ptp(floors) > 1e-6 * float(np.abs(floors).max())),
     )
+
+
+def _level(values: Floats) -> float:
+    """The mean; of equal numbers exactly that number."""
+    return float(values[-1]) if np.ptp(values) == 0 else float(values.mean())
+
+
+def _bounds(told: Any) -> tuple[float | None, float | None]:
+    low, high = told if isinstance(told, list | tuple) and len(told) == 2 else (None, None)
+    return _optional(low), _optional(high)
 
 
 def _since(series: Series, step: Any) -> Series:

@@ -46,7 +46,8 @@ class Scale:
         values = np.clip(np.asarray(values, dtype=np.float64), -_LARGEST, _LARGEST)
         if not self.log:
             half = values / 2 - self.low / 2  # halves first: a full span may overflow
-            return np.clip(half / (self.high / 2 - self.low / 2), -1.0, 2.0)
+            with np.errstate(over="ignore"):  # of a span near the smallest number: beyond the edge either way
+                return np.clip(half / (self.high / 2 - self.low / 2), -1.0, 2.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(values > 0, np.log(np.maximum(values, _SMALLEST)), -np.inf)
         logs = np.where(np.isnan(values), np.nan, logs)

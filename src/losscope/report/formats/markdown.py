@@ -15,7 +15,7 @@ from losscope.report.view import (
     grade,
     place,
     run_name,
-    term_line,
+    term_lines,
     training_line,
 )
 from losscope.report.words import word
@@ -34,8 +34,8 @@ def render(verdict: Verdict, recording: Recording, language: Language = "en") ->
     lines.append(f"- {word('training', language)}: {escape(training_line(verdict, language))}")
     if verdict.expression:
         lines.append(f"- {word('objective', language)}: {code(verdict.expression)}")
-    for term in verdict.terms:
-        lines.append(f"  - {code(term.kind)}: {escape(term_line(term, recording, language))}")
+    for kind, line in term_lines(verdict, recording, language):
+        lines.append(f"  - {code(kind)}: {escape(line)}" if kind else f"  - {escape(line)}")
     lines += ["", f"### {word('findings', language)}", ""]
     tree = branches(verdict)
     if not tree:

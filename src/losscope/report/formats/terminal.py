@@ -32,7 +32,7 @@ from losscope.report.view import (
     not_judged_line,
     place,
     report_path,
-    term_line,
+    term_lines,
     training_line,
 )
 from losscope.report.words import word
@@ -47,6 +47,7 @@ COLOURS = {
     "info": "cyan",
 }
 MOST_FINDINGS = 3
+MOST_TERMS = 3
 PLAIN = str.maketrans(
     {
         "✔": "+", "✖": "x", "▲": "!", "·": "*", "→": "->", "↳": "\\", "‖": "||", "²": "^2", "×": "x",
@@ -133,9 +134,10 @@ def _summary(verdict: Verdict, recording: Recording, language: Language) -> Tabl
     rows = _grid()
     if verdict.expression:
         rows.add_row(word("objective", language), _safe(verdict.expression))
-    for term in verdict.terms[:3]:
-        name = f"{term.kind}: " if len(verdict.terms) > 1 else ""
-        rows.add_row("", _safe(name + term_line(term, recording, language)))
+    lines = term_lines(verdict, recording, language)
+    for kind, line in [*lines[:MOST_TERMS], *(end for end in lines[MOST_TERMS:] if not end[0])]:
+        name = f"{kind}: " if kind and len(verdict.terms) > 1 else ""
+        rows.add_row("", _safe(name + line))
     rows.add_row(word("training", language), training_line(verdict, language))
     unseen = not_judged_line(verdict, language)
     if unseen:

@@ -1,11 +1,12 @@
-"""How much better than a constant is the model? Skill = 1 − L / L_chance, with its interval.
+"""How much better than a constant is the model? Skill = 1 − (L − F) / (C − F), with its interval.
 
-Skill is 1 for a perfect model (where the floor is 0), 0 for the best constant predictor and negative for
-something worse. For the squared error it is the coefficient of determination; for cross-entropy it is
-McFadden's pseudo-R². The interval carries both errors, that of the mean loss (batch means, so that
-autocorrelation does not narrow it) and that of the estimated chance level:
+L is the loss, C its chance level, F its floor. Skill is 1 for a perfect model, whose loss is at the floor, 0 for
+the best constant predictor and negative for something worse. With F = 0 it is 1 − L/C: the coefficient of
+determination for the squared error, McFadden's pseudo-R² for cross-entropy. The interval carries both errors,
+that of the mean loss (batch means, so that autocorrelation does not narrow it) and that of the estimated
+chance level:
 
-    se² = (se_L / C)² + (L · se_C / C²)²
+    se² = (se_L / (C − F))² + ((L − F) · se_C / (C − F)²)²
 
 Source: Murphy (1988), doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2; McFadden (1974).
 """
@@ -34,16 +35,20 @@ class Skill:
         return self.low <= tolerance and self.high < margin
 
 
-def skill(values: Floats, chance: float, chance_error: float = 0.0, confidence: float = 0.95) -> Skill | None:
-    """Skill of the mean of ``values`` against ``chance``; ``None`` where chance is not a positive number.
+def skill(
+    values: Floats, chance: float, chance_error: float = 0.0, floor: float = 0.0, confidence: float = 0.95
+) -> Skill | None:
+    """Skill of the mean of ``values`` against ``chance``; ``None`` where chance is not above the floor.
 
-    A chance level of zero (all targets equal) or below (densities) has no meaningful ratio.
+    With all targets equal nothing can be learnt, and a density's chance level below zero has no ratio to a floor
+    that is not known.
     """
-    level = mean(values)
-    if not (math.isfinite(chance) and chance > 0.0 and math.isfinite(level.value)):
+    level, span = mean(values), chance - floor
+    if not (math.isfinite(span) and span > 1e-9 * abs(chance) and math.isfinite(level.value)):
         return None
     error = chance_error if math.isfinite(chance_error) else 0.0
-    value = 1.0 - level.value / chance
-    stderr = math.hypot(level.stderr / chance, level.value * error / chance**2)
+    excess = level.value - floor
+    value = 1.0 - excess / span
+    stderr = math.hypot(level.stderr / span, excess * error / span**2)
     half = stderr * float(stdtrit(level.freedom, 0.5 + confidence / 2)) if stderr > 0 else 0.0
     return Skill(value, value - half, value + half, level.value, chance)
