@@ -1,0 +1,202 @@
+"""The gradient of a sample's loss changes by at most λ times the change of its predictions.
+
+λ is the largest eigenvalue (in size) of the Hessian of one sample's loss in its predictions, and of the quotients
+‖∇f(y) - ∇f(x)‖ / ‖y - x‖ on short lines, which see the kinks that a Hessian does not. Gradient descent on a linear
+model with inputs x is stable below a step of 2 / (λ‖x‖²). A claimed λ must not be exceeded, and not be lax.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.claimed import claim_of, judge_constant
+from losscope.checks.samples import NEGLIGIBLE, Samples, samples_of
+from losscope.checks.subject import Case, Subject
+from losscope.checks.suprema import Supremum, supremum
+from losscope.core.text import Message, Text
+from losscope.losses.arguments import Argument
+
+_SECONDS = 0.4
+_ROUNDING = 1e-6
+_KINK = 20.0
+_WIDTHS = (1.0, 0.1, 0.01)
+_SHORT = 1e-4
+
+_CURVED = Text(
+    en="the gradient changes by {found:.6g} times the change of the prediction, more than the claimed {claimed:.6g}",
+    zh="梯度变化是预测变化的 {found:.6g} 倍，超过所声称的 {claimed:.6g}",
+)
+_UNBOUNDED = Text(
+    en="not smooth: the curvature keeps growing with the prediction (largest eigenvalues {sizes})",
+    zh="不光滑：曲率随预测不断增大（最大特征值 {sizes}）",
+)
+_KINKED = Text(
+    en="not smooth: the gradient jumps; between near predictions it changes by {found:.3g} times their distance",
+    zh="不光滑：梯度有跳变；相近预测之间梯度变化是距离的 {found:.3g} 倍",
+)
+_PASS = Text(en="no curvature of a sample exceeds {found:.6g}", zh="没有样本的曲率超过 {found:.6g}")
+_NO_GRADIENT = Text(en="no gradient reaches the predictions", zh="没有梯度传到预测")
+
+
+def _largest(samples: Samples, case: Sequence[Tensor]) -> Tensor | None:
+    found = samples.hessians(case)
+    if found is None:
+        return None
+    finite = torch.isfinite(found[1]).flatten(1).all(1)
+    values = torch.linalg.eigvalsh(torch.where(finite[:, None, None], found[1], 0.0))
+    return torch.where(finite, values.abs().amax(1), torch.nan)
+
+
+def _quotient(samples: Samples, case: Case, ends: tuple[Tensor, Tensor]) -> Tensor | None:
+    """[n]: ‖∇f(b) - ∇f(a)‖ / ‖b - a‖, less what rounding may add."""
+    slopes = [samples.gradient(samples.place(case, end)) for end in ends]
+    if slopes[0] is None or slopes[1] is None:
+        return None
+    noise = NEGLIGIBLE * (1 + slopes[0].abs().amax(1))
+    change = (slopes[1] - slopes[0]).norm(dim=1) - noise
+    return change.clamp_min(0).to(torch.float64) / (ends[1] - ends[0]).norm(dim=1)
+
+
+class _Chords:
+    """The steepest change of the gradient between neighbours on lines, and the two ends."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.value = samples, 0.0
+        self.case: Case = ()
+        self.step = torch.zeros(0)
+        deadline = time.monotonic() + _SECONDS / 2
+        for seed in range(3):
+            for scale in (1.0, 10.0):
+                for width in _WIDTHS:
+                    if time.monotonic() < deadline:
+                        self._line(seed, scale, width)
+        self._bisect()
+
+    def _line(self, seed: int, scale: float, width: float) -> None:
+        case = self.samples.draw(seed, scale)
+        start = self.samples.flat(case)
+        way = width * (self.samples.flat(self.samples.draw(seed + 77, scale)) - start)
+        for k in range(8):
+            self._look(case, start + k / 8 * way, way / 8)
+
+    def _look(self, case: Case, start: Tensor, step: Tensor) -> bool:
+        found = _quotient(self.samples, case, (start, start + step))
+        if found is None:
+            return False
+        found = torch.where(found.isfinite(), found, -1.0)
+        index = int(found.argmax())
+        if float(found[index]) <= self.value:
+            return False
+        self.value = float(found[index])
+        here = self.samples.place(case, start)
+        self.case = tuple(v.detach() for v in self.samples.one(here, index))
+        self.step = step[index]
+        return True
+
+    def _bisect(self) -> None:
+        """Halves of the steepest chord: at a kink each is twice as steep, elsewhere the quotient settles."""
+        for _ in range(24):
+            if not self.case or float(self.step.norm()) < _SHORT:
+                return
+            start, half = self.samples.flat(self.case), self.step / 2
+            better = self._look(self.case, start, half[None]) or self._look(
+                self.case, start + half, half[None]
+            )
+            if not better:
+                return
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    samples = samples_of(subject)
+    if samples.gradient(samples.draw(0)) is None:
+        yield skipped(_NO_GRADIENT)
+        return
+    found = supremum(samples, lambda case: _largest(samples, case), _SECONDS)
+    chords = _Chords(samples)
+    claim = claim_of(subject, "smooth")
+    claimed = claim.value if claim is not None and claim.holds else None
+    largest = max(found.value, chords.value)
+    counterexample = _counterexample(samples, found, chords, claimed)
+    holds = passed(_PASS, {"largest curvature": largest}, found=largest)
+    yield judge_constant(subject, "smooth", largest, counterexample, holds, lax=found.finished)
+
+
+def _counterexample(
+    samples: Samples, found: Supremum, chords: _Chords, claimed: float | None
+) -> Result | None:
+    limit = claimed * (1 + _ROUNDING) if claimed is not None else _KINK * max(found.value, 1e-3)
+    if chords.value > limit:
+        text = _KINKED(found=chords.value)
+        if claimed is not None and chords.value < _KINK * claimed:
+            text = _CURVED(found=chords.value, claimed=claimed)
+        return _of_chord(samples, chords, text, limit)
+    if claimed is not None and found.value > limit:
+        text = _CURVED(found=found.value, claimed=claimed)
+    elif (ladder := found.growing) is not None:
+        limit = 2 * ladder[0]
+        text = _UNBOUNDED(sizes=", ".join(f"{v:.3g}" for v in ladder))
+    else:
+        return None
+
+    def fails(candidate: Sequence[Tensor]) -> bool:
+        sizes = _largest(samples, candidate)
+        return sizes is not None and bool((sizes > limit).any())
+
+    return failed(
+        "by-design",
+        text,
+        case=found.case,
+        fails=fails,
+        seen=f"largest eigenvalue {found.value:.6g}",
+        expected=f"≤ {claimed:.6g}" if claimed is not None else "bounded",
+        requires_grad=True,
+        subject=samples.called,
+        figures={"largest curvature": found.value},
+    )
+
+
+def _of_chord(samples: Samples, chords: _Chords, text: Message, limit: float) -> Result:
+    step = chords.step
+
+    def fails(candidate: Sequence[Tensor]) -> bool:
+        start = samples.flat(candidate)
+        if start.shape[1] != len(step):
+            return False
+        found = _quotient(samples, tuple(candidate), (start, start + step))
+        return found is not None and bool((found > limit).any())
+
+    return failed(
+        "by-design",
+        text,
+        case=chords.case,
+        fails=fails,
+        seen=f"‖∇f(x + h) - ∇f(x)‖ / ‖h‖ = {chords.value:.4g} for ‖h‖ = {float(step.norm()):.2g}",
+        expected=f"≤ {limit:.4g}",
+        requires_grad=True,
+        subject=samples.called,
+        figures={"largest curvature": chords.value},
+    )
+
+
+CHECK = Check(
+    name="smooth",
+    title=Text(en="smooth: bounded curvature per sample", zh="光滑：每个样本的曲率有界"),
+    run=_run,
+    claim=True,
+)
+
+_PAIR = (Argument("input", "values"), Argument("target", "real"))
+
+
+def broken() -> Subject:
+    """Absolute error: its gradient jumps at 0, and no Hessian shows it."""
+    return Subject(name="l1", call=F.l1_loss, arguments=_PAIR)
+
+
+def sound() -> Subject:
+    """Huber loss: its second derivative jumps, its gradient does not."""
+    return Subject(name="huber", call=F.huber_loss, arguments=_PAIR)

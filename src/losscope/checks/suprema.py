@@ -1,0 +1,109 @@
+"""The largest value of a figure of single samples: random cases of many sizes, then climbing from the best."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from losscope.checks.domains import Free, unbounded
+from losscope.checks.samples import Samples
+from losscope.checks.subject import Case
+
+Figure = Callable[[Sequence[Tensor]], Tensor | None]
+"""[n] of a case with n samples, or ``None`` where it does not exist."""
+
+WIDE = (1.0, 10.0, 100.0, 1000.0)
+NARROW = (1.0, 3.0, 6.0, 10.0, 15.0)
+"""Where a bounded domain is filled by σ or exp, larger scales would round to its edge."""
+SMALL = (1.0, 0.1, 0.01, 0.001)
+_GROWTH = 0.4
+_HUGE = 1e9
+
+
+@dataclass(slots=True)
+class Supremum:
+    """``value`` of the sample ``case``; ``ladders`` are the largest ones among random cases of growing, and of falling
+    scale. ``finished``: the time sufficed for all that was planned.
+    """
+
+    value: float = -math.inf
+    case: Case = ()
+    ladders: list[list[float]] = field(default_factory=list)
+    finished: bool = True
+
+    def take(self, samples: Samples, case: Case, figure: Figure) -> float:
+        """Look at a case; the largest finite figure in it."""
+        found = figure(case)
+        if found is None:
+            return -math.inf
+        found = torch.where(found.isfinite(), found.detach().to(torch.float64), -math.inf)
+        index = int(found.argmax())
+        top = float(found[index])
+        if top > self.value:
+            self.value, self.case = top, tuple(v.detach() for v in samples.one(case, index))
+        return top
+
+    @property
+    def growing(self) -> list[float] | None:
+        """The ladder along which the figure keeps growing, by about as much again at every step."""
+        ladders = [ladder for ladder in self.ladders if ladder]
+        huge = [[ladder[0], self.value] for ladder in ladders if self.value > _HUGE * max(ladder[0], 1.0)]
+        return next((ladder for ladder in [*ladders, *huge] if _grows(ladder) or ladder in huge), None)
+
+
+def _grows(sizes: list[float]) -> bool:
+    if len(sizes) < 4:
+        return False
+    steps = [b - a for a, b in itertools.pairwise(sizes)]
+    return sizes[-1] > 2 * sizes[0] and min(steps) > 0 and steps[-1] > _GROWTH * max(steps[:-1])
+
+
+def supremum(samples: Samples, figure: Figure, seconds: float, rounds: int = 40) -> Supremum:
+    """The largest figure found, a lower bound of the true one."""
+    deadline = time.monotonic() + seconds
+    found = Supremum()
+    bounded = any(not unbounded(samples.subject.kind(i)) for i in samples.subject.predictions)
+    for scales in (NARROW, ()) if bounded else (WIDE, SMALL):
+        ladder = []
+        for scale in scales:
+            top = -math.inf
+            for seed in range(3):
+                if seed and time.monotonic() > deadline:
+                    found.finished = False
+                    break
+                top = max(top, found.take(samples, samples.draw(seed, scale), figure))
+            if math.isfinite(top):
+                ladder.append(top)
+        found.ladders.append(ladder)
+    _climb(samples, figure, found, deadline, rounds)
+    return found
+
+
+def _climb(samples: Samples, figure: Figure, found: Supremum, deadline: float, rounds: int) -> None:
+    """Random changes of the best sample, of all sizes, kept where they help."""
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(rounds):
+        if not found.case:
+            return
+        if time.monotonic() > deadline:
+            found.finished = False
+            return
+        case = found.case
+        if samples.mode != "batch":
+            copies = torch.zeros(samples.sizes.get("N", 1), dtype=torch.int64)
+            case = samples.subject.rows(case, copies)
+        free = Free(samples.subject, case)
+        vector = free.vector()
+        noise = torch.randn(len(vector), generator=generator, dtype=torch.float64)
+        size = 10 ** (4 * torch.rand(len(vector), generator=generator, dtype=torch.float64) - 3)
+        if int(torch.randint(4, (), generator=generator)):
+            vector = vector + noise * size
+        else:  # a larger copy, for suprema at infinity
+            vector = vector * (1 + size.mean()) + noise * size.mean() / 10
+        with torch.no_grad():
+            moved = free.case(vector)
+        found.take(samples, moved, figure)
