@@ -43,7 +43,7 @@ def active_passive_loss(
 
     p is the softmax over the C classes; ``log_zero`` A < 0 stands for ln 0. With one class the loss is 0. Elements
     with target ``ignore_index`` do not count. float16 and bfloat16 are computed and returned in float32. Ma et al.,
-    ICML 2020, arXiv:2006.13554, eqs. 4 and 6.
+    ICML 2020, arXiv:2006.13554.
 
     >>> import torch
     >>> float(active_passive_loss(torch.zeros(1, 4), torch.tensor([2])))  # 1/4 + 4 · 3/4

@@ -1,7 +1,7 @@
 """Chance level and floor of losses of Bernoulli probabilities, one per output column."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 
 Options = Mapping[str, Any]
+_MAX_COLUMNS = 64
 _SIGMOID_AT_ONE = math.log1p(math.exp(-1.0))  # softplus(-1): a probability of 1 taken for a logit
 
 
@@ -60,3 +61,29 @@ def bernoulli_floor(options: Options, stats: TargetStats | None) -> float | None
     mass = positive * targets + 1 - targets
     best = np.divide(positive * targets, mass, out=np.zeros_like(targets), where=mass > 0)
     return float((weight * mass * binary_entropy(best)).mean())
+
+
+def fitted_bernoulli_chance(
+    positive: Callable[[np.ndarray], np.ndarray],
+    negative: Callable[[np.ndarray], np.ndarray],
+    stats: TargetStats,
+) -> Estimate | None:
+    """Numeric chance level, column by column, of t·ℓ₊(z) + (1 - t)·ℓ₋(z) for a score z.
+
+    A grid over [-40, 40] that narrows around its best point: a loss with a zero gradient somewhere does not stop it.
+    At most ``_MAX_COLUMNS`` evenly spaced columns.
+    """
+    rows = stats.sample.rows
+    if len(rows) == 0:
+        return None
+    rows = np.clip(rows[:, :: max(1, rows.shape[1] // _MAX_COLUMNS)], 0, 1)
+    rate = np.clip(stats.columns.mean[:: max(1, len(stats.columns.mean) // _MAX_COLUMNS)], 0, 1)[:, None]
+    best, width = np.zeros_like(rate), 40.0
+    for _ in range(8):
+        z = best + width * np.linspace(-1, 1, 201)
+        losses = rate * positive(z) + (1 - rate) * negative(z)
+        best = np.take_along_axis(z, losses.argmin(1)[:, None], 1)
+        width /= 40
+    value = rate * positive(best) + (1 - rate) * negative(best)
+    spread = rows * positive(best).T + (1 - rows) * negative(best).T
+    return Estimate(float(value.mean()), of_rows(spread.mean(1), stats))

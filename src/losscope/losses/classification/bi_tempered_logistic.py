@@ -79,8 +79,7 @@ def bi_tempered_logistic_loss(
     """Bi-tempered logistic loss of scores ``input`` [N, C, …] and classes ``target`` [N, …].
 
     0 ≤ ``t1`` ≤ 1 ≤ ``t2``. Elements with target ``ignore_index`` do not count. float16 and bfloat16 are computed and
-    returned in float32. Raises ``BadUsage`` for other temperatures. Amid et al., NeurIPS 2019, arXiv:1906.03361,
-    eqs. 5 and 7.
+    returned in float32. Raises ``BadUsage`` for other temperatures. Amid et al., NeurIPS 2019, arXiv:1906.03361.
 
     >>> import torch
     >>> round(float(bi_tempered_logistic_loss(torch.zeros(1, 4), torch.tensor([2]), t1=0.0)), 4)  # half of Brier's ¾

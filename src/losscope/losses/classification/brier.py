@@ -6,6 +6,8 @@ gradient vanishes there. Not convex in the scores (convex in p). The best consta
 binary one for two classes; ``F.mse_loss(p, one_hot)`` is this divided by C.
 """
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -84,7 +86,11 @@ SPEC = LossSpec(
         Claim("convex", holds=False, why="convex in the probabilities, not in the scores"),
         Claim("shift-invariant"),
         Claim("permutation-equivariant"),
-        Claim("lipschitz", 1.0, why="‖2(diag p - ppᵀ)(p - t)‖₂; the true bound is near 0.79"),
+        Claim(
+            "lipschitz",
+            math.sqrt(2) * 16 / 27,
+            why="‖2(diag p - ppᵀ)(p - t)‖₂, largest at p_y = 1/3 with one rival",
+        ),
     ),
     gradient=_gradient,
     denominator="number of targets that are not ignored",

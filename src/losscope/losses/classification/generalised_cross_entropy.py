@@ -37,7 +37,7 @@ def generalised_cross_entropy_loss(
 
     ``q`` in (0, 1]. Computed as -expm1(q ln p_y)/q, exact down to q = 1e-300. Elements with target
     ``ignore_index`` do not count. float16 and bfloat16 are computed and returned in float32. Zhang & Sabuncu,
-    NeurIPS 2018, arXiv:1805.07836, eq. 6.
+    NeurIPS 2018, arXiv:1805.07836.
 
     >>> import torch
     >>> float(generalised_cross_entropy_loss(torch.zeros(1, 4), torch.tensor([2]), q=0.5))  # 2 (1 - 4^-½)

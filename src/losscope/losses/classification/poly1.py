@@ -40,11 +40,11 @@ def poly1_loss(
     """Poly-1 cross-entropy -ln p_y + ε(1 - p_y) of scores ``input`` [N, C, …] and classes ``target`` [N, …].
 
     ``epsilon`` ε ≥ -1. Elements with target ``ignore_index`` do not count. float16 and bfloat16 are computed and
-    returned in float32. Leng et al., PolyLoss, ICLR 2022, arXiv:2204.12511, eq. 4.
+    returned in float32. Leng et al., PolyLoss, ICLR 2022, arXiv:2204.12511.
 
     >>> import torch
     >>> float(poly1_loss(torch.zeros(1, 4), torch.tensor([2])))  # ln 4 + 3/4
-    2.1362943649291992
+    2.136294364929199
     """
     _, log_p_y = class_log_probabilities(input, target, ignore_index)
     losses = -log_p_y + epsilon * missing_probability(log_p_y)

@@ -5,6 +5,8 @@ distance of p and the one-hot target. Not convex in the scores; the gradient van
 The best constant is the label distribution q and costs 1 - ‖q‖₂.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -71,6 +73,11 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("shift-invariant"),
         Claim("permutation-equivariant"),
+        Claim(
+            "lipschitz",
+            2 * math.sqrt(2) / (3 * math.sqrt(3)),
+            why="√2 sin²θ cos θ with one rival, tan θ = p_k/p_y",
+        ),
     ),
     denominator="number of targets that are not ignored",
     chance=_chance,

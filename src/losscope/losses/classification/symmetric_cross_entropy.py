@@ -47,7 +47,7 @@ def symmetric_cross_entropy_loss(
 
     ``alpha`` α > 0 and ``beta`` β ≥ 0 weigh the two directions, ``log_zero`` A < 0 stands for ln 0. Elements with
     target ``ignore_index`` do not count. float16 and bfloat16 are computed and returned in float32. Wang et al.,
-    ICCV 2019, arXiv:1908.06112, eq. 7.
+    ICCV 2019, arXiv:1908.06112.
 
     >>> import torch
     >>> round(float(symmetric_cross_entropy_loss(torch.zeros(1, 4), torch.tensor([2]))), 4)  # 0.1 ln 4 + 3
@@ -111,6 +111,11 @@ SPEC = LossSpec(
         Claim("strictly-proper", holds=False),
         Claim("shift-invariant"),
         Claim("permutation-equivariant"),
+        Claim(
+            "lipschitz",
+            math.sqrt(2) * 4.1**2 / 16,
+            why="√2 (α + cp)(1 - p) ≤ √2 (α + c)²/4c with c = β|A| ≥ α",
+        ),
     ),
     gradient=gradient_of(_slope),
     logit_hessian=hessian_of(_slope, _bend),
