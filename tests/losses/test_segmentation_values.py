@@ -303,3 +303,10 @@ def test_boundary_loss_and_its_distance() -> None:
     torch.testing.assert_close(p.grad[0], distance[0] / 25)
     assert not p.grad[1].any()
     assert float(boundary_loss(p.detach(), distance, torch.zeros_like(mask))) == 0.0
+
+
+@pytest.mark.parametrize("loss", ON_CLASSES)
+def test_a_sample_that_is_ignored_altogether_does_not_count_in_the_mean(loss: OnMasks) -> None:
+    z, y = class_maps()
+    y[1] = -100
+    torch.testing.assert_close(loss(z, y), loss(z[[0, 2]], y[[0, 2]]))

@@ -14,10 +14,9 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.multiclass_dice import multiclass_dice_loss
-from losscope.losses.segmentation.overlap import IGNORED, flat_classes
+from losscope.losses.segmentation.overlap import IGNORED, flat_classes, over_samples
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "ComboLoss", "combo_loss"]
@@ -51,7 +50,7 @@ def combo_loss(
     entropy = -(t * scores.log_softmax(1)).sum((1, 2)) / kept.sum(1).clamp(min=1)
     if base is None:
         base = math.log(input.shape[1]) or 1.0
-    return reduce((1 - dice_weight) * entropy / base + dice_weight * dice, reduction)
+    return over_samples((1 - dice_weight) * entropy / base + dice_weight * dice, kept, reduction)
 
 
 ComboLoss = as_module(combo_loss, "ComboLoss")
@@ -75,7 +74,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the Dice part pulls probabilities to 0 and 1"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1805.02798",),
 )

@@ -17,9 +17,8 @@ from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
-from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, relative_error
+from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, over_samples, relative_error
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 
 __all__ = ["SPEC", "DiceLoss", "dice_loss"]
@@ -45,10 +44,10 @@ def dice_loss(
     >>> float(dice_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
     0.0
     """
-    p, t, _ = flat_masks(input, target, ignore_index)
+    p, t, kept = flat_masks(input, target, ignore_index)
     agreed, extra, missed = counts(p, t)
     wrong = (p - t).square().sum(1) if squared else extra + missed
-    return reduce(relative_error(wrong, 2 * agreed + smooth), reduction)
+    return over_samples(relative_error(wrong, 2 * agreed + smooth), kept, reduction)
 
 
 DiceLoss = as_module(dice_loss, "DiceLoss")
@@ -106,7 +105,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     signatures=(Signature(("Div",), _match),),
     references=("https://arxiv.org/abs/1606.04797",),

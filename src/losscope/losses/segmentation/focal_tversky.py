@@ -12,9 +12,8 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
-from losscope.losses.segmentation.overlap import IGNORED
+from losscope.losses.segmentation.overlap import IGNORED, over_samples
 from losscope.losses.segmentation.tversky import tversky_loss
 from losscope.losses.spec import LossSpec
 
@@ -48,7 +47,8 @@ def focal_tversky_loss(
     )
     power, curved = 1 / gamma, loss > _KNEE
     curve = torch.where(curved, loss, 1.0) ** power
-    return reduce(torch.where(curved, curve, loss * _KNEE ** (power - 1)), reduction)
+    losses = torch.where(curved, curve, loss * _KNEE ** (power - 1))
+    return over_samples(losses, (target != ignore_index).flatten(1), reduction)
 
 
 FocalTverskyLoss = as_module(focal_tversky_loss, "FocalTverskyLoss")
@@ -72,7 +72,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1810.07842",),
 )

@@ -13,13 +13,13 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import (
     IGNORED,
     class_probabilities,
     counts,
     flat_classes,
+    over_samples,
     relative_error,
 )
 from losscope.losses.spec import LossSpec
@@ -47,7 +47,8 @@ def generalised_dice_loss(
     # Relative to the rarest class that is present: weights (smallest size / size)², 1 for what is absent.
     smallest = size.masked_fill(size == 0, torch.inf).amin(1, keepdim=True)
     weight = torch.where(size == 0, 1.0, (smallest / size.clamp(min=1.0)).square())
-    return reduce(relative_error((weight * (extra + missed)).sum(1), 2 * (weight * agreed).sum(1)), reduction)
+    wrong, right = (weight * (extra + missed)).sum(1), 2 * (weight * agreed).sum(1)
+    return over_samples(relative_error(wrong, right), kept, reduction)
 
 
 GeneralisedDiceLoss = as_module(generalised_dice_loss, "GeneralisedDiceLoss")
@@ -72,7 +73,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a map of classes, not probabilities"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1707.03237",),
 )

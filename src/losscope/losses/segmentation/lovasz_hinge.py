@@ -15,10 +15,9 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.lovasz import lovasz_extension
-from losscope.losses.segmentation.overlap import IGNORED, flat_masks
+from losscope.losses.segmentation.overlap import IGNORED, flat_masks, over_samples
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "LovaszHingeLoss", "lovasz_hinge_loss"]
@@ -38,7 +37,7 @@ def lovasz_hinge_loss(
     0.75
     """
     z, t, kept = flat_masks(input, target, ignore_index)
-    return reduce(lovasz_extension(F.relu(1 - (2 * t - 1) * z), t, kept), reduction)
+    return over_samples(lovasz_extension(F.relu(1 - (2 * t - 1) * z), t, kept), kept, reduction)
 
 
 LovaszHingeLoss = as_module(lovasz_hinge_loss, "LovaszHingeLoss")
@@ -62,7 +61,7 @@ SPEC = LossSpec(
         Claim("convex", why="the Jaccard loss is submodular"),
         Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1705.08790",),
 )

@@ -12,10 +12,15 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.lovasz import lovasz_extension
-from losscope.losses.segmentation.overlap import IGNORED, class_probabilities, flat_classes, over_classes
+from losscope.losses.segmentation.overlap import (
+    IGNORED,
+    class_probabilities,
+    flat_classes,
+    over_classes,
+    over_samples,
+)
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "LovaszSoftmaxLoss", "lovasz_softmax_loss"]
@@ -47,7 +52,7 @@ def lovasz_softmax_loss(
         kept = kept.reshape(1, -1)
     errors = (t - class_probabilities(scores, kept)).abs()
     losses = lovasz_extension(errors, t, kept[:, None].expand_as(t))
-    return reduce(over_classes(losses, t, classes), reduction)
+    return over_samples(over_classes(losses, t, classes), kept, reduction)
 
 
 LovaszSoftmaxLoss = as_module(lovasz_softmax_loss, "LovaszSoftmaxLoss")
@@ -72,7 +77,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a map of classes, not probabilities"),
     ),
-    denominator="number of samples (and of classes present)",
+    denominator="number of samples in which a pixel counts (and of classes present)",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1705.08790",),
 )

@@ -13,7 +13,6 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import (
     IGNORED,
@@ -21,6 +20,7 @@ from losscope.losses.segmentation.overlap import (
     counts,
     flat_classes,
     over_classes,
+    over_samples,
     relative_error,
 )
 from losscope.losses.spec import LossSpec
@@ -53,7 +53,8 @@ def multiclass_dice_loss(
     p = class_probabilities(scores, kept)
     agreed, extra, missed = counts(p, t)
     wrong = (p - t).square().sum(-1) if squared else extra + missed
-    return reduce(over_classes(relative_error(wrong, 2 * agreed + smooth), t, classes), reduction)
+    losses = over_classes(relative_error(wrong, 2 * agreed + smooth), t, classes)
+    return over_samples(losses, kept, reduction)
 
 
 MulticlassDiceLoss = as_module(multiclass_dice_loss, "MulticlassDiceLoss")
@@ -78,7 +79,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a map of classes, not probabilities"),
     ),
-    denominator="number of samples (and of classes)",
+    denominator="number of samples in which a pixel counts (and of classes)",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1606.04797",),
 )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.losses.reduction import full_precision, same_shape
+from losscope.losses.reduction import full_precision, reduce, same_shape
 
 IGNORED = -100
 """Target value of pixels that do not count, as in ``F.cross_entropy``."""
@@ -74,3 +74,8 @@ def over_classes(losses: Tensor, one_hot: Tensor, classes: str) -> Tensor:
         return losses.mean(1)
     present = (one_hot.sum(-1) > 0).to(losses.dtype)
     return (losses * present).sum(1) / present.sum(1).clamp(min=1.0)
+
+
+def over_samples(losses: Tensor, kept: Tensor, reduction: str) -> Tensor:
+    """Reduce losses [N]; a sample in which no pixel of ``kept`` [N, P] counts does not count in the mean either."""
+    return reduce(losses, reduction, kept.any(-1))

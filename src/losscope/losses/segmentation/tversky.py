@@ -10,9 +10,8 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
-from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, relative_error
+from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, over_samples, relative_error
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "TverskyLoss", "tversky_loss"]
@@ -39,9 +38,9 @@ def tversky_loss(
     >>> round(float(tversky_loss(p, t, smooth=0.0)), 6)
     0.5
     """
-    p, t, _ = flat_masks(input, target, ignore_index)
+    p, t, kept = flat_masks(input, target, ignore_index)
     agreed, extra, missed = counts(p, t)
-    return reduce(relative_error(alpha * extra + beta * missed, agreed + smooth), reduction)
+    return over_samples(relative_error(alpha * extra + beta * missed, agreed + smooth), kept, reduction)
 
 
 TverskyLoss = as_module(tversky_loss, "TverskyLoss")
@@ -66,7 +65,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is a mask, not a probability"),
     ),
-    denominator="number of samples",
+    denominator="number of samples in which a pixel counts",
     floor=zero_floor,
     references=("https://arxiv.org/abs/1706.05721",),
 )
