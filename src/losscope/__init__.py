@@ -8,17 +8,22 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing for this would be most of the cost of `import losscope`
 if TYPE_CHECKING:
+    from losscope import losses as losses
     from losscope.anatomy.read import read as read
+    from losscope.checks.audit import audit as audit
     from losscope.watching.session import watch as watch
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "audit": "losscope.checks.audit",
     "read": "losscope.anatomy.read",
     "watch": "losscope.watching.session",
 }
 
-__all__ = ["__version__", "read", "watch"]
+_ROOMS = ("losses",)
+
+__all__ = ["__version__", "audit", "losses", "read", "watch"]
 
 
 def __getattr__(name: str) -> object:
@@ -26,8 +31,10 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
+    if name in _ROOMS:
+        return import_module(f"losscope.{name}")
     raise AttributeError(f"module 'losscope' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_PUBLIC, *_ROOMS])

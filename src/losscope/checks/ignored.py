@@ -109,7 +109,7 @@ def _is_sum(subject: Subject) -> bool:
 
 def _with_ignored(subject: Subject, target: int, label: int) -> Sequence[Tensor]:
     """The first sample is ignored, and no other."""
-    case = subject.case(0)
+    case = subject.case(0, N=3)
     labels = case[target].clone()
     if label >= 0:
         labels = torch.where(labels == label, (label + 1) % subject.sizes.get("C", 5), labels)
@@ -135,7 +135,7 @@ def _nan(subject: Subject, case: Sequence[Tensor], position: int) -> Iterator[Re
 
 
 def _everything(subject: Subject, target: int) -> Iterator[Result]:
-    case = subject.case(0)
+    case = subject.case(0, N=2)
     case = replaced(case, {target: torch.full_like(case[target], -100)})
     try:
         value = float(subject.value(case))

@@ -74,11 +74,11 @@ def _rounder(subject: Subject, case: Case) -> Iterator[Case]:
 
 
 def source(value: Tensor) -> str:
-    """A tensor as Python source that makes it again."""
+    """A tensor as Python source that makes it again (one of the same size and spread, if it is very long)."""
     if value.numel() == 0:
         return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
     if value.numel() > 400:
-        return f"torch.randn({tuple(value.shape)})  # shortened"
+        return f"8 * torch.randn({tuple(value.shape)}).to({value.dtype})"
     numbers = str(value.detach().tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
     natural = value.dtype in (torch.float32, torch.int64, torch.bool)
     return f"torch.tensor({numbers})" if natural else f"torch.tensor({numbers}, dtype={value.dtype})"

@@ -41,7 +41,8 @@ class Kind:
 
 
 def _normal(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
-    return torch.randn(shape, generator=g, dtype=torch.float64) * scale
+    """Rounded to a thousandth, so that a counterexample can be read and pasted."""
+    return (torch.randn(shape, generator=g, dtype=torch.float64) * scale).round(decimals=3)
 
 
 def _uniform(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:

@@ -1,0 +1,180 @@
+"""``losscope.audit``: every checker on one loss, and what came of it."""
+
+import html
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from losscope.checks.check import Check, all_checks
+from losscope.checks.engine import execute
+from losscope.checks.infer import infer, subject_of
+from losscope.checks.isolation import can_isolate, in_child, run_isolated
+from losscope.checks.target import Target, of, resolve
+from losscope.core.claims import Evidence
+from losscope.core.errors import BadUsage
+from losscope.core.text import Language
+
+Progress = Callable[[int, int, str], None]
+_PER_CHECK = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What an audit found. Truthy where no bug was found; ``repr`` is the report.
+
+    ``bugs`` and ``conventions`` are the failures by severity, ``properties`` tells which of the properties that only
+    some losses have (convex, proper, shift-invariant …) this one has; ``not_judged`` lists what could not be checked.
+    """
+
+    name: str
+    task: str
+    why: str
+    contract: str | None
+    evidence: tuple[Evidence, ...]
+    seconds: float = 0.0
+    arguments: tuple[str, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return not self.bugs
+
+    @property
+    def bugs(self) -> list[Evidence]:
+        return [e for e in self.evidence if e.outcome == "fail" and e.severity == "bug"]
+
+    @property
+    def conventions(self) -> list[Evidence]:
+        return [e for e in self.evidence if e.outcome == "fail" and e.severity == "convention"]
+
+    @property
+    def declared(self) -> list[Evidence]:
+        """What the contract of the loss declares, with its reason."""
+        return [e for e in self.evidence if e.outcome == "declared"]
+
+    @property
+    def passed(self) -> list[Evidence]:
+        return [e for e in self.evidence if e.outcome == "pass"]
+
+    @property
+    def not_judged(self) -> list[Evidence]:
+        return [e for e in self.evidence if e.outcome in ("not-applicable", "not-finished")]
+
+    @property
+    def properties(self) -> dict[str, bool]:
+        """Whether the loss has each property that was tested."""
+        checks = all_checks()
+        return {
+            e.check: e.outcome == "pass"
+            for e in self.evidence
+            if e.check in checks and checks[e.check].claim and e.outcome in ("pass", "fail", "declared")
+        }
+
+    def to_json(self, language: Language = "en") -> dict[str, Any]:
+        """Plain data: names of the public attributes, and all evidence."""
+        return {
+            "schema": 1,
+            "loss": self.name,
+            "task": self.task,
+            "task_because": self.why,
+            "arguments": list(self.arguments),
+            "contract": self.contract,
+            "seconds": round(self.seconds, 3),
+            "bugs": [e.to_json(language) for e in self.bugs],
+            "conventions": [e.to_json(language) for e in self.conventions],
+            "declared": [e.to_json(language) for e in self.declared],
+            "properties": self.properties,
+            "passed": [e.to_json(language) for e in self.passed],
+            "not_judged": [e.to_json(language) for e in self.not_judged],
+        }
+
+    def summary(self, language: Language = "en") -> str:
+        """The report as text."""
+        from losscope.checks.report import text
+
+        return text(self, language)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+
+def audit(
+    loss: Any,
+    task: str | None = None,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    seconds: float = 60.0,
+    isolate: bool | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Test any loss: a ``torch.nn`` module, a function, a class, a closure, or ``"package.module:Loss"``.
+
+    Gradients and second gradients against float64 finite differences, value range, numbers at extreme inputs in every
+    precision, reductions, ignored samples, broadcasting, targets that cannot be meant, mutation, determinism,
+    propriety, convexity, ``torch.func``, ``torch.compile`` and more; every failure comes with the smallest
+    counterexample found and lines to paste into an issue.
+
+    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``); without it the task is inferred. ``only`` and
+    ``skip`` select checks by name. The checks run in a forked child with a time limit (``seconds`` for all of them) and
+    a memory limit, so that a loss that hangs or allocates hugely cannot take this process along; ``isolate=False`` runs
+    them here. ``progress(done, total, name)`` is called before each check. The global random state is untouched.
+
+    Raises ``BadUsage``, one line, for something that is no loss. Cost: a few seconds.
+
+    >>> import torch
+    >>> found = audit(torch.nn.MSELoss(), only=["gradient", "convex"])
+    >>> found.bugs, found.task
+    ([], 'regression')
+    """
+    began = time.perf_counter()
+    checks = _selected(only, skip)
+    target = resolve(loss) if isinstance(loss, str) else of(loss)
+    apart = can_isolate() if isolate is None else isolate
+    inferred = _inferred(target, task, seconds, apart=apart)
+    subject = subject_of(target, inferred)
+    evidence: list[Evidence] = []
+    if progress is not None and checks:
+        progress(0, len(checks), checks[0].name)
+    runner = (
+        run_isolated(subject, checks, per_check=min(_PER_CHECK, seconds), total=seconds)
+        if apart
+        else ((check, execute(check, subject)) for check in checks)
+    )
+    for done, (_, found) in enumerate(runner, 1):
+        evidence.extend(found)
+        if progress is not None:
+            progress(done, len(checks), checks[done].name if done < len(checks) else "")
+    return Audit(
+        name=target.name,
+        task=inferred.task,
+        why=inferred.why,
+        contract=inferred.contract,
+        evidence=tuple(evidence),
+        seconds=time.perf_counter() - began,
+        arguments=tuple(f"{a.name}: {a.kind} [{a.axes or a.of.axes}]" for a in subject.arguments),
+    )
+
+
+def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
+    if not apart:
+        return infer(target, task)
+    try:
+        return in_child(lambda: infer(target, task), min(30.0, seconds))
+    except TimeoutError:
+        raise BadUsage(
+            f"{target.name} did not answer within {min(30.0, seconds):g} s",
+            remedy="name its task with --task, or raise the limit with --seconds",
+        ) from None
+    except ChildProcessError as error:
+        raise BadUsage(f"{target.name} ended the process that called it", seen=str(error)) from None
+
+
+def _selected(only: Collection[str], skip: Collection[str]) -> list[Check]:
+    checks = all_checks()
+    unknown = sorted({*only, *skip} - set(checks))
+    if unknown:
+        raise BadUsage("no check has this name", seen=unknown[0], remedy="known: " + ", ".join(checks))
+    return [c for name, c in checks.items() if (not only or name in only) and name not in skip]

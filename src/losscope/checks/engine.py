@@ -1,0 +1,127 @@
+"""Runs one checker on one subject and puts what it found into evidence."""
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from losscope.checks.check import Check, Result
+from losscope.checks.shrink import shrink, source
+from losscope.checks.subject import NotALoss, Raised, Subject
+from losscope.core.claims import Counterexample, Evidence
+from losscope.core.text import Text
+
+_SHRINK_SECONDS = 1.0
+
+_RAISED = Text(en="the loss raised {error}", zh="损失函数抛出 {error}")
+_NOT_A_LOSS = Text(en="{error}", zh="{error}")
+_FAULT = Text(en="the checker itself failed: {error}", zh="检查器自身出错：{error}")
+_CONTRACT = Text(en="no contract is known for this loss", zh="该损失没有已知的契约")
+_DECLARED = Text(en="{text} (declared: {why})", zh="{text}（已声明：{why}）")
+
+
+def execute(check: Check, subject: Subject) -> list[Evidence]:
+    """What a checker finds, at most once for each kind of finding. Never raises for what the loss does."""
+    began = time.perf_counter()
+    if check.needs_contract and subject.spec is None:
+        return [_evidence(check, "not-applicable", _CONTRACT(), began)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results = list(_distinct(check.run(subject)))
+    except Raised as raised:
+        return [_evidence(check, "not-applicable", _RAISED(error=str(raised)), began)]
+    except NotALoss as error:
+        return [_evidence(check, "not-applicable", _NOT_A_LOSS(error=str(error)), began)]
+    except Exception as error:  # noqa: BLE001  one checker's fault must not cost the others
+        return [_evidence(check, "not-finished", _FAULT(error=f"{type(error).__name__}: {error}"), began)]
+    return [_from_result(check, subject, result, began) for result in results]
+
+
+def _distinct(results: Iterator[Result] | Sequence[Result]) -> Iterator[Result]:
+    """The first result of each kind: the same fault with another figure is the same fault."""
+    seen = set()
+    for result in results:
+        key = (result.severity, result.skipped, result.text.text)
+        if key not in seen:
+            seen.add(key)
+            yield result
+
+
+def _from_result(check: Check, subject: Subject, result: Result, began: float) -> Evidence:
+    if result.skipped:
+        return _evidence(check, "not-applicable", result.text, began)
+    if result.severity is None:
+        return _evidence(check, "pass", result.text, began, figures=result.figures)
+    found = _counterexample(result.subject or subject, result)
+    why = subject.spec.exceptions.get(check.name) if subject.spec is not None else None
+    if why is not None:
+        text = _DECLARED(text=result.text, why=why)
+        return _evidence(
+            check, "declared", text, began, severity="by-design", figures=result.figures, counterexample=found
+        )
+    return _evidence(
+        check,
+        "fail",
+        result.text,
+        began,
+        severity=result.severity,
+        figures=result.figures,
+        counterexample=found,
+    )
+
+
+def _evidence(check: Check, outcome, text, began: float, **more) -> Evidence:
+    seconds = time.perf_counter() - began
+    return Evidence(
+        check=check.name, outcome=outcome, title=check.title(), text=text, seconds=seconds, **more
+    )
+
+
+def _counterexample(subject: Subject, result: Result) -> Counterexample | None:
+    if result.case is None:
+        return None
+    case = tuple(result.case)
+    if result.fails is not None:
+        case = _smallest(subject, case, result)
+    arguments = tuple(source(value) for value in case)
+    return Counterexample(arguments, repro(subject, case, result), result.seen, result.expected)
+
+
+def _smallest(subject: Subject, case: tuple[Tensor, ...], result: Result) -> tuple[Tensor, ...]:
+    assert result.fails is not None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if result.fails(case):
+                return shrink(subject, case, result.fails, _SHRINK_SECONDS)
+    except Exception:  # noqa: BLE001  the case as it was found is good enough
+        return case
+    return case
+
+
+def repro(subject: Subject, case: Sequence[Tensor], result: Result) -> str:
+    """Lines to paste into an issue: imports, the loss, the call."""
+    texts = [source(value) for value in case]
+    first = next(iter(subject.predictions), 0)
+    if result.requires_grad:
+        for position in subject.predictions:
+            if case[position].dtype.is_floating_point:
+                texts[position] = f"{texts[position]}.requires_grad_()"
+    with_x = [("x" if i == first else text) for i, text in enumerate(texts)]
+    call = result.call.replace("{args_with_x}", ", ".join(with_x)).replace("{args}", ", ".join(texts))
+    call = call.replace("{first}", texts[first])
+    if result.expected and "# " not in call:
+        call += f"  # {result.seen}, expected {result.expected}"
+    lines = subject.source or "import torch  # loss: the callable that was audited"
+    options = {k: v for k, v in subject.options.items() if not isinstance(v, Tensor)}
+    if result.subject is not None and options:
+        lines += f"\n# with {', '.join(f'{k}={v!r}' for k, v in options.items())}"
+    return f"{lines}\n{call}"
+
+
+def quiet_torch() -> None:
+    """One thread: a child that was forked must not wait for threads that it does not have."""
+    torch.set_num_threads(1)

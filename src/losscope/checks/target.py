@@ -1,0 +1,206 @@
+"""From what a user names to something that can be called.
+
+``package.module:Loss`` or, with options, ``package.module:Loss(gamma=2)``.
+"""
+
+import ast
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from losscope.core.errors import BadUsage
+
+_HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
+_FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A loss as named: ``make(options)`` calls or builds it with further options; ``source`` makes ``loss`` again.
+
+    ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options.
+    """
+
+    name: str
+    make: Callable[[Mapping[str, Any]], Callable[..., Any]]
+    parameters: tuple[str, ...]
+    accepts: frozenset[str]
+    options: Mapping[str, Any]
+    source: str
+    hints: str
+
+
+def resolve(text: str) -> Target:
+    """Import and build what ``text`` names. Raises ``BadUsage``, one clear line, for all that can go wrong."""
+    module_name, separator, rest = text.partition(":")
+    if not separator or not module_name or not rest:
+        raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
+    path, options = _call(rest, text)
+    found: Any = _import(module_name)
+    for part in path.split("."):
+        if not hasattr(found, part):
+            near = get_close_matches(part, dir(found), n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else _HELP
+            raise BadUsage(f"{module_name} has no {part}", seen=text, remedy=hint)
+        found = getattr(found, part)
+    return of(found, options, imported=(module_name, path))
+
+
+def of(
+    loss: Any, options: Mapping[str, Any] | None = None, imported: tuple[str, str] | None = None
+) -> Target:
+    """A target for a live object: a module, a class of modules, a function or a closure."""
+    options = dict(options or {})
+    if inspect.isclass(loss):
+        return _of_class(loss, options, imported)
+    if not callable(loss):
+        raise BadUsage(
+            "this is not a loss: it cannot be called", seen=f"{type(loss).__name__} {str(loss)[:60]}"
+        )
+    function = loss.forward if hasattr(loss, "forward") and hasattr(loss, "parameters") else loss
+    positional, keywords = _signature(function)
+    named = type(loss) if function is not loss else loss
+    module, path = imported or (getattr(named, "__module__", ""), getattr(named, "__qualname__", ""))
+
+    def make(more: Mapping[str, Any]) -> Callable[..., Any]:
+        merged = {**options, **more}
+        if function is not loss:
+            return _module_with(loss, more)
+        return (lambda *arguments: loss(*arguments, **merged)) if merged else loss
+
+    accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
+    label = type(loss).__name__ if function is not loss else getattr(loss, "__name__", type(loss).__name__)
+    return Target(
+        name=f"{module}.{label}" if module else label,
+        make=make,
+        parameters=tuple(n for n in positional if n not in options),
+        accepts=accepts,
+        options=options
+        if function is loss
+        else {k: v for k in accepts if (v := getattr(loss, k)) is not None},
+        source=_source(module, path, options, instance=function is not loss),
+        hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
+    )
+
+
+def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | None) -> Target:
+    module, path = imported or (loss.__module__, loss.__qualname__)
+    _, keywords = _signature(loss)
+    unknown = sorted(set(options) - set(keywords)) if keywords else []
+    if unknown and "kwargs" not in keywords:
+        known = ", ".join(k for k in keywords if k not in _FIXED_OPTIONS)
+        raise BadUsage(
+            f"{path} has no option {unknown[0]}", seen=f"{unknown[0]}=…", remedy=f"it has: {known}"
+        )
+    instance = _build(loss, options)
+    if not callable(instance):
+        raise BadUsage(f"{path} is not a loss: its instances cannot be called", seen=f"{module}:{path}")
+    function = instance.forward if hasattr(instance, "forward") else instance.__call__
+    positional, _ = _signature(function)
+
+    def make(more: Mapping[str, Any]) -> Callable[..., Any]:
+        return loss(**{**options, **more}) if more else instance
+
+    return Target(
+        name=f"{module}.{path}",
+        make=make,
+        parameters=tuple(positional),
+        accepts=frozenset(keywords) - _FIXED_OPTIONS,
+        options=options,
+        source=_source(module, path, options, instance=True),
+        hints=f"{path} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
+    )
+
+
+def _build(loss: type, options: dict[str, Any]) -> Any:
+    required = [n for n in _signature(loss)[0] if n not in options]
+    if required:
+        example = ", ".join(f"{n}=…" for n in required)
+        raise BadUsage(
+            f"{loss.__name__} needs arguments to be built: {', '.join(required)}",
+            remedy=f"give them: {loss.__module__}:{loss.__qualname__}({example})",
+        )
+    try:
+        return loss(**options)
+    except Exception as error:
+        raise BadUsage(
+            f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _call(text: str, whole: str) -> tuple[str, dict[str, Any]]:
+    """``Loss(gamma=2)`` as a path and its options; only plain values are allowed."""
+    if not text.endswith(")"):
+        return text, {}
+    try:
+        node = ast.parse(text, mode="eval").body
+        if not isinstance(node, ast.Call) or node.args:
+            raise ValueError("only keyword arguments")
+        options = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+        return ast.unparse(node.func), options
+    except (SyntaxError, ValueError) as error:
+        raise BadUsage(
+            "the options cannot be read", seen=whole, remedy=f"{_HELP}; plain values only"
+        ) from error
+
+
+def _import(name: str) -> Any:
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  as python -m does
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise BadUsage(f"there is no module {error.name}", seen=name, remedy=_HELP) from error
+        raise BadUsage(f"{name} cannot be imported", seen=f"no module {error.name}") from error
+    except Exception as error:
+        raise BadUsage(f"{name} cannot be imported", seen=f"{type(error).__name__}: {error}") from error
+
+
+def _signature(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """Names without a default that can be given by position, and all names that can be given by keyword."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # builtins without a signature
+        return [], []
+    required = [
+        p.name
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    keywords = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        keywords.append("kwargs")
+    return required, keywords
+
+
+def _attributes(loss: Any) -> list[str]:
+    """Options that a live module keeps as attributes of the same name."""
+    _, keywords = _signature(type(loss))
+    return [k for k in keywords if hasattr(loss, k)]
+
+
+def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
+    if not options:
+        return loss
+    import copy
+
+    other = copy.deepcopy(loss)
+    for name, value in options.items():
+        setattr(other, name, value)
+    return other
+
+
+def _source(module: str, path: str, options: Mapping[str, Any], *, instance: bool) -> str:
+    """Lines that make ``loss`` in a fresh interpreter."""
+    if not module or "<" in path:
+        return "import torch  # loss: the callable that was audited"
+    root = path.partition(".")[0]
+    text = ", ".join(f"{k}={v!r}" for k, v in options.items())
+    made = f"{path}({text})" if instance else path if not options else f"lambda *a: {path}(*a, {text})"
+    return f"import torch; from {module} import {root}\nloss = {made}"

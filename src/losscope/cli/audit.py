@@ -1,0 +1,148 @@
+"""Test any loss, and show counterexamples for what is wrong with it."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from losscope.core.errors import BadUsage
+
+
+@click.command(name="audit")
+@click.argument("target", required=False)
+@click.option("--task", metavar="TASK", help="What the loss takes; without it the task is inferred.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    help="Write the result as JSON to FILE; - for stdout.",
+)
+@click.option("--only", metavar="CHECKS", help="Run only these checks, separated by commas.")
+@click.option("--skip", metavar="CHECKS", help="Leave out these checks.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Time limit for all checks.",
+)
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the report.")
+@click.option("--list", "listing", is_flag=True, help="List the checks and the tasks.")
+def command(
+    *,
+    target: str | None,
+    task: str | None,
+    json_file: Path | None,
+    only: str | None,
+    skip: str | None,
+    seconds: float,
+    lang: str,
+    listing: bool,
+) -> int:
+    """Test any loss, and show counterexamples for what is wrong with it.
+
+    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options.
+    What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
+    on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss.
+
+    \b
+    losscope audit torch.nn:CrossEntropyLoss
+    losscope audit mypkg.losses:FocalLoss(gamma=2) --task multi-class
+    losscope audit mypkg.losses:dice --only finite,gradient --json audit.json
+    losscope audit --list
+    """
+    language = "zh" if lang == "zh" else "en"
+    if listing:
+        _list(language)
+        return 0
+    if target is None:
+        raise BadUsage(
+            "no loss was named", remedy="losscope audit package.module:Loss; losscope audit --list"
+        )
+    from losscope.checks.audit import audit
+
+    with _progress(target) as progress:
+        found = audit(target, task, only=_names(only), skip=_names(skip), seconds=seconds, progress=progress)
+    data = json.dumps(found.to_json(language), ensure_ascii=False, indent=2)
+    if str(json_file) == "-":
+        click.echo(data)
+    else:
+        click.echo(_coloured(found.summary(language)))
+        if json_file is not None:
+            _write(json_file, data)
+    return 1 if found.bugs else 0
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadUsage("the JSON file cannot be written", seen=f"{path}: {error.strerror}") from error
+
+
+def _coloured(text: str) -> str:
+    """Marks in colour on a terminal; click drops them elsewhere. ``NO_COLOR`` is obeyed."""
+    import os
+
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return text
+    colours = {"✗": "red", "!": "yellow", "✓": "green", "?": "yellow"}
+    lines = []
+    for line in text.splitlines():
+        mark = line.lstrip()[:1]
+        lines.append(click.style(line, fg=colours[mark]) if mark in colours else line)
+    return "\n".join(lines)
+
+
+def _progress(target: str) -> AbstractContextManager[Callable[[int, int, str], None] | None]:
+    """A bar on stderr where somebody looks at it."""
+    if not sys.stderr.isatty():
+        return nullcontext(None)
+    return _Bar(target)
+
+
+class _Bar:
+    def __init__(self, target: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("{task.fields[target]}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} {task.description}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("importing", total=None, target=target)
+
+    def __enter__(self) -> Callable[[int, int, str], None]:
+        self._bar.start()
+        return self._show
+
+    def __exit__(self, *details: Any) -> None:
+        self._bar.stop()
+
+    def _show(self, done: int, total: int, name: str) -> None:
+        self._bar.update(self._task, completed=done, total=total, description=name)
+
+
+def _list(language: Any) -> None:
+    from losscope.checks.check import all_checks
+    from losscope.losses.tasks import TASKS
+
+    click.echo("checks:")
+    for name, check in all_checks().items():
+        click.echo(f"  {name:<24} {check.title().render(language)}")
+    click.echo("\ntasks:")
+    for name, task in TASKS.items():
+        arguments = ", ".join(f"{a.name} [{a.axes or a.of.axes}] {a.kind}" for a in task.arguments)
+        click.echo(f"  {name:<28} {arguments}")

@@ -1,0 +1,202 @@
+"""What losses are given, by task: the argument lists that an audit can draw inputs for.
+
+The names are those of ``losscope audit --task``. ``words`` occur in names, parameters and docstrings of losses of that
+task; they only order the guesses, an inference is decided by what the loss accepts and where it is smallest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from losscope.losses.arguments import Argument
+
+
+@dataclass(frozen=True, slots=True)
+class InputTask:
+    """One way to call a loss: its arguments in order, and words that hint at it."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    words: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """One line: the arguments with their shapes."""
+        return ", ".join(f"{a.name} [{a.axes or a.of.axes}]: {a.of.about}" for a in self.arguments)
+
+
+def _task(name: str, *kinds: str, words: str = "", names: str = "") -> InputTask:
+    given = names.split() or ["input", "target", "third", "fourth", "fifth"][: len(kinds)]
+    return InputTask(
+        name, tuple(Argument(n, k) for n, k in zip(given, kinds, strict=True)), tuple(words.split())
+    )
+
+
+TASKS: Mapping[str, InputTask] = MappingProxyType(
+    {
+        task.name: task
+        for task in (
+            _task(
+                "multi-class",
+                "logits",
+                "class-index",
+                words="cross_entropy crossentropy ce softmax classification label focal smoothing poly class",
+            ),
+            _task("class-probabilities", "class-probabilities", "class-index", words="probabilities probs"),
+            _task("log-probabilities", "log-probabilities", "class-index", words="nll log_probs"),
+            _task("one-hot", "logits", "one-hot", words="onehot one_hot soft_target softtarget soft"),
+            _task("ordinal", "logits", "ordinal-index", words="ordinal rank emd"),
+            _task(
+                "binary",
+                "binary-logits",
+                "binary",
+                words="bce binary sigmoid logits asymmetric focal multilabel multi_label",
+            ),
+            _task("binary-probabilities", "probabilities", "binary", words="bce binary probabilities"),
+            _task("margin", "values", "sign", words="hinge margin exponential"),
+            _task(
+                "regression",
+                "values",
+                "real",
+                words="mse mae l1 l2 huber smooth rmse cosh charbonnier quantile pinball regression robust",
+            ),
+            _task(
+                "positive-regression",
+                "positive-values",
+                "positive",
+                words="gamma tweedie msle rmsle log mape deviance",
+            ),
+            _task("counts", "values", "counts", words="poisson count"),
+            _task(
+                "heteroscedastic",
+                "values",
+                "real",
+                "variance",
+                words="gaussian nll variance heteroscedastic",
+                names="input target var",
+            ),
+            _task("distribution", "log-probabilities", "distribution", words="kl kld divergence"),
+            _task(
+                "two-distributions",
+                "class-probabilities",
+                "distribution",
+                words="js jensen shannon kl emd wasserstein divergence",
+            ),
+            _task(
+                "distillation",
+                "logits",
+                "teacher-logits",
+                words="distill kd teacher student",
+                names="student teacher",
+            ),
+            _task(
+                "segmentation",
+                "mask-logits",
+                "mask",
+                words="dice iou jaccard tversky lovasz mask segmentation binary",
+            ),
+            _task(
+                "segmentation-probabilities",
+                "mask-probabilities",
+                "mask",
+                words="dice iou jaccard tversky lovasz mask segmentation",
+            ),
+            _task(
+                "segmentation-classes",
+                "class-mask-logits",
+                "class-index-map",
+                words="dice iou jaccard tversky lovasz segmentation multiclass",
+            ),
+            _task(
+                "boxes", "boxes", "target-boxes", words="iou giou diou ciou box boxes", names="boxes1 boxes2"
+            ),
+            _task(
+                "triplet",
+                "embeddings",
+                "embeddings",
+                "embeddings",
+                words="triplet anchor positive negative",
+                names="anchor positive negative",
+            ),
+            _task(
+                "pair-embedding",
+                "embeddings",
+                "embeddings",
+                "sign-label",
+                words="cosine contrastive pair siamese",
+                names="input1 input2 target",
+            ),
+            _task(
+                "pair-ranking",
+                "scores",
+                "scores",
+                "sign-label",
+                words="ranking margin rank",
+                names="input1 input2 target",
+            ),
+            _task(
+                "metric",
+                "embeddings",
+                "groups",
+                words="contrastive supcon metric triplet circle ntxent arcface similarity",
+                names="embeddings labels",
+            ),
+            _task(
+                "contrastive",
+                "embeddings",
+                "embeddings",
+                words="infonce info_nce ntxent nt_xent clip siglip contrastive barlow vicreg simclr",
+                names="first second",
+            ),
+            _task(
+                "samples",
+                "samples",
+                "reference-samples",
+                words="mmd energy sinkhorn wasserstein",
+                names="samples reference",
+            ),
+            _task(
+                "survival",
+                "risk",
+                "times",
+                "events",
+                words="cox survival hazard partial",
+                names="risk times events",
+            ),
+            _task(
+                "sequence",
+                "frame-log-probabilities",
+                "labels",
+                "frame-lengths",
+                "label-lengths",
+                words="ctc",
+                names="log_probs targets input_lengths target_lengths",
+            ),
+            _task(
+                "preference",
+                "log-likelihoods",
+                "log-likelihoods",
+                "reference-log-likelihoods",
+                "reference-log-likelihoods",
+                words="dpo ipo preference chosen rejected",
+                names="chosen rejected reference_chosen reference_rejected",
+            ),
+            _task(
+                "reference-free-preference",
+                "log-likelihoods",
+                "log-likelihoods",
+                words="simpo orpo chosen rejected",
+                names="chosen rejected",
+            ),
+            _task(
+                "game",
+                "scores",
+                "scores",
+                words="gan discriminator critic adversarial hinge wgan",
+                names="real fake",
+            ),
+            _task("scores", "scores", words="generator gan critic", names="scores"),
+        )
+    }
+)
+"""Every task by name, in the order in which they are tried where nothing hints at one."""
