@@ -1,7 +1,7 @@
 """A mean over many elements stays right: it is not summed up in too few bits, or overflows before it is divided.
 
-One case of up to 4096 samples (fewer where every sample meets every other), large losses, in float32, float16 and bfloat16 against float64 on the same numbers. Only a
-``mean`` is judged: a sum over that many may truly overflow.
+One case of up to 4096 samples (fewer where every sample meets every other), large losses, in float32, float16 and
+bfloat16 against float64 on the same numbers. Only a ``mean`` is judged: a sum over that many may truly overflow.
 """
 
 import math

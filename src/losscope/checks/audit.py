@@ -139,7 +139,7 @@ def audit(
     if progress is not None and checks:
         progress(0, len(checks), checks[0].name)
     runner = (
-        run_isolated(subject, checks, per_check=min(_PER_CHECK, seconds), total=seconds)
+        run_isolated(subject, checks, per_check=_per_check(seconds), total=seconds)
         if apart
         else ((check, execute(check, subject)) for check in checks)
     )
@@ -156,6 +156,11 @@ def audit(
         seconds=time.perf_counter() - began,
         arguments=tuple(f"{a.name}: {a.kind} [{a.axes or a.of.axes}]" for a in subject.arguments),
     )
+
+
+def _per_check(seconds: float) -> float:
+    """One check that hangs must leave time for the others."""
+    return min(_PER_CHECK, max(1.0, seconds / 4))
 
 
 def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):

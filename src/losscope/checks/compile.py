@@ -1,7 +1,7 @@
 """``torch.compile(fullgraph=True)`` takes the loss whole and gives the same value and gradient.
 
-The graph is captured by dynamo and AOT autograd, without a compiler behind it: what is tested is whether the loss can be
-captured, not how fast it gets. A graph break is a convention; another value is a bug.
+The graph is captured by dynamo and AOT autograd, without a compiler behind it: what is tested is whether the loss
+can be captured, not how fast it gets. A graph break is a convention; another value is a bug.
 """
 
 import warnings

@@ -2,7 +2,8 @@
 
 Plain gradient descent on the predictions themselves, for fixed targets: the loss must fall, and afterwards the
 prediction must agree with the target better than before (in the sense of the task: class, side of the threshold,
-distance, overlap). A loss with the wrong sign, a similarity that is minimised, swapped arguments or an inverted label fail here.
+distance, overlap). A loss with the wrong sign, a similarity that is minimised, swapped arguments or an inverted
+label fail here.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -125,17 +125,18 @@ def _contract_of(target: Target) -> LossSpec | None:
 
 def _candidates(target: Target) -> list[InputTask]:
     """Tasks with the right number of arguments, those that the names hint at first."""
-    words = set(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target.hints).lower()))
-    joined = target.hints.lower()
     count = len(target.parameters)
-
-    def hints(task: InputTask) -> int:
-        whole = sum(3 for word in task.words if word in words)
-        return whole + sum(1 for word in task.words if word not in words and len(word) > 3 and word in joined)
-
     fitting = [t for t in TASKS.values() if count == 0 or len(t.arguments) == count]
     order = list(TASKS)
-    return sorted(fitting, key=lambda t: (-hints(t), order.index(t.name)))
+    return sorted(fitting, key=lambda t: (-_hints(target, t), order.index(t.name)))
+
+
+def _hints(target: Target, task: InputTask) -> int:
+    """How strongly names, parameters and docstring hint at a task: whole words count three, parts of words one."""
+    words = set(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target.hints).lower()))
+    joined = target.hints.lower()
+    whole = sum(3 for word in task.words if word in words)
+    return whole + sum(1 for word in task.words if word not in words and len(word) > 3 and word in joined)
 
 
 def _accepted(target: Target, task: InputTask, refusals: dict[str, str]) -> Subject | None:
@@ -144,7 +145,10 @@ def _accepted(target: Target, task: InputTask, refusals: dict[str, str]) -> Subj
         try:
             with _silence():
                 value, _, found = gradients(subject, cast(subject.case(0), dtype))
-        except (Raised, NotALoss) as error:
+        except NotALoss as error:
+            refusals["any loss"] = str(error)
+            continue
+        except Raised as error:
             refusals[task.name] = str(error)
             continue
         if not math.isfinite(float(value.detach())):
@@ -159,7 +163,8 @@ def _accepted(target: Target, task: InputTask, refusals: dict[str, str]) -> Subj
 def _first_refusal(target: Target, refusals: dict[str, str]) -> str:
     if not refusals:
         return f"it takes {len(target.parameters)} arguments: {', '.join(target.parameters) or 'unknown'}"
-    task, text = next(iter(refusals.items()))
+    task = "any loss" if "any loss" in refusals else next(iter(refusals))
+    text = refusals[task]
     return f"as {task}: {text}"
 
 
@@ -171,16 +176,22 @@ def _best(target: Target, accepted: list[Tried]) -> tuple[InputTask, Subject, st
     for task, subject in accepted:
         if recognised(subject) is not None:
             return task, subject, "its values are those of a loss of the catalogue"
-    names = {task.name for task, _ in accepted}
+    first, subject = accepted[0]
+    hinted = _hints(target, first) > 0
     elementwise = [t for t in accepted if t[0].name in _ELEMENTWISE]
-    if elementwise and accepted[0][0].name in _ELEMENTWISE:
+    if elementwise and (first.name in _ELEMENTWISE or not hinted) and not _is_index(accepted, hinted=hinted):
         behaving = _behaving(elementwise)
         if behaving is not None:
             return (*behaving, "the loss is smallest where this task says")
-    task, subject = accepted[0]
-    hinted = any(word in target.hints.lower() for word in task.words)
+        if not hinted:
+            first, subject = elementwise[0]
     why = "its names hint at it" if hinted else "the first that it accepts"
-    return task, subject, why if len(names) > 1 else "it accepts nothing else"
+    return first, subject, why if len(accepted) > 1 else "it accepts nothing else"
+
+
+def _is_index(accepted: list[Tried], *, hinted: bool) -> bool:
+    """A loss that takes indices of classes is meant for them, unless its names hint at something else."""
+    return not hinted and accepted[0][0].name == "multi-class"
 
 
 _ELEMENTWISE = ("regression", "binary", "binary-probabilities", "margin", "counts", "positive-regression")

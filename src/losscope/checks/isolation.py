@@ -2,7 +2,7 @@
 
 The child is forked, so that closures and modules need not be pickled. It sends evidence through a pipe, one check
 after the other; what the loss prints goes nowhere. A check beyond its time limit costs the child: it is killed, the
-check counts as not finished, and a new child goes on with the rest. Memory is limited by ``RLIMIT_AS`` where that exists.
+check counts as not finished, and a new child goes on with the rest. ``RLIMIT_AS`` limits memory where that exists.
 """
 
 import multiprocessing
@@ -138,6 +138,7 @@ def _mute() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
+    sys.stdout = sys.stderr = os.fdopen(null, "w")  # where somebody has put another object there
 
 
 def _limit_memory(extra: int) -> None:

@@ -1,8 +1,9 @@
 """float32, float16 and bfloat16 give what float64 gives, up to rounding.
 
 Ordinary inputs are rounded to the lower precision first, then the same numbers are evaluated in float64: what
-remains is the loss's own rounding. Up to 64 units of it relative to 1 + |value| is allowed. A larger difference is a **bug**; a
-precision that the loss refuses is a **convention**, and so is float64 input that is computed in float32.
+remains is the loss's own rounding. Up to 64 units of it relative to 1 + |value| is allowed. A larger difference is
+a **bug**; a precision that the loss refuses is a **convention**, and so is float64 input that is computed in
+float32.
 """
 
 import math
