@@ -2,8 +2,8 @@
 
 Per anchor ``softplus(LSE_n γ αₙ (sₙ - m) + LSE_p -γ α_p (s_p - 1 + m))`` with the weights ``αₙ = max(0, sₙ + m)``
 and ``α_p = max(0, 1 + m - s_p)``, over cosines s. The weights are **held constant in the backward pass** (detached),
-so autograd's gradient is on purpose not the gradient of the value. At **collapse** (all cosines 1) the value is
-about γ: softplus(γ(1 - m²) + γm² + ln|P||N|) = γ + ln(|P||N|), e.g. 256 and more. Anchors without a partner or
+so autograd's gradient is on purpose not the gradient of the value. At **collapse** (all cosines 1) it is
+γ(1 - 2m²) + ln(|P||N|), 224 and more with the defaults. Anchors without a partner or
 without a stranger do not count.
 """
 
@@ -68,6 +68,9 @@ SPEC = LossSpec(
     claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
     gradient_kind="detached",
     batch_coupled=True,
+    exceptions=dict.fromkeys(
+        ("gradient", "second-gradient"), "the weights of pairs are constants on purpose"
+    ),
     denominator="number of anchors that have a partner and a stranger",
     references=("https://arxiv.org/abs/2002.10857",),
 )

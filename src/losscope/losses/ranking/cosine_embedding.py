@@ -73,6 +73,10 @@ SPEC = LossSpec(
     attained="where partners have the same direction and others at least a right angle",
     claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
     denominator="number of pairs",
+    exceptions={
+        "finite": "PyTorch adds 1e-12 to squared lengths, which is 0 in float16: the zero vector gives NaN there",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     floor=zero_floor,
     signatures=(Signature(("Add",), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",),

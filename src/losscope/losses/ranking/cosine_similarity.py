@@ -21,7 +21,7 @@ __all__ = ["SPEC", "CosineSimilarityScore", "cosine_similarity_score"]
 
 
 def cosine_similarity_score(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """cos of ``input`` and ``target`` [N, …, D] along the last axis: to be **maximised**, so give an optimiser its negative.
+    """cos of ``input`` and ``target`` [N, …, D] along the last axis, to be **maximised**: minimise its negative.
 
     Grill et al., arXiv:2006.07733; Chen and He, arXiv:2011.10566, eq. 1.
 

@@ -60,6 +60,11 @@ SPEC = LossSpec(
     range=(-math.inf, math.inf),
     attained="nowhere for raw scores; 0 where distances of partners are 0 and others beyond the margin",
     claims=(Claim("convex"), Claim("lipschitz", 1.0), Claim("permutation-equivariant")),
+    exceptions={
+        "broadcasting": "PyTorch does not compare the shapes of distances and labels",
+        "descent": "it takes distances: a smaller number is nearer, so that label 1 pulls the input down",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     signatures=(Signature(("Add",), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html",),
     examples=(Example("F.hinge_embedding_loss(x, g)", "torch.where(g == 1, x, (1 - x).relu()).mean()"),),

@@ -64,6 +64,7 @@ SPEC = LossSpec(
         Claim("permutation-equivariant"),
     ),
     denominator="number of pairs",
+    exceptions={"empty-batch": "as PyTorch does everywhere"},
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.MarginRankingLoss.html",),

@@ -67,6 +67,7 @@ SPEC = LossSpec(
         Claim("permutation-equivariant"),
     ),
     denominator="number of triplets",
+    exceptions={"empty-batch": "as PyTorch does everywhere"},
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),
     references=("https://doi.org/10.5244/C.30.119",),
