@@ -60,8 +60,8 @@ def test_a_reader_that_draws_a_random_number_would_be_caught(monkeypatch: pytest
     _, state = gradients(OBJECTIVES["cross-entropy"], watched=False)
     import losscope.anatomy.read as module
 
-    original = module.recognise
-    monkeypatch.setattr(module, "recognise", lambda root: (torch.rand(1), original(root))[1])
+    original = module.terms_of
+    monkeypatch.setattr(module, "terms_of", lambda *a, **k: (torch.rand(1), original(*a, **k))[1])
     _, watched = gradients(OBJECTIVES["cross-entropy"], watched=True)
     assert state != watched
 

@@ -57,9 +57,13 @@ def _kind(argument: Argument) -> str:
     return "real"
 
 
+def _axes(argument: Argument) -> list[str]:
+    return (argument.axes or argument.of.axes).split()
+
+
 def _sizes(argument: Argument, node: Node) -> dict[str, int]:
     """How many classes and how many samples there are, where the prediction has such axes."""
-    axes = (argument.axes or argument.of.axes).split()
+    axes = _axes(argument)
     sizes: dict[str, int] = {}
     if len(node.shape) >= len(axes) and "C" in axes:
         sizes["num_classes"] = node.shape[axes.index("C")]
@@ -98,24 +102,38 @@ def _argument(bound: Bound, position: int) -> Tensor | None:
     if not argument.of.integer and not tensor.dtype.is_floating_point:
         tensor = tensor.to(node.dtype)
     judged = bound.template.spec.arguments[first]
-    same = (argument.axes or argument.of.axes) == (judged.axes or judged.of.axes)
+    same = _axes(argument) == _axes(judged)
     return tensor.reshape(node.shape) if same and tensor.numel() == node.numel else tensor
 
 
 def _subtrahend(bound: Bound, argument: Argument, first: int) -> Tensor | None:
     """The target of an elementwise residual, up to the rounding of that residual."""
     place, spec = bound.template.difference, bound.template.spec
+    judged = spec.arguments[first]
     if place is None or argument.role != "target" or sum(a.role != "prediction" for a in spec.arguments) > 1:
         return None
-    entry, node = bound.template.pattern.entries[place], bound.nodes[place]
+    if _axes(argument) != _axes(judged):
+        return None
+    entry = bound.template.pattern.entries[place]
     child = entry.children[0] or entry.children[1]
-    value, residual = output(bound.holes[first].node), output(node)
+    value, residual = output(bound.holes[first].node), _residual(bound, place)
     if child is None or child.argument != first or value is None or residual is None:
         return None
     if value.numel() != residual.numel():
         return None
     value = value.reshape(residual.shape)
     return value - residual if entry.children[0] is not None else value + residual
+
+
+def _residual(bound: Bound, place: int) -> Tensor | None:
+    """The difference at ``place``, also from what a division of it by a number gave."""
+    found = output(bound.nodes[place])
+    for i, entry in enumerate(bound.template.pattern.entries if found is None else ()):
+        if entry.op == "Div" and entry.children[0] is not None and entry.children[0].entry == place:
+            quotient, divisor = output(bound.nodes[i]), bound.nodes[i].saved("other")
+            if quotient is not None and divisor is not None and entry.children[1] is None:
+                return quotient * divisor
+    return found
 
 
 def evaluated(bound: Bound, options: Any) -> Tensor | None:

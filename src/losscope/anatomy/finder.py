@@ -1,6 +1,7 @@
 """Recognises an objective with signatures and templates, and believes a template only as far as values agree."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,30 +71,34 @@ class Finder:
             if (kind is None or candidate.refines == kind) and spec.name not in self._refused
         ]
         self._tries += bool(candidates)
-        claims = [c for spec, candidate in candidates if (c := self._claim(part, known, spec, candidate)) is not None]
+        claims = [
+            c
+            for spec, candidate in candidates
+            if (c := self._claim(part, known, spec, candidate)) is not None
+        ]
         if not claims:
             return None
         best = max(claims, key=lambda c: (c.bound.template.weight, c.proven))
         self._claims[id(part)] = best
         return Found(part, best.bound.template.spec, reading_of(best.bound))
 
-    def _claim(
-        self, part: Part, known: Found | None, spec: LossSpec, candidate: Candidate
-    ) -> _Claim | None:
+    def _claim(self, part: Part, known: Found | None, spec: LossSpec, candidate: Candidate) -> _Claim | None:
         template = tree().template(spec, candidate, part.node)
         bound = template.match(part.node) if template is not None else None
         if bound is None:
             return None
         if known is not None and not is_inside(known.reading, {id(h.core) for h in bound.holes.values()}):
             return None
-        claim = _Claim(part, bound, candidate.proof, bound.options)
+        claim = _Claim(part, bound, candidate.proof or not bound.regular, bound.options)
         return claim if _holds(claim, output(part.node)) else None
 
     def _with_options(self, item: Found) -> Found:
         claim = self._claims.get(id(item.part))
         if claim is None or item.reading is None or claim.options is claim.bound.options:
             return item
-        return replace(item, reading=replace(item.reading, options=item.reading.options | dict(claim.options)))
+        return replace(
+            item, reading=replace(item.reading, options=item.reading.options | dict(claim.options))
+        )
 
     def _doubtful(self, found: list[Found], decomposition: Decomposition, root: Node) -> set[str]:
         """Names of losses that the value of the whole objective speaks against, or that lack their proof."""
@@ -123,7 +128,9 @@ def _holds(claim: _Claim, seen: Tensor | None) -> bool:
     claim.value = value = evaluated(claim.bound, claim.options)
     if value is None or seen is None:
         return True
-    if not _close(value, seen) and not _solve(claim, float(seen.sum()), _precision(seen) * float(seen.abs().sum())):
+    if not _close(value, seen) and not _solve(
+        claim, float(seen.sum()), _precision(seen) * float(seen.abs().sum())
+    ):
         return False
     claim.proven = claim.value is not None and _close(claim.value, seen)
     return claim.proven
@@ -150,39 +157,43 @@ def _contribution(item: Found) -> float | None:
 
 
 def _solve(claim: _Claim, wanted: float, precision: float, *, through: bool = False) -> bool:
-    """Find the value of an option that autograd does not keep, such as a margin, by the loss's value.
+    """Find options that autograd does not keep, such as a margin, by the loss's value.
 
-    Only values of three digits count: what a person writes. ``wanted`` is the sum over the node, or with ``through``
-    what the part adds to the objective.
+    The loss's own variants are tried first, then one number after another; only numbers of three digits count, what a
+    person writes. ``wanted`` is the sum over the node, or with ``through`` what the part adds to the objective.
     """
     template, node = claim.bound.template, claim.part.node
 
-    def excess(name: str, option: float) -> float | None:
-        claim.value = node.known = evaluated(claim.bound, {**claim.bound.options, name: option})
+    def excess(options: Mapping[str, Any]) -> float:
+        claim.options = {**claim.bound.options, **options}
+        claim.value = node.known = evaluated(claim.bound, claim.options)
         total = claim.value if not through else claim.part.value()
-        return None if total is None else float(total.sum()) - wanted
+        return math.nan if total is None else float(total.sum()) - wanted
 
-    kept = node.known
+    kept = (node.known, claim.value, claim.options)
+    for options in template.spec.variants:
+        numbers = {n: v for n, v in options.items() if n != "reduction"}
+        if numbers and abs(excess(numbers)) <= precision:
+            return True
     for name in template.unseen:
         start = options_to_try(template.spec, template.form)[name]
-        found = _secant(lambda option, name=name: excess(name, option), start, precision)
-        if found is not None:
-            claim.options = {**claim.bound.options, name: found}
+        if _root(lambda value, name=name: excess({name: value}), start, precision):
             return True
-    node.known = kept
+    node.known, claim.value, claim.options = kept
     return False
 
 
-def _secant(excess: Any, start: float, precision: float) -> float | None:
+def _root(excess: Callable[[float], float], start: float, precision: float) -> bool:
+    """Whether ``excess`` is 0 for some number of three digits; the last call is with that number. Secants."""
+    if abs(excess(0.0)) <= precision:
+        return True
     x, y = start, 1.1 * start if start else 0.1
     fx, fy = excess(x), excess(y)
     for _ in range(_SECANT_STEPS):
-        if fx is None or fy is None or fx == fy:
-            return None
-        if abs(fy) <= precision:
-            written = float(f"{y:.3g}")
-            last = excess(written)
-            return written if last is not None and abs(last) <= precision else None
+        if fx == fy or math.isnan(fx) or math.isnan(fy):
+            break
         x, y, fx = y, y - fy * (y - x) / (fy - fx), fy
         fy = excess(y)
-    return None
+        if abs(fy) >= abs(fx) and abs(fx) <= precision:
+            break
+    return math.isfinite(y) and abs(excess(float(f"{y:.3g}"))) <= precision

@@ -61,20 +61,31 @@ def forms(spec: LossSpec) -> Iterator[tuple[int, tuple[int, ...]]]:
     if not predictions:
         return
     seen: list[dict[str, Any]] = []
-    for variant in range(-1, len(spec.variants)):
+    usual = 0 if _needs_options(spec) else -1
+    for variant in range(usual, len(spec.variants)):
         options = options_of(spec, Form(variant, "", ()))
         if not any(_same(options, other) for other in seen):
             seen.append(options)
             yield variant, predictions
-    others = tuple(k for k, a in enumerate(spec.arguments) if a.kind in _DIFFERENTIABLE and a.role == "target")
+    others = tuple(
+        k for k, a in enumerate(spec.arguments) if a.kind in _DIFFERENTIABLE and a.role == "target"
+    )
     if others:
-        yield -1, tuple(sorted((*predictions, *others)))
+        yield usual, tuple(sorted((*predictions, *others)))
     if 1 < len(predictions) <= _MANY:
-        yield from ((-1, (k,)) for k in predictions)
+        yield from ((usual, (k,)) for k in predictions)
+
+
+def _needs_options(spec: LossSpec) -> bool:
+    """Whether the loss cannot be called without options."""
+    assert spec.function is not None
+    return any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters(spec.function).values())
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(one[k] is other[k] or repr(one[k]) == repr(other[k]) for k in one)
+    return one.keys() == other.keys() and all(
+        one[k] is other[k] or repr(one[k]) == repr(other[k]) for k in one
+    )
 
 
 def survey(spec: LossSpec) -> Survey:
@@ -154,10 +165,17 @@ def _checked(spec: LossSpec, pattern: Pattern, objective: Traced, form: Form) ->
     if names == [spec.name]:
         raise NotATemplate("read by its signature")
     plain = [
-        f.reading is not None and f.reading.prediction is not None and id(f.reading.prediction.skip(SKIPPED)) in holes
+        f.reading is not None
+        and f.reading.prediction is not None
+        and id(f.reading.prediction.skip(SKIPPED)) in holes
         for f in known
     ]
-    below = all(plain) and len(known) == 1 and not Match(pattern).at(known[0].part.node)
+    below = (
+        all(plain)
+        and len(known) == 1
+        and not Match(pattern).at(known[0].part.node)
+        and all(isinstance(value, int | float | str) for value in options_of(spec, form).values())
+    )
     if None not in names and all(plain) and not below:
         raise NotATemplate("read as " + " + ".join(str(n) for n in names))
     claimed: list[str | None] = []

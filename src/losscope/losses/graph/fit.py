@@ -67,12 +67,18 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How one form of a loss looks in a graph, and how to read it."""
+    """How one form of a loss looks in a graph, and how to read it.
+
+    ``strict`` constants define the loss, ``regular`` ones differ only where an option takes it to a special case;
+    ``tensors`` are constant tensors. ``follows``, ``unseen`` and ``unknown`` are its options: told by constants, not
+    told by any, and not numbers. ``places`` are where arguments are kept; ``difference`` is prediction - target.
+    """
 
     spec: LossSpec
     form: Form
     pattern: Pattern
     strict: Mapping[int, Mapping[str, Any]]
+    regular: Mapping[Key, Any]
     tensors: Mapping[Key, Tensor]
     follows: Mapping[str, tuple[Follows, ...]]
     unseen: tuple[str, ...]
@@ -89,14 +95,18 @@ class Template:
         for key, expected in self.tensors.items():
             if not same_constant(expected, _live(match, key)):
                 return None
+        regular = all(same_constant(value, _live(match, key)) for key, value in self.regular.items())
         options = self._options(match)
         if options is None:
-            return None
+            if regular:
+                return None
+            options = {}
         targets = {k: _kept(match, place) for k, place in self.places.items()}
         for k, target in targets.items():
             if target is not None and not in_domain(self.spec.arguments[k], target):
                 return None
-        return Bound(self, match.nodes, match.holes, options, {k: t for k, t in targets.items() if t is not None})
+        kept = {k: t for k, t in targets.items() if t is not None}
+        return Bound(self, match.nodes, match.holes, options, kept, regular)
 
     def _agrees(self, place: int, node: Node, swapped: bool) -> bool:
         return all(
@@ -110,23 +120,34 @@ class Template:
         for name, followers in self.follows.items():
             values = [f.option(_live(match, f.key)) for f in followers]
             known = [v for v in values if v is not None]
-            if len(known) < len(values) or any(abs(v - known[0]) > 1e-4 * abs(known[0]) + 1e-9 for v in known):
+            if len(known) < len(values) or any(
+                abs(v - known[0]) > 1e-4 * abs(known[0]) + 1e-9 for v in known
+            ):
                 return None
             default = parameters(self.spec.function)[name].default  # pyright: ignore[reportArgumentType]
-            whole = isinstance(default, int) and known[0] == round(known[0])
-            found[name] = round(known[0]) if whole else float(f"{known[0]:.6g}")
+            value = _rounded(known[0])
+            if is_number(default) and abs(value - default) <= 1e-6 * abs(default):
+                value = default
+            found[name] = round(value) if isinstance(default, int) and value == round(value) else value
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A template found in a live graph."""
+    """A template found in a live graph. ``regular``: its constants are those of no special case."""
 
     template: Template
     nodes: Mapping[int, Node]
     holes: Mapping[int, Hole]
     options: Mapping[str, Any]
     tensors: Mapping[int, Tensor]
+    regular: bool
+
+
+def _rounded(value: float) -> float:
+    """Six digits, where the rest is the rounding of float32."""
+    short = float(f"{value:.6g}")
+    return short if abs(short - value) <= 5e-7 * abs(value) else value
 
 
 def _live(match: Match, key: Key) -> Any:
@@ -165,7 +186,9 @@ def fit(spec: LossSpec, form: Form) -> Template:
         if not base.pattern.like(other.pattern):
             raise NotATemplate("its graph depends on the sizes or on the values of its inputs")
         values = _constants(base.pattern)
-        fixed = {k for k, v in _constants(other.pattern).items() if k in values and same_constant(values[k], v)}
+        fixed = {
+            k for k, v in _constants(other.pattern).items() if k in values and same_constant(values[k], v)
+        }
         options = _Options(spec, form, base, {k: values[k] for k in fixed})
         strict: dict[int, dict[str, Any]] = {}
         tensors: dict[Key, Tensor] = {}
@@ -177,11 +200,21 @@ def fit(spec: LossSpec, form: Form) -> Template:
         for key in set(values) - fixed:
             if varies(base.pattern.nodes[key[0]], key[1]) and varies(other.pattern.nodes[key[0]], key[1]):
                 strict.setdefault(key[0], {})[key[1]] = Many()
+        special = [c for n in range(len(spec.variants)) if (c := _variant(spec, form, n, base)) is not None]
+        regular = {
+            (place, name): value
+            for place, named in strict.items()
+            for name, value in named.items()
+            if any(not same_constant(value, c.get((place, name))) for c in special)
+        }
+        for place, name in regular:
+            del strict[place][name]
         template = Template(
             spec=spec,
             form=form,
             pattern=Pattern(base.pattern.entries, ()),
             strict=strict,
+            regular=regular,
             tensors=tensors,
             follows=options.follows,
             unseen=options.unseen,
@@ -206,7 +239,9 @@ def other_sizes(spec: LossSpec, form: Form) -> Traced:
 
 
 def _constants(pattern: Pattern) -> dict[Key, Any]:
-    return {(i, name): value for i, node in enumerate(pattern.nodes) for name, value in constants(node).items()}
+    return {
+        (i, name): value for i, node in enumerate(pattern.nodes) for name, value in constants(node).items()
+    }
 
 
 def options_to_try(spec: LossSpec, form: Form) -> dict[str, Any]:
@@ -244,8 +279,8 @@ def _other_values(spec: LossSpec, name: str, value: Any) -> tuple[Any, Any]:
 class _Options:
     """What each option does to the constants of a template.
 
-    ``follows`` says how constants follow it; ``unseen`` are numbers that change the value but that no constant tells;
-    ``unknown`` are lists and tensors, which none can tell; ``moving`` are all constants that depend on options.
+    ``follows`` says how constants follow it; ``unseen`` are numbers that no constant tells, ``unknown`` lists and
+    tensors that matter, which none can tell; ``moving`` are all constants that depend on options.
     """
 
     def __init__(self, spec: LossSpec, form: Form, base: Traced, values: Mapping[Key, Any]) -> None:
@@ -260,13 +295,12 @@ class _Options:
                 continue
             then, result = first
             moved[name] = {k for k, v in values.items() if not same_constant(v, then.get(k))}
-            matters = bool(moved[name]) or not torch.equal(result, base.value)
             if not is_number(value):
-                unknown += [name] * matters
+                unknown += [name] * (bool(moved[name]) or not torch.equal(result, base.value))
             elif moved[name]:
                 second = _changed(spec, form, base, {name: two})
                 samples[name] = [(value, dict(values)), (one, then), (two, second[0] if second else {})]
-            elif matters:
+            else:
                 unseen.append(name)
         self.moving = set().union(*moved.values())
         for name, sample in samples.items():
@@ -292,6 +326,13 @@ def _changed(
     return found
 
 
+def _variant(spec: LossSpec, form: Form, variant: int, base: Traced) -> dict[Key, Any] | None:
+    """Constants under another set of options."""
+    options = options_of(spec, form._replace(variant=variant))
+    found = _changed(spec, form, base, options) if options != options_of(spec, form) else None
+    return found[0] if found is not None else None
+
+
 def _follow(key: Key, samples: list[tuple[float, dict[Key, Any]]]) -> Follows | None:
     options = [v for v, _ in samples]
     found = [c.get(key) for _, c in samples]
@@ -307,7 +348,7 @@ def _follow(key: Key, samples: list[tuple[float, dict[Key, Any]]]) -> Follows | 
             continue
         if slope and left <= 1e-5 * (abs(found[2] - found[0])):  # pyright: ignore[reportOptionalOperand]
             intercept = 0.0 if abs(intercept) < 1e-6 * abs(found[0]) else intercept  # pyright: ignore
-            return Follows(key, index, slope, intercept)
+            return Follows(key, index, _rounded(slope), _rounded(intercept))
     return None
 
 
@@ -348,4 +389,3 @@ def _difference(entries: tuple[Entry, ...]) -> int | None:
             if child is not None and child.argument is not None:
                 return i
     return None
-

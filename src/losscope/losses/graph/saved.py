@@ -43,7 +43,9 @@ class Dims(NamedTuple):
             return (
                 all(a == b for a, b in pairs)
                 or all(a % (self.rank or 1) == b % (other.rank or 1) for a, b in pairs)
-                or all(a % (self.rank or 1) - self.rank == b % (other.rank or 1) - other.rank for a, b in pairs)
+                or all(
+                    a % (self.rank or 1) - self.rank == b % (other.rank or 1) - other.rank for a, b in pairs
+                )
             )
         return self._kept() == other._kept()
 
@@ -103,7 +105,11 @@ def same_constant(one: Any, other: Any) -> bool:
     if isinstance(one, Dims) and isinstance(other, Dims):
         return one.same(other)
     if is_number(one) and is_number(other):
-        return one == other or abs(one - other) <= _CLOSE * max(abs(one), abs(other)) or (one != one and other != other)
+        return (
+            one == other
+            or abs(one - other) <= _CLOSE * max(abs(one), abs(other))
+            or (one != one and other != other)
+        )
     if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
         return all(map(same_constant, one, other))
     return type(one) is type(other) and bool(one == other)
@@ -125,8 +131,8 @@ def is_number(value: Any) -> bool:
 class Place(NamedTuple):
     """Where an argument that needs no gradient is kept: node ``entry``, tensor ``name`` (``item`` of a list).
 
-    The argument is ``scale``·saved + ``shift``. ``how`` is "same", "one-hot" (its largest entry along ``axis``) or
-    "repeated" (equal along ``axis``). ``squeezed`` are axes of length 1 that the argument does not have.
+    The argument is ``scale``·saved + ``shift``. ``how`` is "same", "one-hot" (its largest entry along ``axis``), "levels"
+    (how many are 1 along ``axis``) or "repeated" (equal along ``axis``). ``squeezed`` are axes of length 1 that the argument does not have.
     """
 
     entry: int
@@ -164,13 +170,18 @@ def place_of(entry: int, name: str, item: int, kept: Tensor, argument: Tensor) -
             if bool((saved == saved.select(axis, 0).unsqueeze(axis)).all()):
                 if torch.equal(saved.select(axis, 0), wanted):
                     return Place(entry, name, item, "repeated", axis)
-            elif torch.equal(saved.argmax(axis).double(), wanted) and bool(((saved == 0) | (saved == 1)).all()):
-                return Place(entry, name, item, "one-hot", axis)
+            elif bool(((saved == 0) | (saved == 1)).all()):
+                if bool((saved.sum(axis) == 1).all()) and torch.equal(saved.argmax(axis).double(), wanted):
+                    return Place(entry, name, item, "one-hot", axis)
+                if torch.equal(saved.sum(axis), wanted):
+                    return Place(entry, name, item, "levels", axis)
     return None
 
 
 def _affine(place: Place, saved: Tensor, wanted: Tensor) -> Place | None:
-    squeezed = tuple(i for i, size in enumerate(saved.shape) if size == 1) if saved.shape != wanted.shape else ()
+    squeezed = (
+        tuple(i for i, size in enumerate(saved.shape) if size == 1) if saved.shape != wanted.shape else ()
+    )
     if squeezed and tuple(s for s in saved.shape if s != 1) != tuple(wanted.shape):
         squeezed = ()
     x, y = saved.reshape(-1), wanted.reshape(-1)
@@ -190,6 +201,8 @@ def taken_from(place: Place, kept: Tensor) -> Tensor | None:
     """The argument, from the tensor at its place in a live graph."""
     if place.how == "one-hot":
         return kept.to(torch.uint8).argmax(place.axis) if kept.dim() > place.axis else None
+    if place.how == "levels":
+        return (kept != 0).sum(place.axis) if kept.dim() > place.axis else None
     if place.how == "repeated":
         return kept.select(place.axis, 0) if kept.dim() > place.axis else None
     if (place.scale, place.shift) != (1.0, 0.0):

@@ -22,7 +22,15 @@ from losscope.losses.graph.template import NotATemplate, Pattern, grow
 from losscope.losses.spec import LossSpec
 
 _FLAGS = ("cpu", "cuda")
-_GROWTH = {"N": 2, "C": 2, "D": 1, "T": 3, "S": 1, "M": 1, "U": 1}  # how much longer axes are in a second call
+_GROWTH = {
+    "N": 2,
+    "C": 2,
+    "D": 1,
+    "T": 3,
+    "S": 1,
+    "M": 1,
+    "U": 1,
+}  # how much longer axes are in a second call
 
 
 class Form(NamedTuple):
@@ -92,7 +100,11 @@ class RandomState:
     """The global random states as they are now: were they used, and back to them."""
 
     def __init__(self) -> None:
-        self._torch, self._python, self._numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
+        self._torch, self._python, self._numpy = (
+            torch.get_rng_state(),
+            random.getstate(),
+            np.random.get_state(),
+        )
 
     def moved(self) -> bool:
         """Whether anything was drawn since."""
