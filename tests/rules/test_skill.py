@@ -22,6 +22,29 @@ def test_the_error_of_chance_widens_the_interval_as_the_delta_method_says():
     assert found.high - found.value == pytest.approx(half, rel=1e-9)
 
 
+def test_skill_is_the_share_of_the_way_from_chance_to_the_floor():
+    assert skill(np.full(50, 1.25), 2.0, floor=0.5).value == pytest.approx(0.5)
+    assert skill(np.full(50, 0.5), 2.0, floor=0.5).value == 1.0
+    assert skill(np.full(50, -1.0), 1.0, floor=-3.0).value == pytest.approx(0.5)  # a density
+    without_floor = 1 - 1.25 / 2.0  # the planted wrong version
+    assert without_floor != pytest.approx(0.5)
+
+
+def test_the_error_of_chance_counts_by_the_distance_from_the_floor():
+    """Against draws of the chance level: the spread of 1 − (L − F)/(C − F) for C ~ N(2, 0.02²)."""
+    draws = 2.0 + 0.02 * np.random.default_rng(0).standard_normal(200_000)
+    spread = np.std(1 - (1.25 - 0.5) / (draws - 0.5))
+    from scipy import stats
+
+    found = skill(np.full(50, 1.25), 2.0, chance_error=0.02, floor=0.5)
+    assert (found.high - found.value) / stats.t.ppf(0.975, 9) == pytest.approx(spread, rel=0.01)
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.4, 0.5 + 1e-12])
+def test_no_skill_where_chance_is_not_above_the_floor(chance):
+    assert skill(np.ones(20), chance, floor=0.5) is None
+
+
 def coverage(use_error):
     """Share of simulated runs at chance whose interval contains the true skill 0."""
     covered = 0

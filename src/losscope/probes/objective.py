@@ -115,7 +115,8 @@ def _bounds(term: Term) -> tuple[float | None, float | None]:
     if not all(_are_weights(options.get(name)) for name in ("weight", "pos_weight")):
         return None, None
     low = spec.floor(options, None) if spec.floor is not None else None
-    if low is not None and low != 0 and term.reduction in ("sum", "batchmean"):
+    merged = term.count > 1 and spec.task != "penalty"  # of several terms, whose sample weights are forgotten
+    if low is not None and low != 0 and (merged or term.reduction in ("sum", "batchmean")):
         low = None
     fixed = options.keys() <= _HARMLESS
     if low is None and fixed and spec.range[0] == 0:

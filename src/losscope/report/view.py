@@ -121,6 +121,8 @@ def term_lines(verdict: Verdict, recording: Recording, language: Language) -> li
 
 def term_line(term: TermSummary, recording: Recording, language: Language) -> str:
     """The value of one term in words; of a sum also the value per element, which has the unit."""
+    if term.value is None and term.first is not None:
+        return word("not-late", language)
     summed, unit = term.reduction == "sum", term.unit
     compared = term.value_is_progress
     line = in_words(

@@ -139,6 +139,7 @@ WORDS: dict[str, Text] = {
         en="the total cannot fall below {bound}, whatever the parameters",
         zh="无论参数取何值，总值都不可能低于 {bound}",
     ),
+    "not-late": Text(en="not measured near the end of the run", zh="在运行末尾未测量"),
     "no-progress": Text(en="; its value does not measure progress", zh="；其数值不反映训练进展"),
     "contribution": Text(en="Adds to the total", zh="对总值的贡献"),
     "above-floor": Text(en="Above the floor", zh="高于下限"),

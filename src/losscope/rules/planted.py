@@ -19,7 +19,10 @@ PLACE = {"file": "train.py", "line": 41}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedTerm:
-    """One term of a planted objective; its values are the loss divided by the coefficient."""
+    """One term of a planted objective; its values are the loss divided by the coefficient, or ``values``.
+
+    ``contract`` is what else the event says of the term: task, unit, bounds, normaliser, value_is_progress.
+    """
 
     kind: str = "cross_entropy"
     coefficient: float = 1.0
@@ -28,6 +31,8 @@ class PlantedTerm:
     floor: float | None = 0.0
     notes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    values: Floats | None = None
+    contract: Mapping[str, Any] = field(default_factory=dict)
 
 
 TEN_CLASSES = PlantedTerm(chance=2.303, chance_error=0.001)
@@ -74,7 +79,8 @@ def record(
         happened.append(_anatomy(terms))
     for index, term in enumerate(terms):
         label = f"0/{index}"
-        planted[signals.TERM_VALUE, label] = every(20, n, loss[::20] / term.coefficient)
+        known = loss / term.coefficient if term.values is None else term.values
+        planted[signals.TERM_VALUE, label] = every(20, n, known[::20])
         if term.chance is not None:
             planted[signals.TERM_CHANCE, label] = every(20, n, term.chance)
             planted[signals.TERM_CHANCE_ERROR, label] = every(20, n, term.chance_error)
@@ -154,6 +160,7 @@ def _anatomy(terms: Sequence[PlantedTerm]) -> dict[str, Any]:
             "chain": [],
             "notes": list(term.notes),
             "reached": [],
+            **term.contract,
         }
         for term in terms
     ]

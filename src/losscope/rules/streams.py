@@ -166,12 +166,25 @@ def aimless_kind(recording: Recording, stream: str) -> str | None:
 
 
 def _below_floor(recording: Recording, label: str, floor: Any) -> bool:
-    """More than a twentieth of the sampled values of a term lie clearly below its floor."""
-    sampled = values(recording, signals.TERM_VALUE, label)
-    if not isinstance(floor, int | float) or sampled.size < 5:
+    """More than a twentieth of the sampled values of a term lie clearly below its floor.
+
+    Each value is held against the floor of its own batch, where that was recorded: that of soft targets varies.
+    """
+    told = recording.series(signals.TERM_FLOOR, label)
+    sampled = recording.series(signals.TERM_VALUE, label)
+    _, ours, theirs = np.intersect1d(sampled.steps, told.steps, return_indices=True)
+    if ours.size:
+        found, floors = sampled.values[ours], told.values[theirs]
+    elif isinstance(floor, int | float):
+        found, floors = sampled.values, np.full(len(sampled), float(floor))
+    else:
         return False
-    slack = 1e-3 * float(np.median(np.abs(sampled)))
-    return float(np.mean(sampled < floor - slack)) > 0.05
+    kept = np.isfinite(found) & np.isfinite(floors)
+    found, floors = found[kept], floors[kept]
+    if found.size < 5:
+        return False
+    slack = 1e-3 * float(np.median(np.abs(found)))
+    return float(np.mean(found < floors - slack)) > 0.05
 
 
 def non_finite_end(recording: Recording, stream: str) -> bool:

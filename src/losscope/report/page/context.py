@@ -55,14 +55,18 @@ class Context:
         return float(min(e.min() for e in ends)), float(max(e.max() for e in ends))
 
     def levels(self, stream: str) -> tuple[float | None, float | None]:
-        """Chance level and floor of a stream's loss; known only where the objective has a single term.
+        """Chance level and floor of a stream's loss, scaled by the coefficient of its single term.
 
-        Both are scaled by the term's coefficient. With several terms a sum of chance levels is no chance
-        level of the sum, so nothing is said.
+        With several terms a sum of chance levels is no chance level of the sum, so nothing is said of it, and
+        the floor is what the sum provably cannot fall below, unless that is zero.
         """
         labels = [x for x in self.recording.labels(signals.TERM_VALUE) if x.split("/")[0] == stream]
         terms = self.verdict.terms
-        if len(labels) > 1 or len(terms) != 1 or (self.streams and stream != self.streams[0]):
+        if self.streams and stream != self.streams[0]:
+            return None, None
+        if len(labels) > 1 and len(labels) == len(terms):
+            return None, self.verdict.at_least or None
+        if len(labels) > 1 or len(terms) != 1 or not terms[0].value_is_progress:
             return None, None
         c = terms[0].coefficient
         if not c > 0:
