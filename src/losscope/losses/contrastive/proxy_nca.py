@@ -34,7 +34,7 @@ def proxy_nca_loss(
     """Proxy-NCA of embeddings ``input`` [N, D], ``proxies`` [C, D], classes ``target`` [N]; one value per embedding.
 
     ``scale`` multiplies the squared distances; ``include_own`` gives the cross-entropy over all proxies. Needs two
-    classes. Movshovitz-Attias et al., arXiv:1703.07464, eq. 4; Teh et al., arXiv:2004.01113.
+    classes. Movshovitz-Attias et al., arXiv:1703.07464, eq. 4; arXiv:2004.01113 (Proxy-NCA++).
 
     >>> import torch
     >>> round(float(proxy_nca_loss(torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 3])).exp()))
