@@ -83,11 +83,11 @@ def _agreement(first: str, second: str) -> tuple[str, Agreement] | None:
 def _run(subject: Subject) -> Iterator[Result]:
     pair = [i for i in subject.predictions[:1]] + [i for i in subject.targets[:1]]
     known = _agreement(subject.kind(pair[0]), subject.kind(pair[1])) if len(pair) == 2 else None
-    if known is None or len(subject.predictions) != 1:
+    case = subject.case(0, N=12)
+    if known is None or len(subject.predictions) != 1 or not _fit(subject, case, pair):
         yield skipped(_UNKNOWN)
         return
     what, agree = known
-    case = subject.case(0, N=12)
     found = _descend(subject, case)
     if found is None:
         yield skipped(_FLAT)
@@ -107,6 +107,12 @@ def _run(subject: Subject) -> Iterator[Result]:
         )
     else:
         yield passed(_PASS, values, what=what, **values)
+
+
+def _fit(subject: Subject, case: Sequence[Tensor], pair: list[int]) -> bool:
+    """Whether prediction and target can be compared element by element, or class by class."""
+    first, second = case[pair[0]], case[pair[1]]
+    return first.shape == second.shape or subject.arguments[pair[1]].of.integer
 
 
 def _descend(subject: Subject, case: Sequence[Tensor]) -> tuple[Sequence[Tensor], float, float] | None:

@@ -21,7 +21,7 @@ from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_SAFE_SIZES = (2.0, 4.0, 8.0)  # sigmoids and exponentials are far from saturation here
+_SAFE_SIZES = ((8.0, 16.0, 32.0), (2.0, 4.0, 8.0))  # 1 - σ(32) is still a number in float64
 _POLYNOMIAL = 4.5  # a loss that grows by more than 2^4.5 per doubling is taken for exponential
 _HEADROOM = 16.0
 
@@ -101,7 +101,7 @@ def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None
 def true_value(subject: Subject, extreme: Extreme) -> float:
     """The value in exact arithmetic as far as it can be known: infinite if it must be taken for that, NaN if unknown.
 
-    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at sizes 2, 4, 8
+    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at moderate sizes,
     carried on to the size of the case; exponential growth counts as infinite.
     """
     try:
@@ -110,20 +110,24 @@ def true_value(subject: Subject, extreme: Extreme) -> float:
         return math.nan
     if math.isfinite(value) or extreme.at is None:
         return value
-    try:
-        small, middle, large = (abs(float(subject.value(extreme.bent(size)))) for size in _SAFE_SIZES)
-    except Raised:
-        return math.nan
-    if not all(math.isfinite(v) for v in (small, middle, large)):
-        return math.nan
+    for sizes in _SAFE_SIZES:
+        try:
+            small, middle, large = (abs(float(subject.value(extreme.bent(size)))) for size in sizes)
+        except Raised:
+            return math.nan
+        if all(math.isfinite(v) for v in (small, middle, large)):
+            return _extrapolated(small, middle, large, extreme.reach / sizes[-1])
+    return math.nan
+
+
+def _extrapolated(small: float, middle: float, large: float, times: float) -> float:
+    """The value at ``times`` the largest of three sizes, each twice the one before."""
     if large <= 1e-12 or middle <= 1e-12:
         return large
-    growth = math.log2(large / middle)
-    if growth > _POLYNOMIAL or (
-        growth > 2.2 and growth > 1.5 * math.log2(max(middle / max(small, 1e-300), 1.0))
-    ):
+    growth, before = math.log2(large / middle), math.log2(max(middle, 1e-300) / max(small, 1e-300))
+    if growth > _POLYNOMIAL or (growth > 2.2 and growth > 1.5 * before):
         return math.inf
-    return large * (extreme.reach / _SAFE_SIZES[-1]) ** max(growth, 0.0)
+    return large * times ** max(growth, 0.0)
 
 
 def _bad_value(

@@ -1,7 +1,9 @@
 """A loss under examination: how to call it, and how to draw inputs for it."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -195,3 +197,27 @@ def packed_gradient(subject: Subject, case: Sequence[Tensor]) -> Tensor | None:
         for i, g in zip(subject.predictions, found, strict=True)
     ]
     return torch.cat([g.reshape(-1) for g in pieces])
+
+
+def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject:
+    """A loss of the catalogue through its own function.
+
+    Without ``options`` its defaults, or the first of ``variants`` where the function cannot do without an option.
+    """
+    assert spec.function is not None
+    function, parameters = spec.function, inspect.signature(spec.function).parameters
+    needed = {n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+    base = dict(spec.variants[0]) if needed and spec.variants else {}
+    base = {name: value for name, value in base.items() if name in needed}
+    chosen = {**base, **(options or {})}
+    return Subject(
+        name=spec.name,
+        call=partial(function, **chosen),
+        arguments=spec.arguments,
+        options=chosen,
+        spec=spec,
+        sizes={**SIZES, **spec.sizes},
+        accepts=frozenset(parameters),
+        rebuild=lambda more: partial(function, **{**base, **more}),
+        source=f"import torch; from {function.__module__} import {function.__name__}\nloss = {function.__name__}",
+    )

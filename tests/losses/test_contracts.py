@@ -1,0 +1,72 @@
+"""Every contract of the catalogue is executed: all checkers on the loss itself, under each of its option sets."""
+
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from losscope.checks.check import Check, all_checks
+from losscope.checks.engine import execute
+from losscope.checks.subject import Subject, catalogue_subject
+from losscope.losses import all as all_losses
+
+CHECKED = {name: spec for name, spec in all_losses().items() if spec.function is not None and spec.arguments}
+# What options may change: values and derivatives. Properties that are claimed are claimed for the defaults.
+UNDER_OPTIONS = ("gradient", "second-gradient", "finite", "precision", "mutation", "range", "floor", "chance")
+
+
+def told(checks: Iterable[Check], loss: Subject) -> list[str]:
+    """What is wrong with a loss."""
+    return [
+        f"{check.name}: {evidence.text}"
+        for check in checks
+        for evidence in execute(check, loss)
+        if evidence.outcome == "not-finished" or (evidence.outcome == "fail" and evidence.severity == "bug")
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(CHECKED))
+def test_a_loss_takes_what_it_says(name: str) -> None:
+    """Without this, everything else could be "not applicable"."""
+    loss = catalogue_subject(CHECKED[name])
+    for case in loss.cases(3, (1.0, 3.0)):
+        assert torch.isfinite(loss.value(case))
+
+
+@pytest.mark.parametrize("name", sorted(CHECKED))
+def test_a_loss_keeps_its_contract(name: str) -> None:
+    wrong = told(all_checks().values(), catalogue_subject(CHECKED[name]))
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", sorted(CHECKED))
+def test_a_loss_keeps_its_contract_under_its_options(name: str) -> None:
+    checks = [check for check in all_checks().values() if check.name in UNDER_OPTIONS]
+    for options in CHECKED[name].variants:
+        wrong = told(checks, catalogue_subject(CHECKED[name], options))
+        assert not wrong, f"under {dict(options)}: " + "\n".join(wrong)
+
+
+def test_every_loss_with_a_function_says_what_it_takes() -> None:
+    assert not [
+        name for name, spec in all_losses().items() if spec.function is not None and not spec.arguments
+    ]
+
+
+def test_every_claim_has_a_checker() -> None:
+    known = set(all_checks())
+    unknown = {
+        (name, claim.name)
+        for name, spec in all_losses().items()
+        for claim in spec.claims
+        if claim.name not in known
+    }
+    assert not unknown
+
+
+def test_every_declared_exception_names_a_checker_and_gives_a_reason() -> None:
+    known = set(all_checks())
+    for name, spec in all_losses().items():
+        for check, why in spec.exceptions.items():
+            assert check in known, (name, check)
+            assert len(why) > 15, (name, check)
