@@ -1,4 +1,7 @@
-"""Numeric minimisation of a function of a vector in float64, without a demand on its smoothness."""
+"""Numeric minimisation of a function of a vector in float64, without a demand on its smoothness.
+
+Limits are seconds of this process's own time, so that a busy machine does not change what is found.
+"""
 
 import math
 import time
@@ -12,67 +15,104 @@ from losscope.checks.subject import Raised
 
 Function = Callable[[Tensor], Tensor]
 _WORST = 1e250
+_FLAT = 1e-7
 
 
-def minimise(f: Function, start: Tensor, *, steps: int = 200, bound: float = 45.0) -> tuple[Tensor, float]:
-    """The best point that L-BFGS-B reaches from ``start`` within ±``bound``, and its value.
+class _OutOfTime(Exception):
+    pass
 
-    Where f has kinks or sends no gradient it may stop early: the value is an upper bound of the minimum.
-    """
-    from scipy.optimize import minimize  # lazy: 0.2 s to import
 
-    best: list = [start.detach().clone(), math.inf]
+class _Search:
+    """A function as SciPy wants it, which remembers the best point and stops at a deadline."""
 
-    def both(x: np.ndarray) -> tuple[float, np.ndarray]:
+    def __init__(self, f: Function, deadline: float) -> None:
+        self.f, self.deadline = f, deadline
+        self.best: Tensor | None = None
+        self.value, self.slope = math.inf, math.inf
+
+    def with_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        self._check()
         leaf = torch.from_numpy(x.copy()).requires_grad_()
-        value = f(leaf)
+        value = self.f(leaf)
         number = float(value.detach())
         if not math.isfinite(number):
             return _WORST, np.zeros_like(x)
-        if number < best[1]:
-            best[:] = leaf.detach(), number
-        if not value.requires_grad:
-            return number, np.zeros_like(x)
-        try:
-            (slope,) = torch.autograd.grad(value, leaf, allow_unused=True)
-        except Exception as error:
-            raise Raised(error) from error
-        return number, np.zeros_like(x) if slope is None else np.nan_to_num(slope.numpy())
+        slope = np.zeros_like(x)
+        if value.requires_grad:
+            try:
+                (found,) = torch.autograd.grad(value, leaf, allow_unused=True)
+            except Exception as error:
+                raise Raised(error) from error
+            slope = slope if found is None else np.nan_to_num(found.numpy())
+        self._take(leaf.detach(), number, float(np.abs(slope).max(initial=0.0)))
+        return number, slope
 
-    x = start.detach().clamp(-bound, bound).to(torch.float64).numpy()
-    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-16, "gtol": 1e-13}
-    minimize(both, x, jac=True, method="L-BFGS-B", bounds=[(-bound, bound)] * len(x), options=options)
-    return best[0], best[1]
+    def without(self, x: np.ndarray) -> float:
+        self._check()
+        point = torch.from_numpy(x.copy())
+        with torch.no_grad():
+            number = float(self.f(point))
+        if not math.isfinite(number):
+            return _WORST
+        self._take(point, number, math.inf)
+        return number
+
+    def _take(self, point: Tensor, number: float, slope: float) -> None:
+        if number < self.value:
+            self.best, self.value, self.slope = point, number, slope
+
+    def _check(self) -> None:
+        if self.best is not None and time.process_time() > self.deadline:
+            raise _OutOfTime
 
 
-def polish(f: Function, start: Tensor, *, evaluations: int = 600) -> tuple[Tensor, float]:
-    """The best point that a simplex search (Nelder and Mead) reaches: it needs no gradient. For few dimensions."""
+def minimise(
+    f: Function,
+    start: Tensor,
+    *,
+    steps: int = 200,
+    bound: float = 45.0,
+    seconds: float = 1.0,
+    polished: int = 6,
+) -> tuple[Tensor, float]:
+    """The best point found from ``start`` within ±``bound``, and its value: an upper bound of the minimum.
+
+    L-BFGS-B, which may stop early at a kink or where no gradient arrives; vectors of at most ``polished`` numbers
+    then get a simplex search (Nelder and Mead).
+    """
     from scipy.optimize import minimize  # lazy: 0.2 s to import
 
-    def value(x: np.ndarray) -> float:
-        with torch.no_grad():
-            number = float(f(torch.from_numpy(x.copy())))
-        return number if math.isfinite(number) else _WORST
-
-    options = {"maxfev": evaluations, "xatol": 1e-12, "fatol": 1e-15, "adaptive": True}
-    found = minimize(value, start.detach().numpy(), method="Nelder-Mead", options=options)
-    return torch.from_numpy(found.x), float(found.fun)
+    search = _Search(f, time.process_time() + seconds)
+    x = start.detach().clamp(-bound, bound).to(torch.float64).numpy()
+    smooth = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-16, "gtol": 1e-13}
+    simplex = {"maxfev": 3 * steps, "xatol": 1e-12, "fatol": 1e-15, "adaptive": True}
+    try:
+        bounds = [(-bound, bound)] * len(x)
+        minimize(search.with_gradient, x, jac=True, method="L-BFGS-B", bounds=bounds, options=smooth)
+        kinked = search.slope > _FLAT * (1 + abs(search.value)) or search.slope == 0.0
+        if search.best is not None and 0 < len(x) <= polished and kinked:
+            minimize(search.without, search.best.numpy(), method="Nelder-Mead", options=simplex)
+    except _OutOfTime:
+        pass
+    return (start.detach().clone() if search.best is None else search.best), search.value
 
 
 def minima(
-    f: Function, starts: Iterable[Tensor], seconds: float = 0.5, *, polished: int = 6, steps: int = 200
+    f: Function,
+    starts: Iterable[Tensor],
+    seconds: float = 0.5,
+    *,
+    polished: int = 6,
+    steps: int = 200,
+    bound: float = 45.0,
 ) -> list[tuple[Tensor, float]]:
-    """Where the searches from ``starts`` end, best first. Vectors of at most ``polished`` numbers are polished too.
-
-    No search begins after ``seconds``, except the first.
-    """
-    deadline = time.monotonic() + seconds
+    """Where the searches from ``starts`` end, best first. No search begins after ``seconds``, except the first."""
+    deadline = time.process_time() + seconds
     ends: list[tuple[Tensor, float]] = []
     for start in starts:
-        if ends and time.monotonic() > deadline:
+        left = deadline - time.process_time()
+        if ends and left < 0:
             break
-        end = minimise(f, start, steps=steps)
-        if 0 < len(start) <= polished:
-            end = min(end, polish(f, end[0]), key=lambda pair: pair[1])
-        ends.append(end)
+        share = max(left, seconds / 2)
+        ends.append(minimise(f, start, steps=steps, seconds=share, polished=polished, bound=bound))
     return sorted(ends, key=lambda pair: pair[1])

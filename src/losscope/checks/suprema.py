@@ -64,7 +64,7 @@ def _grows(sizes: list[float]) -> bool:
 
 def supremum(samples: Samples, figure: Figure, seconds: float, rounds: int = 40) -> Supremum:
     """The largest figure found, a lower bound of the true one."""
-    deadline = time.monotonic() + seconds
+    deadline = time.process_time() + seconds
     found = Supremum()
     bounded = any(not unbounded(samples.subject.kind(i)) for i in samples.subject.predictions)
     for scales in (NARROW, ()) if bounded else (WIDE, SMALL):
@@ -72,7 +72,7 @@ def supremum(samples: Samples, figure: Figure, seconds: float, rounds: int = 40)
         for scale in scales:
             top = -math.inf
             for seed in range(3):
-                if seed and time.monotonic() > deadline:
+                if seed and time.process_time() > deadline:
                     found.finished = False
                     break
                 top = max(top, found.take(samples, samples.draw(seed, scale), figure))
@@ -89,7 +89,7 @@ def _climb(samples: Samples, figure: Figure, found: Supremum, deadline: float, r
     for _ in range(rounds):
         if not found.case:
             return
-        if time.monotonic() > deadline:
+        if time.process_time() > deadline:
             found.finished = False
             return
         case = found.case
