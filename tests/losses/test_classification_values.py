@@ -1,19 +1,28 @@
 """Losses over classes: known answers, closed forms, chance levels, extreme scores, bad targets, planted mutants."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from class_references import (
+    KNOWN,
+    LABELS,
+    RATES,
+    Y,
+    Z,
+    call,
+    scores,
+    smallest,
+    spec_of,
+    stats_of,
+)
 from torch import Tensor
 
 import losscope.losses as catalogue
+from losscope.core.errors import BadUsage
 from losscope.losses.spec import LossSpec
-from losscope.losses.target_stats import TargetStats
 
-LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 15 + [3] * 4 + [4])
-RATES = torch.bincount(LABELS).double() / len(LABELS)
 CLASS_LOSSES = [
     "active_passive", "bi_tempered_logistic", "brier", "generalised_cross_entropy", "poly1", "probability_mae",
     "spherical", "symmetric_cross_entropy", "taylor_cross_entropy",
@@ -22,51 +31,12 @@ CLASS_LOSSES = [
 LIMITS = {"active_passive", "probability_mae", "taylor_cross_entropy"}
 
 
-def spec_of(name: str) -> LossSpec:
-    return catalogue.get(name)
-
-
-def call(spec: LossSpec, *arguments: Tensor, **options: Any) -> Tensor:
-    assert spec.function is not None
-    return spec.function(*arguments, **options)
-
-
 def optionsets(names: list[str]) -> list[Any]:
     found = []
     for name in names:
         kept = [v for v in spec_of(name).variants if "reduction" not in v]
         found += [pytest.param(spec_of(name), v, id=f"{name}-{i}") for i, v in enumerate([{}, *kept])]
     return found
-
-
-def scores(rows: int = 6, classes: int = 5, seed: int = 0, scale: float = 1.5) -> tuple[Tensor, Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    z = torch.randn(rows, classes, generator=g, dtype=torch.float64) * scale
-    return z, torch.randint(classes, (rows,), generator=g)
-
-
-def stats_of(target: Tensor, options: dict[str, Any] | None = None) -> TargetStats:
-    stats = TargetStats()
-    stats.update(target.numpy(), options or {})
-    return stats
-
-
-def smallest(loss: Callable[[Tensor], Tensor], starts: list[Tensor]) -> float:
-    """The smallest value of ``loss`` reached by L-BFGS from any start."""
-    reached = []
-    for start in starts:
-        z = start.clone().double().requires_grad_()
-        optimiser = torch.optim.LBFGS([z], max_iter=2000, tolerance_grad=1e-13, line_search_fn="strong_wolfe")
-
-        def closure(z: Tensor = z, optimiser: Any = optimiser) -> Tensor:
-            optimiser.zero_grad()
-            value = loss(z)
-            value.backward()
-            return value
-
-        optimiser.step(closure)
-        reached.append(float(closure().detach()))
-    return min(reached)
 
 
 @pytest.mark.parametrize(("spec", "options"), optionsets(CLASS_LOSSES))
@@ -151,32 +121,6 @@ def test_extreme_scores_and_low_precision(name: str, dtype: torch.dtype) -> None
         assert gradient.isfinite().all()
 
 
-def by_definition(name: str, p: Tensor, y: Tensor) -> Tensor:
-    """Each loss by its formula over probabilities, without the care for rounding."""
-    t = F.one_hot(y, p.shape[1]).double()
-    p_y = (p * t).sum(1)
-    reverse = -(p * torch.where(t > 0, 0.0, -4.0)).sum(1)
-    forms = {
-        "active_passive": lambda: (t * p.log()).sum(1) / p.log().sum(1) + reverse,
-        "brier": lambda: ((p - t) ** 2).sum(1),
-        "generalised_cross_entropy": lambda: (1 - p_y**0.7) / 0.7,
-        "poly1": lambda: -p_y.log() + 1 - p_y,
-        "probability_mae": lambda: (p - t).abs().sum(1),
-        "spherical": lambda: 1 - F.cosine_similarity(p, t),
-        "symmetric_cross_entropy": lambda: -0.1 * (t * p.log()).sum(1) + reverse,
-        "taylor_cross_entropy": lambda: (1 - p_y) + (1 - p_y) ** 2 / 2,
-    }
-    return forms[name]()
-
-
-@pytest.mark.parametrize("name", [n for n in CLASS_LOSSES if n != "bi_tempered_logistic"])
-def test_a_loss_equals_its_definition(name: str) -> None:
-    z, y = scores()
-    torch.testing.assert_close(
-        call(spec_of(name), z, y, reduction="none"), by_definition(name, z.softmax(1), y)
-    )
-
-
 MARGIN_OPTIONS = [{}, {"margin": 0.5}, {"p": 2}, {"margin": 2.0, "p": 2}]
 
 
@@ -259,3 +203,38 @@ def test_a_set_of_labels_is_drawn_as_the_multi_label_margin_wants_it() -> None:
             outside = [k for k in range(5) if k not in inside]
             expected += sum(float((1 - row[i] + row[k]).relu()) for i in inside for k in outside) / 5
         assert float(call(spec, z, labels)) == pytest.approx(expected / len(z))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_independent_code_agrees_and_a_plausible_mistake_does_not(name: str) -> None:
+    arguments, options, reference, mistake = KNOWN[name]
+    spec = spec_of(name)
+    value = call(spec, *arguments, reduction="none", **options)
+    torch.testing.assert_close(value, reference(), rtol=1e-9, atol=1e-10)
+    assert not torch.allclose(value, mistake(), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(call(spec, *arguments, **options), value.mean())
+    torch.testing.assert_close(call(spec, *arguments, reduction="sum", **options), value.sum())
+    assert spec.module is not None
+    torch.testing.assert_close(spec.module(**options)(*arguments), value.mean())
+
+
+def test_every_own_loss_has_independent_code() -> None:
+    own = {
+        n
+        for n, s in catalogue.all().items()
+        if s.family == "classification" and "losscope" in s.function.__module__
+    }  # type: ignore[union-attr]
+    assert own == set(KNOWN)
+
+
+def test_special_cases_of_the_bi_tempered_loss() -> None:
+    spec = spec_of("bi_tempered_logistic")
+    torch.testing.assert_close(call(spec, Z, Y, t1=1.0, t2=1.0), F.cross_entropy(Z, Y))
+    torch.testing.assert_close(call(spec, Z, Y, t1=0.0, t2=1.0), call(spec_of("brier"), Z, Y) / 2)
+    torch.testing.assert_close(
+        call(spec, Z, Y, t1=1.0, t2=1.0 + 1e-7), F.cross_entropy(Z, Y), rtol=1e-5, atol=1e-6
+    )
+    leaf = Z[:3].clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda z: call(spec, z, Y[:3], t2=2.0), leaf)
+    with pytest.raises(BadUsage, match="temperatures"):
+        call(spec, Z, Y, t1=1.2)

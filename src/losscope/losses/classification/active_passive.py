@@ -103,6 +103,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is certainty of the likeliest class"),
         Claim("shift-invariant"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
     ),
     denominator="number of targets that are not ignored",

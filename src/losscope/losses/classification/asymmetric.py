@@ -105,6 +105,7 @@ SPEC = LossSpec(
     elicits="a probability distorted by γ₊, γ₋ and m",
     claims=(
         Claim("permutation-equivariant"),
+        Claim("calibrated", holds=False, why="positives and negatives are weighted apart"),
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False),
     ),

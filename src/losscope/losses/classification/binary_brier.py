@@ -68,6 +68,7 @@ SPEC = LossSpec(
     elicits="probability",
     claims=(
         Claim("strictly-proper"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim("convex", holds=False),
         Claim("lipschitz", 8 / 27, why="2p(1-p)|p - t|, largest for t = 0 at p = ⅔"),

@@ -123,6 +123,7 @@ SPEC = LossSpec(
     claims=(
         Claim("convex", why="in the probability"),
         Claim("strictly-proper"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim("lipschitz", 1.0, holds=False, why="the slope is 1/p near a probability of 0"),
     ),

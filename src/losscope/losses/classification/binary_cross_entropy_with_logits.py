@@ -152,6 +152,7 @@ SPEC = LossSpec(
     claims=(
         Claim("convex"),
         Claim("strictly-proper"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim("lipschitz", 1.0, why="|σ(z) - t| per element; times max(1, pos_weight)"),
         Claim("smooth", 0.25, why="σ(1 - σ) per element; times max(1, pos_weight)"),

@@ -81,6 +81,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False, why="the minimiser is certainty of the likeliest class"),
         Claim("shift-invariant"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim("lipschitz", 1 / math.sqrt(2), why="2 p_y ‖p - e_y‖₂ ≤ 2√2 p_y (1 - p_y)"),
     ),

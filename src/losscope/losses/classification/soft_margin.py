@@ -82,6 +82,7 @@ SPEC = LossSpec(
     elicits="probability",
     claims=(
         Claim("convex"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim("lipschitz", 1.0, why="σ(-ys) per element"),
         Claim("smooth", 0.25, why="σ(1 - σ) per element"),
@@ -94,6 +95,7 @@ SPEC = LossSpec(
         fused("SoftMarginLoss", lambda _: {"target": "real"}),
         Signature(("Softplus", "LogSigmoid"), _hand_written),
     ),
+    exceptions={"finite": "torch forms e^(-y·s), which overflows from y·s = -88 on in float32"},
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html",),
     examples=(
         Example("F.soft_margin_loss(x, g)", "F.softplus(-g * x).mean()"),

@@ -86,6 +86,7 @@ SPEC = LossSpec(
         Claim("strictly-proper"),
         Claim("convex", holds=False, why="convex in the probabilities, not in the scores"),
         Claim("shift-invariant"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
     ),
     denominator="number of samples; classes are summed",

@@ -96,6 +96,7 @@ SPEC = LossSpec(
         Claim("convex", holds=False),
         Claim("strictly-proper", holds=False),
         Claim("shift-invariant"),
+        Claim("calibrated"),
         Claim("permutation-equivariant"),
         Claim(
             "lipschitz",
