@@ -1,0 +1,147 @@
+"""An output layer with its targets and options: what the streaming kernels work on."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
+from losscope.losses.reduction import full_precision
+
+LOG2_E = 1 / math.log(2)
+
+_BLOCK_BYTES = 1 << 23
+"""Scores of one block. It is worked on several times at once, so it should stay in the last cache."""
+_LEAST_COLUMNS = 512
+
+
+class Settings(NamedTuple):
+    """The options of a linear cross-entropy that are plain numbers."""
+
+    label_smoothing: float = 0.0
+    ignore_index: int = -100
+    z_loss: float = 0.0
+    softcap: float | None = None
+    reduction: str = "mean"
+    chunk_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The samples that count, and the layer that scores them: z = Wx + b, soft-capped to c·tanh(z/c).
+
+    ``input`` [n, D], ``target`` [n] and ``share`` [n, 1] (the class weight of each target) hold the samples left by
+    ``ignore_index``; ``kept`` are their positions among all ``count`` samples, ``None`` for all. ``class_weight`` [V].
+    All arithmetic is in ``dtype``.
+    """
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    target: Tensor
+    class_weight: Tensor | None
+    share: Tensor
+    kept: Tensor | None
+    count: int
+    settings: Settings
+    dtype: torch.dtype
+
+    @property
+    def classes(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def uniform(self) -> float:
+        """ε/V: what label smoothing gives to every class."""
+        return self.settings.label_smoothing / self.classes
+
+    @property
+    def rows(self) -> int:
+        """Samples per chunk.
+
+        A chunk reads and writes the gradient of the weights once (V·D) and its own scores once (rows·V): beyond
+        rows ≈ 2D there is nothing to gain but memory to lose. Chunks are of nearly equal length.
+        """
+        n = max(1, self.input.shape[0])
+        most = self.settings.chunk_rows or min(max(256, 2 * self.input.shape[1]), 1024)
+        return math.ceil(n / math.ceil(n / most))
+
+    @property
+    def columns(self) -> int:
+        """Classes per block of a chunk, so that a block of scores fits into ``_BLOCK_BYTES``."""
+        fits = _BLOCK_BYTES // (self.dtype.itemsize * self.rows)
+        return min(max(_LEAST_COLUMNS, fits // 256 * 256), max(1, self.classes))
+
+    def chunks(self, rows: int = 0) -> Iterator[slice]:
+        return _pieces(self.input.shape[0], rows or self.rows)
+
+    def blocks(self) -> Iterator[slice]:
+        return _pieces(self.classes, self.columns)
+
+    def part(self, block: slice) -> tuple[Tensor, Tensor | None]:
+        """Weights and bias of a block of classes, in ``dtype``."""
+        bias = None if self.bias is None else self.bias[block].to(self.dtype)
+        return self.weight[block].to(self.dtype), bias
+
+    def weights_of(self, block: slice) -> Tensor:
+        """[v]: class weights of a block of classes."""
+        if self.class_weight is not None:
+            return self.class_weight[block]
+        return self.share.new_ones(len(range(*block.indices(self.classes))))
+
+    def total_weight(self) -> Tensor | float:
+        """Σ_v w_v."""
+        return float(self.classes) if self.class_weight is None else self.class_weight.sum()
+
+    def scale(self) -> Tensor:
+        """By what the reduction multiplies the loss of a sample; 0 for a mean over nothing."""
+        if self.settings.reduction != "mean":
+            return self.share.new_ones(())
+        total = self.share.sum()
+        return torch.where(total == 0, 0.0, 1 / total)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Back from the samples that count to all of them, 0 elsewhere."""
+        if self.kept is None:
+            return rows
+        return rows.new_zeros(self.count, *rows.shape[1:]).index_copy_(0, self.kept, rows)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The samples that count, in ``dtype``."""
+        return (rows if self.kept is None else rows.index_select(0, self.kept)).to(self.dtype)
+
+
+def _pieces(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def make_head(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    class_weight: Tensor | None,
+    target: Tensor,
+    settings: Settings,
+) -> Head:
+    """Leave out the samples that do not count and refuse targets that are no class."""
+    classes, count = weight.shape[0], target.shape[0]
+    kept = target != settings.ignore_index
+    wrong = kept & ((target < 0) | (target >= classes))
+    if bool(wrong.any()):
+        raise BadUsage(
+            "a target is no class",
+            seen=f"{int(target[wrong][0])} with {classes} classes",
+            remedy=f"use 0 … {classes - 1}, or ignore_index ({settings.ignore_index}) for samples without a label",
+        )
+    dtype = full_precision(input.new_empty(0, dtype=torch.promote_types(input.dtype, weight.dtype)))[0].dtype
+    weights = None if class_weight is None else class_weight.to(dtype)
+    if weights is not None and settings.label_smoothing == 0:
+        kept = kept & (weights[target.clamp(0, classes - 1)] != 0)
+    index = None if bool(kept.all()) else kept.nonzero()[:, 0]
+    if index is not None:
+        input, target = input.index_select(0, index), target.index_select(0, index)
+    share = input.new_ones(target.shape[0], dtype=dtype) if weights is None else weights[target]
+    return Head(input, weight, bias, target, weights, share[:, None], index, count, settings, dtype)

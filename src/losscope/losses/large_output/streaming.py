@@ -1,0 +1,278 @@
+"""The streaming kernel: losses and gradients in one pass over the classes, three matrix products in all.
+
+A chunk of samples meets the classes block by block. In a block the scores are made by the first product, turned into
+E = 2^(z·log₂e - m) in place with a running maximum m (online softmax), summed, and used at once for the gradient of
+the input, E W, whose normaliser is applied to its rows afterwards. The gradient of the weights, Eᵀ diag(1/Σ) X, needs
+the normaliser first, so it follows when the chunk is through; what a later block did to the maximum, and the normaliser,
+are applied to X, not to E. Everything else that the loss asks for is of rank one or a row per sample: the label
+subtracts a row, label smoothing the vector Wᵀw, the z-loss is a factor per row. Between the products a score is
+touched four times: maximum, subtraction, 2^x (half the cost of exp), sum.
+
+Online softmax: Milakov and Gimelshein, arXiv:1805.02867. Gradients in the forward pass: Hsu et al., arXiv:2410.10989;
+blocks of classes: Wijmans et al., arXiv:2411.09009.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from losscope.losses.large_output.head import LOG2_E, Head
+
+LN_2 = math.log(2)
+
+
+class Needs(NamedTuple):
+    """Which gradients are wanted."""
+
+    input: bool = False
+    weight: bool = False
+    bias: bool = False
+
+
+class Gradients(NamedTuple):
+    """By input [n, D], weight [V, D] and bias [V]; ``None`` where not wanted."""
+
+    input: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+
+class OnlineSoftmax:
+    """Running maximum ``peak`` and sum ``total`` = Σ 2^(z - peak) of rows, [k, 1] each."""
+
+    def __init__(self, like: Tensor) -> None:
+        # Finite, so that scores of -∞ (classes that are masked out) give 0 and not ∞ - ∞.
+        self.peak = like.new_full((like.shape[0], 1), torch.finfo(like.dtype).min / 4)
+        self.total = torch.zeros_like(self.peak)
+
+    def centre_(self, z: Tensor) -> Tensor:
+        """Subtract the new maximum from a block in place; returns the step of the maximum, ≤ 0."""
+        peak = torch.maximum(self.peak, z.amax(1, keepdim=True))
+        z.sub_(peak)
+        step = self.peak - peak
+        self.peak = peak
+        return step
+
+    def absorb_(self, z: Tensor) -> Tensor:
+        """Turn a block of scores into 2^(z - peak) in place; returns by what earlier results must be multiplied."""
+        shrink = self.centre_(z).exp2_()
+        self.total = self.total * shrink + z.exp2_().sum(1, keepdim=True)
+        return shrink
+
+    @property
+    def log2(self) -> Tensor:
+        """log₂ Σ 2^z."""
+        return self.peak + self.total.log2()
+
+
+def scores_(z: Tensor, scaled: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+    """Fill ``z`` [k, v] with ``factor``·(Wx + b), where ``scaled`` is ``factor``·x."""
+    if bias is None:
+        return torch.mm(scaled, weight.t(), out=z)
+    return torch.addmm(bias * factor, scaled, weight.t(), out=z)
+
+
+def capped_(z: Tensor, softcap: float) -> Tensor:
+    """From z/c to c·tanh(z/c)·log₂e in place; returns the slope 1 - tanh²."""
+    z.tanh_()
+    slope = z.square().neg_().add_(1)
+    z.mul_(softcap * LOG2_E)
+    return slope
+
+
+def pick(block: Tensor, local: Tensor, into: Tensor) -> Tensor:
+    """``into`` [k, 1], with the entry at column ``local`` [k, 1] for rows whose column lies in this block."""
+    inside = (local >= 0) & (local < block.shape[1])
+    return torch.where(inside, block.gather(1, local.clamp(0, block.shape[1] - 1)), into)
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """What is known of a chunk of samples while the classes pass by."""
+
+    x: Tensor
+    target: Tensor
+    softmax: OnlineSoftmax
+    label: Tensor  # score of the label, in units of log₂
+    label_slope: Tensor  # derivative of the soft cap there
+    mean_score: Tensor  # Σ_v w_v z_v
+    by_uniform: Tensor  # gradient of label smoothing by the input, under a soft cap
+
+
+class _Pass:
+    """One pass over a head. ``scale`` [n, 1] multiplies the gradient of each sample's loss."""
+
+    def __init__(self, head: Head, scale: Tensor | None, needs: Needs) -> None:
+        self.head, self.scale, self.needs = head, scale, needs
+        n, d, v = *head.input.shape, head.classes
+        self.smoothing, self.softcap = head.settings.label_smoothing, head.settings.softcap
+        self.dense = self.smoothing > 0 and self.softcap is not None
+        self.factor = LOG2_E if self.softcap is None else 1 / self.softcap
+
+        def new(shape: tuple[int, ...], *, zero: bool = True) -> Tensor:
+            return (torch.zeros if zero else torch.empty)(shape, dtype=head.dtype, device=head.input.device)
+
+        self.by_input = new((n, d)) if needs.input else None
+        # The first chunk overwrites the gradient of the weights, which saves clearing it.
+        self.fresh = n > 0 and not self.dense
+        self.by_weight = new((v, d), zero=not self.fresh) if needs.weight else None
+        self.by_bias = new((v,)) if needs.bias else None
+        self.keeps = needs.weight or needs.bias
+        self.buffer = new((head.rows * (v if self.keeps else head.columns),), zero=False)
+        self.losses = new((n, 1))
+        self.pull, self.pull_bias = (
+            self.smoothing_vector() if self.smoothing and not self.dense else (None, 0.0)
+        )
+        self.weighted_inputs = new((d,))
+
+    def smoothing_vector(self) -> tuple[Tensor, Tensor | float]:
+        """Wᵀw and b·w: with these Σ_v w_v z_v is one product per sample."""
+        head = self.head
+        pull, pull_bias = head.share.new_zeros(head.input.shape[1]), 0.0
+        for block in head.blocks():
+            w, b = head.part(block)
+            pull.addmv_(w.t(), head.weights_of(block))
+            pull_bias = pull_bias if b is None else pull_bias + b @ head.weights_of(block)
+        return pull, pull_bias
+
+    def run(self) -> None:
+        for rows in self.head.chunks():
+            self.chunk(rows)
+            self.fresh = False
+        if self.pull is not None:
+            self.subtract_uniform()
+
+    def chunk(self, rows: slice) -> None:
+        head = self.head
+        x = head.input[rows].to(head.dtype)
+        zero = x.new_zeros(x.shape[0], 1)
+        chunk = _Chunk(
+            x,
+            head.target[rows, None],
+            OnlineSoftmax(x),
+            zero,
+            torch.ones_like(zero),
+            zero,
+            torch.zeros_like(x),
+        )
+        scaled = x * self.factor
+        blocks = [self.block(chunk, rows, block, scaled) for block in head.blocks()]
+        weight = self.finish_losses(chunk, rows)
+        if self.scale is None:
+            return
+        scale = self.scale[rows]
+        weight = scale * weight / chunk.softmax.total
+        if self.by_input is not None:
+            self.by_input[rows].mul_(weight)
+        if self.keeps:
+            for block, z, peak in blocks:
+                self.to_weights(block, z, x, (peak - chunk.softmax.peak).exp2_().mul_(weight))
+        self.subtract_label(chunk, rows, scale)
+
+    def block(self, chunk: _Chunk, rows: slice, block: slice, scaled: Tensor) -> tuple[slice, Tensor, Tensor]:
+        """Scores of one block, from the first product to the gradient of the input."""
+        w, b = self.head.part(block)
+        k, v = chunk.x.shape[0], w.shape[0]
+        start = k * block.start if self.keeps else 0
+        z = scores_(self.buffer[start : start + k * v].view(k, v), scaled, w, b, self.factor)
+        local = chunk.target - block.start
+        slope = None if self.softcap is None else capped_(z, self.softcap)
+        chunk.label = pick(z, local, chunk.label)
+        if slope is not None:
+            chunk.label_slope = pick(slope, local, chunk.label_slope)
+            if self.dense:
+                chunk.mean_score = chunk.mean_score + (z @ self.head.weights_of(block))[:, None]
+        shrink = chunk.softmax.absorb_(z)
+        if self.scale is not None:
+            if slope is not None:
+                z.mul_(slope)
+            if self.by_input is not None:
+                self.by_input[rows].mul_(shrink).addmm_(z, w)
+            if self.dense and slope is not None:
+                self.subtract_uniform_capped(chunk, rows, block, w, slope)
+        return block, z, chunk.softmax.peak
+
+    def finish_losses(self, chunk: _Chunk, rows: slice) -> Tensor:
+        """Write the losses of a chunk; returns what multiplies the softmax in their gradients, [k, 1]."""
+        head, share = self.head, self.head.share[rows]
+        log_total = chunk.softmax.total.log2()
+        likely = (1 - self.smoothing) * share
+        losses = likely * (log_total + (chunk.softmax.peak - chunk.label)) * LN_2
+        lse = (log_total + chunk.softmax.peak) * LN_2
+        weight = likely
+        if self.smoothing:
+            if self.pull is None:
+                mean_score = chunk.mean_score * LN_2
+            else:
+                mean_score = (chunk.x @ self.pull)[:, None] + self.pull_bias
+            losses = losses + head.uniform * (head.total_weight() * lse - mean_score)
+            weight = weight + head.uniform * head.total_weight()
+        if head.settings.z_loss:
+            losses = losses + head.settings.z_loss * share * lse.square()
+            weight = weight + 2 * head.settings.z_loss * share * lse
+        self.losses[rows] = losses
+        return weight
+
+    def to_weights(self, block: slice, z: Tensor, x: Tensor, factor: Tensor) -> None:
+        if self.by_weight is not None:
+            self.by_weight[block].addmm_(z.t(), x * factor, beta=0 if self.fresh else 1)
+        if self.by_bias is not None:
+            self.by_bias[block].addmv_(z.t(), factor[:, 0])
+
+    def subtract_label(self, chunk: _Chunk, rows: slice, scale: Tensor) -> None:
+        head, y = self.head, chunk.target[:, 0]
+        hit = (1 - self.smoothing) * head.share[rows] * scale * chunk.label_slope
+        if self.by_input is not None:
+            self.by_input[rows].sub_(head.weight.index_select(0, y).to(head.dtype).mul_(hit))
+            if self.pull is not None:
+                self.by_input[rows].sub_(scale * (head.uniform * self.pull))
+            elif self.dense:
+                self.by_input[rows].add_(chunk.by_uniform.mul_(scale))
+        if self.by_weight is not None:
+            self.by_weight.index_add_(0, y, chunk.x * -hit)
+            if self.pull is not None:
+                self.weighted_inputs.addmv_(chunk.x.t(), scale[:, 0])
+        if self.by_bias is not None:
+            self.by_bias.index_add_(0, y, -hit[:, 0])
+
+    def subtract_uniform(self) -> None:
+        """Label smoothing in the gradients of weight and bias: rank one."""
+        head, everything = self.head, slice(0, self.head.classes)
+        if self.scale is None:
+            return
+        if self.by_weight is not None:
+            self.by_weight.addr_(head.weights_of(everything), self.weighted_inputs, alpha=-head.uniform)
+        if self.by_bias is not None:
+            self.by_bias.sub_(head.weights_of(everything) * (head.uniform * self.scale.sum()))
+
+    def subtract_uniform_capped(
+        self, chunk: _Chunk, rows: slice, block: slice, w: Tensor, slope: Tensor
+    ) -> None:
+        """The same under a soft cap, whose slope differs for every score: two more products."""
+        if self.scale is None:
+            return
+        slope.mul_(self.head.weights_of(block) * -self.head.uniform)
+        if self.needs.input:
+            chunk.by_uniform.addmm_(slope, w)
+        if self.by_weight is not None:
+            self.by_weight[block].addmm_(slope.t(), chunk.x * self.scale[rows])
+        if self.by_bias is not None:
+            self.by_bias[block].addmv_(slope.t(), self.scale[rows, 0])
+
+
+def losses_and_gradients(head: Head, scale: Tensor | None, needs: Needs) -> tuple[Tensor, Gradients]:
+    """Loss of every sample that counts, [n], and the gradients of Σ_i scale_i·loss_i (none without ``scale``).
+
+    Cost: 2·n·V·D operations for the losses, three times that with both gradients. Memory: the gradients, and
+    ``head.rows``·V scores (``head.rows``·``head.columns`` without the gradient of the weights).
+    """
+    if scale is None:
+        needs = Needs()
+    else:
+        scale = scale.to(head.dtype).expand(head.input.shape[0])[:, None]
+    streaming = _Pass(head, scale, needs)
+    streaming.run()
+    return streaming.losses[:, 0], Gradients(streaming.by_input, streaming.by_weight, streaming.by_bias)
