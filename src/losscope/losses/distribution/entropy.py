@@ -1,14 +1,41 @@
 """Entropy of predicted class probabilities, -Σ p ln p; as a bonus it has a negative coefficient.
 
-It is largest, ln K, for the uniform prediction. Its value says how sure the model is, not how right.
+It is largest, ln K, for the uniform prediction. Its value says how sure the model is, not how right. Minimised (as in
+self-training, or adaptation at test time) it makes any prediction certain, so it needs a counterweight.
 """
 
 import math
 
+import torch
+from torch import Tensor
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.forms import TRANSPARENT, log_probabilities, softmax_input, strip
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
+from losscope.losses.module import as_module
+from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
+
+__all__ = ["SPEC", "EntropyLoss", "entropy_loss"]
+
+
+def entropy_loss(input: Tensor, *, dim: int = 1, reduction: str = "mean") -> Tensor:
+    """Entropy of softmax(``input``) along ``dim``, in nats, one value per sample. Logits of -∞ are probabilities 0.
+
+    Grandvalet and Bengio 2004, eq. 3.
+
+    >>> entropy_loss(torch.tensor([[0.0, 0.0, -math.inf]])).exp().round().item()  # ln 2
+    2.0
+    """
+    log_p = full_precision(input)[0].log_softmax(dim)
+    # A finite stand-in where p = 0: 0 · -∞ would be NaN.
+    finite = torch.where(log_p == -math.inf, 0.0, log_p)
+    return reduce(-(log_p.exp() * finite).sum(dim), reduction)
+
+
+EntropyLoss = as_module(entropy_loss, "EntropyLoss")
 
 
 def _match(part: Part) -> Reading | None:
@@ -46,7 +73,15 @@ SPEC = LossSpec(
     task="distribution",
     formula=r"-\sum_k p_k\ln p_k",
     input_space="logits",
+    function=entropy_loss,
+    module=EntropyLoss,
+    arguments=(Argument("input", "logits"),),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="in the limit of a certain prediction",
+    unit="nats",
+    claims=(Claim("convex", holds=False), Claim("shift-invariant"), Claim("permutation-equivariant")),
+    denominator="number of samples",
     value_is_progress=False,
     normaliser=lambda options: (
         math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None

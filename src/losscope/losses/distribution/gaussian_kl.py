@@ -1,19 +1,50 @@
 """Kullback-Leibler divergence of N(μ, σ²) from N(0, 1): -½ (1 + ln σ² - μ² - σ²), the VAE's regulariser.
 
-0 where the posterior has collapsed to the prior. Read from its three parts in any order, also with a
-predicted ln σ instead of ln σ².
+0 where the posterior has collapsed to the prior. Read from its three parts in any order, also with a predicted ln σ
+instead of ln σ². Implementations differ by a factor: the negative evidence bound needs the sum over latent columns
+(``reduction="batchmean"``, or "sum" where the reconstruction is summed too); "mean" divides by the number of columns
+as well, which weakens the regulariser by that factor.
 """
 
 import math
 
+import torch
+from torch import Tensor
+
+from losscope.core.claims import Claim
+from losscope.losses.arguments import Argument
 from losscope.losses.graph.differences import square_of
 from losscope.losses.graph.forms import strip
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.steps import constant_factor
 from losscope.losses.graph.values import output
+from losscope.losses.module import as_module
+from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Combination, Example, LossSpec, Reading, Twin
+
+__all__ = ["SPEC", "GaussianKLLoss", "gaussian_kl_loss"]
+
+
+def gaussian_kl_loss(mean: Tensor, log_variance: Tensor, *, reduction: str = "mean") -> Tensor:
+    """KL(N(``mean``, exp(``log_variance``)) ‖ N(0, 1)) per element, in nats; the tensors have one shape.
+
+    ``reduction`` also takes "batchmean": the sum over everything but the batch, as in the evidence bound. Kingma and
+    Welling 2014, arXiv:1312.6114, appendix B.
+
+    >>> gaussian_kl_loss(torch.full((2, 3), 2.0), torch.zeros(2, 3), reduction="batchmean").item()  # ½ · 4 · 3
+    6.0
+    """
+    same_shape(mean, log_variance, ("mean", "log_variance"))
+    mean, s = full_precision(mean, log_variance)
+    losses = 0.5 * (mean.square() + torch.expm1(s) - s)
+    if reduction == "batchmean":
+        return reduce(losses.flatten(1).sum(1), "mean")
+    return reduce(losses, reduction)
+
+
+GaussianKLLoss = as_module(gaussian_kl_loss, "GaussianKLLoss")
 
 
 def _near(first: float, second: float) -> bool:
@@ -117,7 +148,15 @@ SPEC = LossSpec(
     task="distribution",
     formula=r"-\tfrac12\left(1+\ln\sigma^2-\mu^2-\sigma^2\right)",
     input_space="values",
+    function=gaussian_kl_loss,
+    module=GaussianKLLoss,
+    arguments=(Argument("mean", "values"), Argument("log_variance", "log-scale")),
+    variants=({"reduction": "sum"}, {"reduction": "batchmean"}),
     range=(0.0, math.inf),
+    attained="where the posterior is the prior: mean 0, variance 1",
+    value_is_progress=False,
+    unit="nats",
+    claims=(Claim("convex", why="jointly in mean and ln σ²"), Claim("permutation-equivariant")),
     floor=zero_floor,
     combinations=(Combination(("Exp", "Pow", "Mul"), _match), Combination(("Log",), _from_logarithm)),
     references=("https://arxiv.org/abs/1312.6114",),

@@ -1,24 +1,57 @@
 """Kullback-Leibler divergence Σ t (ln t - ln p) of a target distribution t from predicted p.
 
-PyTorch: ``F.kl_div(log p, t)``; only ``reduction="batchmean"`` (or a sum over classes) is the divergence,
-``"mean"`` divides by the number of classes too.
+PyTorch: ``F.kl_div(log p, t)``; only ``reduction="batchmean"`` (or a sum over classes) is the divergence, ``"mean"``
+divides by the number of classes too. :func:`kl_loss` takes logits and sums over classes. Up to the entropy of the
+targets, which no model can change, it is the cross-entropy with t: its gradient in the logits is p - t.
 """
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
+from losscope.losses.arguments import Argument
 from losscope.losses.classification.entropy import class_chance
 from losscope.losses.graph.forms import LogProbabilities, is_softmax, log_probabilities
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
+from losscope.losses.module import as_module
+from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Options, Reading, Signature, Twin
 from losscope.losses.standard_error import of_rows
 from losscope.losses.target_stats import TargetStats
 from losscope.losses.xlogy import xlogy
+
+__all__ = ["SPEC", "KLLoss", "kl_loss"]
+
+
+def kl_loss(input: Tensor, target: Tensor, *, dim: int = 1, reduction: str = "mean") -> Tensor:
+    """KL(``target`` ‖ softmax(``input``)) along ``dim``, in nats, one value per sample.
+
+    ``input`` are logits, ``target`` probabilities of the same shape that sum to 1 along ``dim``; zeros are allowed,
+    negative ones give NaN. "mean" divides by the number of samples. Kullback and Leibler 1951.
+
+    >>> kl_loss(torch.zeros(1, 4), torch.tensor([[1.0, 0.0, 0.0, 0.0]])).exp().round().item()  # ln 4
+    4.0
+    """
+    same_shape(input, target)
+    input, target = full_precision(input, target)
+    terms = F.kl_div(input.log_softmax(dim), target.to(input.dtype), reduction="none")
+    return reduce(terms.sum(dim), reduction)
+
+
+KLLoss = as_module(kl_loss, "KLLoss")
+
+
+def _logit_hessian(input: Tensor, target: Tensor, options: Options) -> Tensor:
+    del target, options
+    p = input.softmax(1)
+    return torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1)
 
 
 def _only_second(node: Node) -> Node | None:
@@ -97,7 +130,26 @@ SPEC = LossSpec(
     task="distribution",
     formula=r"\sum_k t_k(\ln t_k-\ln p_k)",
     input_space="logits",
+    function=kl_loss,
+    module=KLLoss,
+    arguments=(Argument("input", "logits"), Argument("target", "distribution")),
+    variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
+    attained="where prediction and target agree",
+    unit="nats",
+    elicits="probability",
+    claims=(
+        Claim("convex"),
+        Claim("strictly-proper"),
+        Claim("calibrated"),
+        Claim("shift-invariant"),
+        Claim("permutation-equivariant"),
+        Claim("lipschitz", math.sqrt(2), why="‖p - t‖₂ per sample"),
+        Claim("smooth", 0.5, why="λmax of diag(p) - ppᵀ"),
+    ),
+    gradient=lambda input, target, options: input.softmax(1) - target,
+    logit_hessian=_logit_hessian,
+    denominator="number of samples",
     chance=_chance,
     floor=zero_floor,
     signatures=(Signature(("Sub", "Mul"), _match),),
