@@ -174,6 +174,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "concentration": Kind("N C", "prediction", _positive, "parameters of a Dirichlet distribution", 0.0),
     "features": Kind("N D", "prediction", _normal, "what an output layer gets, one row per sample"),
     "head-weight": Kind("C D", "prediction", _normal, "weights of an output layer, one row per class"),
+    "head-bias": Kind("C", "prediction", _normal, "biases of an output layer, one per class"),
     # targets
     "class-index": Kind("N", "target", _classes, "an index of a class", 0.0, integer=True),
     "class-index-map": Kind("N H W", "target", _classes, "an index of a class per pixel", 0.0, integer=True),
