@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.losses.arguments import SIZES, Argument, Sizes, draw_case
-from losscope.losses.spec import LossSpec, Options
+from losscope.losses.spec import LossSpec, Options, needed_options
 
 Case = tuple[Tensor, ...]
 Loss = Callable[..., Any]
@@ -206,9 +206,7 @@ def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject
     """
     assert spec.function is not None
     function, parameters = spec.function, inspect.signature(spec.function).parameters
-    needed = {n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
-    base = dict(spec.variants[0]) if needed and spec.variants else {}
-    base = {name: value for name, value in base.items() if name in needed}
+    base = needed_options(spec)
     chosen = {**base, **(options or {})}
     return Subject(
         name=spec.name,

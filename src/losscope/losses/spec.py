@@ -1,5 +1,6 @@
 """What losscope knows about one loss, and how it recognises it in an autograd graph."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -110,7 +111,7 @@ class Twin:
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LossSpec:
     """The contract of one loss.
 
@@ -170,3 +171,15 @@ class LossSpec:
     references: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     twins: tuple[Twin, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<LossSpec {self.name}: {self.title}, range {self.range}>"
+
+
+def needed_options(spec: LossSpec) -> dict[str, Any]:
+    """Options that the function cannot do without, as the first of the contract's variants gives them."""
+    if spec.function is None or not spec.variants:
+        return {}
+    parameters = inspect.signature(spec.function).parameters
+    needed = {n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+    return {name: value for name, value in spec.variants[0].items() if name in needed}

@@ -1,0 +1,116 @@
+"""List the losses that losscope knows, or show the contract of one."""
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from losscope.core.errors import BadUsage
+
+if TYPE_CHECKING:
+    from losscope.losses.spec import LossSpec
+
+
+class _LossName(click.ParamType):
+    """A name of a loss; the shell completes it."""
+
+    name = "loss"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
+        from click.shell_completion import CompletionItem
+
+        from losscope.losses import all as all_losses
+
+        return [CompletionItem(n, help=s.title) for n, s in all_losses().items() if n.startswith(incomplete)]
+
+
+@click.command(name="losses")
+@click.argument("name", required=False, type=_LossName())
+@click.option("--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw value, gradient and curvature into FILE.")
+def command(name: str | None, *, as_json: bool, plot: Path | None) -> None:
+    """List the losses that losscope knows, or show the contract of one.
+
+    What the value can be, what chance level and floor are, what it elicits, which properties it has: each number is
+    computed by the contract, each property is executed by the tests.
+
+    \b
+    losscope losses
+    losscope losses cross_entropy
+    losscope losses dice --plot dice.svg
+    losscope losses --json
+    """
+    from losscope.losses import all as all_losses
+    from losscope.losses import get
+
+    if name is None:
+        if plot is not None:
+            raise BadUsage(
+                "--plot needs the name of a loss", remedy="losscope losses cross_entropy --plot out.svg"
+            )
+        specs = all_losses()
+        _json([*specs.values()]) if as_json else _table([*specs.values()])
+        return
+    spec = get(name)
+    if plot is not None:
+        _plot(spec, plot)
+    if as_json:
+        _json(spec)
+    elif plot is None:
+        _contract(spec)
+
+
+def _json(what: "LossSpec | list[LossSpec]") -> None:
+    from losscope.losses.describe import to_json
+
+    data = [to_json(s) for s in what] if isinstance(what, list) else to_json(what)
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def _table(specs: "list[LossSpec]") -> None:
+    """One line per loss, family by family."""
+    from losscope.losses.describe import interval
+
+    width = max(len(spec.name) for spec in specs)
+    family = ""
+    for spec in specs:
+        if spec.family != family:
+            family = spec.family
+            click.echo(("\n" if spec is not specs[0] else "") + _bold(family))
+        click.echo(f"  {spec.name:<{width}}  {interval(spec.range):<9} {spec.title}")
+    click.echo(f"\n{len(specs)} losses; `losscope losses NAME` shows one")
+
+
+def _contract(spec: "LossSpec") -> None:
+    from losscope.losses.describe import documentation, facts
+
+    columns = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    click.echo(f"{_bold(spec.name)}: {spec.title} ({spec.family})\n")
+    for paragraph in documentation(spec).replace("``", "`").split("\n\n"):
+        click.echo(textwrap.fill(" ".join(paragraph.split()), columns) + "\n")
+    rows = facts(spec)
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        lines = textwrap.wrap(text, max(columns - width - 2, 30))
+        click.echo(f"{label:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(" " * (width + 2) + line)
+    for number, reference in enumerate(spec.references):
+        click.echo(f"{'references' if number == 0 else '':<{width}}  {reference}")
+
+
+def _plot(spec: "LossSpec", path: Path) -> None:
+    from losscope.losses.picture import save
+
+    save(spec, path)
+    click.echo(f"losscope: wrote {path}", err=True)
+
+
+def _bold(text: str) -> str:
+    plain = not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
+    return text if plain else click.style(text, bold=True)
