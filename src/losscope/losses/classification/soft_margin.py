@@ -2,7 +2,7 @@
 
 The same as ``binary_cross_entropy_with_logits`` with t = (y + 1)/2, so σ(s) is a probability and ln 2 is the loss of
 s = 0. Trap: labels of 0 and 1 are accepted silently; a label of 0 costs ln 2 whatever the score. PyTorch's form
-overflows in float16 and float32 for y·s below -88; ``softplus(-y * s)`` does not.
+overflows for y·s below -88 in float32 and below -11 in float16; ``softplus(-y * s)`` does not.
 """
 
 import math
@@ -95,7 +95,10 @@ SPEC = LossSpec(
         fused("SoftMarginLoss", lambda _: {"target": "real"}),
         Signature(("Softplus", "LogSigmoid"), _hand_written),
     ),
-    exceptions={"finite": "torch forms e^(-y·s), which overflows from y·s = -88 on in float32"},
+    exceptions={
+        "finite": "torch forms e^(-y·s), which overflows below y·s = -88 in float32",
+        "accumulation": "torch forms e^(-y·s), which overflows below y·s = -11 in float16",
+    },
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html",),
     examples=(
         Example("F.soft_margin_loss(x, g)", "F.softplus(-g * x).mean()"),
