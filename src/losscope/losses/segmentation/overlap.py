@@ -30,17 +30,22 @@ def flat_masks(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor
     return input.masked_fill(ignored, 0.0).flatten(1), mask.flatten(1), ~ignored.flatten(1)
 
 
+def check_classes(input: Tensor, target: Tensor) -> None:
+    """Refuse anything but scores [N, C, …] and class indices [N, …]."""
+    if input.dim() < 2 or target.shape != input.shape[:1] + input.shape[2:] or target.is_floating_point():
+        raise BadUsage(
+            "input must be [N, C, …] and target [N, …] of class indices",
+            seen=f"{tuple(input.shape)} and {tuple(target.shape)} of {target.dtype}",
+            remedy="one class index per sample or pixel, without the class axis",
+        )
+
+
 def flat_classes(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Scores and one-hot target [N, C, P] and which pixels count [N, P], from scores [N, C, …] and classes [N, …].
 
     Scores and target of ignored pixels are 0. A class that is not in 0 … C - 1 raises.
     """
-    if input.dim() < 2 or target.shape != input.shape[:1] + input.shape[2:] or target.is_floating_point():
-        raise BadUsage(
-            "input must be [N, C, …] and target [N, …] of class indices",
-            seen=f"{tuple(input.shape)} and {tuple(target.shape)} of {target.dtype}",
-            remedy="one class index per pixel, without the class axis",
-        )
+    check_classes(input, target)
     (input,) = full_precision(input)
     shape = (*input.shape[:2], math.prod(input.shape[2:]))
     scores, classes = input.reshape(shape), target.reshape(shape[0], shape[2]).long()
