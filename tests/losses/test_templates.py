@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from objectives import layer, objective, required
-from torch import Tensor
 
 from losscope.anatomy import catalogue
 from losscope.anatomy.anatomy import Anatomy, Term

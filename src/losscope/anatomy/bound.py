@@ -42,7 +42,7 @@ def reading_of(bound: Bound) -> Reading:
         tensor=tensor,
         tensor_is=tensor_is,
         target=None if position is None else _argument(bound, position),
-        target_node=bound.holes[position].node if position in bound.holes else None,
+        target_node=None if position is None or position not in bound.holes else bound.holes[position].node,
         options=options | _sizes(spec.arguments[first], prediction),
         reduction=None if form.reduction == "none" else form.reduction or "mean",
         difference=difference,

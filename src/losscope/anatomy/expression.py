@@ -6,7 +6,10 @@ from typing import Any
 
 from losscope.anatomy.anatomy import Term
 
-_HIDDEN = frozenset({"num_classes", "target", "double_softmax", "normalised_weights", "distribution_form"})
+_HIDDEN = frozenset(
+    {"num_classes", "candidates", "target", "double_softmax", "normalised_weights", "distribution_form"}
+)
+_OF_ONE_BATCH = frozenset({"constant-target", "value-not-confirmed"})
 _DEFAULTS: dict[str, Any] = {"ignore_index": -100, "label_smoothing": 0.0}
 _SYMBOLS = {"l2_penalty": "‖θ‖²", "l1_penalty": "‖θ‖₁", "norm_penalty": "‖θ‖₂"}
 
@@ -71,8 +74,10 @@ def signature(terms: Iterable[Term]) -> str:
     rows = []
     for term in terms:
         options = sorted(
-            (k, v if isinstance(v, bool | int | float | str) else "…") for k, v in term.options.items()
+            (k, v if isinstance(v, bool | int | float | str) else "…")
+            for k, v in term.options.items()
+            if k != "candidates"
         )
-        notes = [note for note in term.notes if note != "constant-target"]
+        notes = [note for note in term.notes if note not in _OF_ONE_BATCH]
         rows.append((term.kind, term.reduction, term.prediction_shape[1:], term.activation, notes, options))
     return hashlib.blake2b(repr(rows).encode(), digest_size=12).hexdigest()

@@ -20,6 +20,7 @@ from losscope.losses.graph.trace import may_trace
 from losscope.losses.graph.values import output
 from losscope.losses.spec import LossSpec
 
+UNCONFIRMED = "value-not-confirmed"  # recognised by its operations, without what it takes to compute it again
 _TRIES = 64  # nodes of one objective that are compared with templates
 _ROUNDS = 3
 _SECANT_STEPS = 12
@@ -57,7 +58,7 @@ class Finder:
             self._refused |= doubtful
             self._claims.clear()
             found, decomposition = recognise(root, self.match)
-        return [self._with_options(item) for item in found], decomposition
+        return [self._settled(item) for item in found], decomposition
 
     def match(self, part: Part, known: Found | None) -> Found | None:
         """The loss at ``part``, or ``None``. What a signature made of it (``known``) is only refined, never replaced:
@@ -92,13 +93,14 @@ class Finder:
         claim = _Claim(part, bound, candidate.proof or not bound.regular, bound.options)
         return claim if _holds(claim, output(part.node)) else None
 
-    def _with_options(self, item: Found) -> Found:
+    def _settled(self, item: Found) -> Found:
+        """With the options that the value told, and a note where no value spoke for the loss."""
         claim = self._claims.get(id(item.part))
-        if claim is None or item.reading is None or claim.options is claim.bound.options:
+        if claim is None or item.reading is None:
             return item
-        return replace(
-            item, reading=replace(item.reading, options=item.reading.options | dict(claim.options))
-        )
+        options = item.reading.options | dict(claim.options)
+        notes = item.reading.notes if claim.proven else (*item.reading.notes, UNCONFIRMED)
+        return replace(item, reading=replace(item.reading, options=options, notes=notes))
 
     def _doubtful(self, found: list[Found], decomposition: Decomposition, root: Node) -> set[str]:
         """Names of losses that the value of the whole objective speaks against, or that lack their proof."""
@@ -106,7 +108,8 @@ class Finder:
         if not claims:
             return set()
         for claim in claims:
-            claim.part.node.known = claim.value
+            if claim.value is not None:
+                claim.part.node.known = claim.value
         whole = output(root)
         values = [_contribution(item) for item in found]
         numbers = [v for v in values if v is not None]
@@ -115,10 +118,13 @@ class Finder:
         precision = _precision(whole) * (abs(float(whole)) + sum(map(abs, numbers)))
         rest = float(whole) - sum(numbers)
         if abs(rest) <= precision:
-            return set()
+            for claim in claims:
+                claim.proven = claim.value is not None
+            return {c.bound.template.spec.name for c in claims if c.proof and not c.proven}
         for claim in claims:
             own = claim.part.value()
             if own is not None and _solve(claim, float(own) + rest, precision, through=True):
+                claim.proven = True
                 return set()
         return {c.bound.template.spec.name for c in claims}
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from losscope.anatomy.anatomy import Anatomy, Term
-from losscope.anatomy.finder import Finder
 from losscope.anatomy.expression import expression, signature
+from losscope.anatomy.finder import Finder
 from losscope.anatomy.merge import merge
 from losscope.anatomy.quiet import Quiet
 from losscope.anatomy.reach import leaves_below, reached_parameters

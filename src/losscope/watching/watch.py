@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from losscope.losses.graph.trace import is_ours
 from losscope.recording import signals
 from losscope.watching.budget import Governor
 from losscope.watching.deep import DeepSampler
@@ -344,7 +345,7 @@ class Watch:
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
         """Hook behind torch's loss functions: a value that no autograd graph hangs on is an evaluation."""
-        if self.gate[1] or not isinstance(result, Tensor):
+        if self.gate[1] or is_ours() or not isinstance(result, Tensor):
             return
         if result.requires_grad:
             self.deep.sites[kind] = where(user_frame())

@@ -1,7 +1,8 @@
 """What an autograd node keeps, by name: constants, and the arguments of a loss among its tensors."""
 
+import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -108,7 +109,7 @@ def same_constant(one: Any, other: Any) -> bool:
         return (
             one == other
             or abs(one - other) <= _CLOSE * max(abs(one), abs(other))
-            or (one != one and other != other)
+            or (math.isnan(one) and math.isnan(other))
         )
     if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
         return all(map(same_constant, one, other))
@@ -123,7 +124,7 @@ def _same_tensor(one: Any, other: Any) -> bool:
     return torch.allclose(one.double().cpu(), other.double().cpu(), _CLOSE, 1e-7, equal_nan=True)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """A real number, a truth value not counting as one."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -131,8 +132,9 @@ def is_number(value: Any) -> bool:
 class Place(NamedTuple):
     """Where an argument that needs no gradient is kept: node ``entry``, tensor ``name`` (``item`` of a list).
 
-    The argument is ``scale``·saved + ``shift``. ``how`` is "same", "one-hot" (its largest entry along ``axis``), "levels"
-    (how many are 1 along ``axis``) or "repeated" (equal along ``axis``). ``squeezed`` are axes of length 1 that the argument does not have.
+    The argument is ``scale``·saved + ``shift``. ``how`` is "same", "one-hot" (its largest entry along ``axis``),
+    "levels" (how many are 1 along ``axis``) or "repeated" (equal along ``axis``). ``squeezed`` are axes of length 1
+    that the argument does not have.
     """
 
     entry: int

@@ -36,11 +36,11 @@ class Child(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One operation. ``custom`` is the class of a Python ``autograd.Function``."""
+    """One output of one operation. ``custom`` is the class of a Python ``autograd.Function``."""
 
     op: str
     variant: int
-    index: int
+    output: int
     custom: type | None
     children: tuple[Child | None, ...]
 
@@ -200,7 +200,7 @@ class Match:
             self._steps < 0
             or operation(node) != entry.op
             or node.variant != entry.variant
-            or node.index != entry.index
+            or node.index != entry.output
             or custom_class(node) is not entry.custom
             or len(node.inputs) != len(entry.children)
         ):

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from losscope.losses.graph.template import NotATemplate, Pattern, grow
 from losscope.losses.spec import LossSpec
 
 _FLAGS = ("cpu", "cuda")
+_threads: set[int] = set()
 _GROWTH = {
     "N": 2,
     "C": 2,
@@ -78,11 +80,18 @@ def may_trace() -> bool:
     )
 
 
+def is_ours() -> bool:
+    """Whether this thread calls a loss here: no loss of the user's, whatever hooks see of it."""
+    return get_ident() in _threads
+
+
 @contextmanager
 def apart(*, grad: bool = True) -> Iterator[None]:
     """Conditions that do not depend on the user's: no autocast, no function modes, no printed warnings."""
     autocast = [torch.is_autocast_enabled(device) for device in _FLAGS]
     grad_before = torch.is_grad_enabled()
+    thread, inner = get_ident(), is_ours()
+    _threads.add(thread)
     try:
         for device in _FLAGS:
             torch.set_autocast_enabled(device, False)
@@ -91,6 +100,8 @@ def apart(*, grad: bool = True) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        if not inner:
+            _threads.discard(thread)
         torch._C._set_grad_enabled(grad_before)
         for device, enabled in zip(_FLAGS, autocast, strict=True):
             torch.set_autocast_enabled(device, enabled)
