@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 from docstring_markdown import cell, first_sentence, markdown
+from loss_pages import loss_pages, pictures
 from sphinx.application import Sphinx
 
 import losscope
 from losscope.core.registry import discover
-from losscope.losses.spec import LossSpec
 from losscope.recording.signals import all_signals
 from losscope.rules.rule import sections
 
@@ -33,8 +33,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def write_pages(app: Sphinx) -> None:
     """Bring ``reference/generated`` up to date; unchanged pages keep their time, so Sphinx skips them."""
     folder = Path(app.srcdir, "reference", "generated")
-    pages = all_pages()
-    for path in folder.rglob("*.md"):
+    pages = {**all_pages(), **pictures()}
+    for path in [*folder.rglob("*.md"), *folder.rglob("*.svg")]:
         if str(path.relative_to(folder)) not in pages:
             path.unlink()
     for name, text in pages.items():
@@ -79,42 +79,6 @@ def finding_pages() -> Pages:
     columns = ("code", "severity", "what it says")
     pages["findings/index.md"] = index("Findings", lead, columns, rows, sorted(documentation))
     return pages
-
-
-def loss_pages() -> Pages:
-    specs = {
-        module.removeprefix("losscope.losses.").replace(".", "/"): (spec, import_module(module).__doc__)
-        for module, spec in sorted(discover("losscope.losses", "SPEC").items())
-    }
-    pages = {f"losses/{path}.md": loss_page(spec, doc or "") for path, (spec, doc) in specs.items()}
-    rows = [
-        (f"[`{spec.name}`]({path}.md)", spec.family, first_sentence(doc))
-        for path, (spec, doc) in specs.items()
-    ]
-    lead = "Every loss and penalty that losscope recognises in an autograd graph."
-    pages["losses/index.md"] = index("Losses", lead, ("name", "family", "in one line"), rows, [*specs])
-    return pages
-
-
-def loss_page(spec: LossSpec, documentation: str) -> str:
-    low, high = (f"{x:g}".replace("inf", "∞").replace("-", "−") for x in spec.range)
-    facts = [
-        ("task", spec.task),
-        ("what it takes", spec.input_space),
-        ("range", f"{low} to {high}"),
-        ("chance level", "known" if spec.chance else "has none, or unknown"),
-        ("floor", "known" if spec.floor else "has none, or unknown"),
-        ("is a smaller value progress?", "yes" if spec.value_is_progress else "no"),
-    ]
-    return page(
-        f"`{spec.name}`",
-        markdown(documentation),
-        f"```{{math}}\n{spec.formula}\n```" if spec.formula else "",
-        table(("property", ""), facts),
-        "\n".join(["## References", "", *(f"* {link(reference)}" for reference in spec.references)])
-        if spec.references
-        else "",
-    )
 
 
 def command_pages() -> Pages:

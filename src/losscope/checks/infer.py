@@ -178,6 +178,10 @@ def _best(target: Target, accepted: list[Tried]) -> tuple[InputTask, Subject, st
             return task, subject, "its values are those of a loss of the catalogue"
     first, subject = accepted[0]
     hinted = _hints(target, first) > 0
+    masks = [t for t in accepted if t[0].name in _MASKS]
+    if masks and first.name in _MASKS:
+        found = next((t for t in masks if _mask_means(t)), masks[0])
+        return (*found, "its names hint at it, and it is smallest where this task says")
     elementwise = [t for t in accepted if t[0].name in _ELEMENTWISE]
     if elementwise and (first.name in _ELEMENTWISE or not hinted) and not _is_index(accepted, hinted=hinted):
         behaving = _behaving(elementwise)
@@ -195,6 +199,37 @@ def _is_index(accepted: list[Tried], *, hinted: bool) -> bool:
 
 
 _ELEMENTWISE = ("regression", "binary", "binary-probabilities", "margin", "counts", "positive-regression")
+
+
+_MASKS = (
+    "segmentation",
+    "segmentation-probabilities",
+    "segmentation-plain",
+    "segmentation-plain-probabilities",
+)
+
+
+def _mask_means(tried: Tried) -> bool:
+    """Whether a loss of masks takes scores or probabilities, as its task says.
+
+    On a mask with both kinds of pixels a loss of scores has settled at right scores of ±8: twice as large ones hardly
+    change it. A loss of probabilities that is given scores goes on falling.
+    """
+    task, subject = tried
+    target = subject.case(0)[1]
+    right = 2 * target - 1
+
+    def value(prediction: Tensor) -> float:
+        try:
+            return float(subject.value((prediction, target)))
+        except (Raised, NotALoss):
+            return math.nan
+
+    with _silence():
+        if task.arguments[0].kind == "mask-logits":
+            nothing, sure, surer = (value(size * right) for size in (0.0, 8.0, 16.0))
+            return sure < nothing and abs(surer - sure) <= 0.05 * (nothing - sure)
+        return value(0.99 * target + 0.005) < value(torch.full_like(target, 0.5)) < value(1 - target)
 
 
 def _behaving(accepted: list[Tried]) -> Tried | None:

@@ -4,6 +4,7 @@ Another value is a bug (a kernel or a ``view`` that misreads memory); an error (
 convention: callers must write ``.contiguous()``.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -62,7 +63,8 @@ def _run(subject: Subject) -> Iterator[Result]:
 def _differs(subject: Subject, case: Sequence[Tensor]) -> tuple[float, float] | None:
     expected = float(subject.value(case))
     seen = float(subject.value(tuple(strided(value) for value in case)))
-    return None if abs(seen - expected) <= 1e-6 * (1 + abs(expected)) else (seen, expected)
+    same = abs(seen - expected) <= 1e-6 * (1 + abs(expected)) or math.isnan(expected)
+    return None if same else (seen, expected)
 
 
 CHECK = Check(

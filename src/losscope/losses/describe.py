@@ -95,7 +95,7 @@ def chance_levels(spec: LossSpec, classes: int | None = None) -> list[tuple[str,
 def _plain_targets(spec: LossSpec, classes: int | None) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
     """Targets that a reader can picture, by the kind of the loss's target."""
     kind = next((a.kind for a in spec.arguments if a.role == "target"), "")
-    n = 1 << 16
+    n = 1 << 13
     if kind in ("class-index", "class-index-map"):
         options = {"target": "class"}
         if classes is not None:

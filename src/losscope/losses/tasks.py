@@ -32,6 +32,12 @@ def _task(name: str, *kinds: str, words: str = "", names: str = "") -> InputTask
     )
 
 
+def _plain_masks(name: str, kind: str, axes: str = "N H W") -> InputTask:
+    """Masks without an axis of channels."""
+    arguments = (Argument("input", kind, axes), Argument("target", "mask", "N H W"))
+    return InputTask(name, arguments, ("dice", "iou", "jaccard", "tversky", "lovasz", "mask", "segmentation"))
+
+
 TASKS: Mapping[str, InputTask] = MappingProxyType(
     {
         task.name: task
@@ -107,6 +113,9 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "class-index-map",
                 words="dice iou jaccard tversky lovasz segmentation multiclass",
             ),
+            _plain_masks("segmentation-plain", "mask-logits"),
+            _plain_masks("segmentation-squeezed", "mask-logits", "N 1 H W"),
+            _plain_masks("segmentation-plain-probabilities", "mask-probabilities"),
             _task(
                 "boxes", "boxes", "target-boxes", words="iou giou diou ciou box boxes", names="boxes1 boxes2"
             ),
