@@ -52,6 +52,7 @@ SPEC = LossSpec(
     elicits="covariance",
     claims=(Claim("convex", holds=False), Claim("symmetric"), Claim("permutation-equivariant")),
     batch_coupled=True,
+    exceptions={"empty-batch": "a sample without points has no distribution: it is refused"},
     denominator="4 D²",
     references=("https://arxiv.org/abs/1607.01719",),
 )

@@ -48,6 +48,7 @@ SPEC = LossSpec(
     elicits="distribution",
     claims=(Claim("convex", holds=False), Claim("symmetric"), Claim("permutation-equivariant")),
     batch_coupled=True,
+    exceptions={"empty-batch": "a sample without points has no distribution: it is refused"},
     denominator="numbers of pairs",
     references=("https://doi.org/10.1016/j.jspi.2013.03.018",),
 )

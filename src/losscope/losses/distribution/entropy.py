@@ -81,6 +81,7 @@ SPEC = LossSpec(
     attained="in the limit of a certain prediction",
     unit="nats",
     claims=(Claim("convex", holds=False), Claim("shift-invariant"), Claim("permutation-equivariant")),
+    exceptions={"range": "its supremum is ln K, which depends on the number of classes K"},
     denominator="number of samples",
     value_is_progress=False,
     normaliser=lambda options: (

@@ -65,6 +65,7 @@ SPEC = LossSpec(
     elicits="distribution",
     claims=(Claim("convex", holds=False), Claim("symmetric"), Claim("permutation-equivariant")),
     batch_coupled=True,
+    exceptions={"empty-batch": "a sample without points has no distribution: it is refused"},
     denominator="numbers of pairs",
     references=("https://jmlr.org/papers/v13/gretton12a.html",),
 )

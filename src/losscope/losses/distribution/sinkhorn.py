@@ -88,6 +88,7 @@ SPEC = LossSpec(
     claims=(Claim("symmetric"), Claim("permutation-equivariant")),
     gradient_kind="envelope",
     batch_coupled=True,
+    exceptions={"empty-batch": "a sample without points has no distribution: it is refused"},
     denominator="numbers of points, by the marginals of the plan",
     references=("https://arxiv.org/abs/1810.08278", "https://arxiv.org/abs/1306.0895"),
 )

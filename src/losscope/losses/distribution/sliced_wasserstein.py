@@ -82,6 +82,7 @@ SPEC = LossSpec(
     elicits="distribution",
     claims=(Claim("convex", holds=False), Claim("symmetric"), Claim("permutation-equivariant")),
     batch_coupled=True,
+    exceptions={"empty-batch": "a sample without points has no distribution: it is refused"},
     denominator="number of directions; points count by their mass",
     references=("https://doi.org/10.1007/s10851-014-0506-3",),
 )

@@ -74,6 +74,9 @@ SPEC = LossSpec(
         Claim("permutation-equivariant"),
     ),
     denominator="number of targets",
+    exceptions={
+        "floor": "a search stops at the kinks where members coincide; the floor is where all equal the target"
+    },
     floor=zero_floor,
     references=(
         "https://doi.org/10.1002/qj.2270",

@@ -76,15 +76,15 @@ def _root(node: Node) -> Node:
 
 
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
-    """Mean and variance constant: ½(ln s² + 1), without the constant ½ ln 2π."""
-    del options
+    """Mean and variance constant: ½(ln s² + 1), and ½ ln 2π with ``full``."""
     moments = stats.columns
     if moments.weight <= 0 or (moments.variance <= 0).any():
         return None
     variance = moments.variance
     rows = stats.sample.rows
     error = of_rows((0.5 * np.square(rows - moments.mean) / variance).mean(1), stats)
-    return Estimate(float((0.5 * (np.log(variance) + 1)).mean()), error)
+    constant = 0.5 * math.log(2 * math.pi) if options.get("full") else 0.0
+    return Estimate(float((0.5 * (np.log(variance) + 1)).mean()) + constant, error)
 
 
 SPEC = LossSpec(
@@ -107,6 +107,13 @@ SPEC = LossSpec(
         Claim("permutation-equivariant"),
     ),
     chance=_chance,
+    exceptions={
+        "broadcasting": "F.gaussian_nll_loss lets the target broadcast, without a warning",
+        "empty-batch": "as PyTorch does everywhere",
+        "range": "the likelihood has no lower bound; F.gaussian_nll_loss stops at ½ ln eps for a hit",
+        "compile": "F.gaussian_nll_loss looks at the values of the variance to refuse negative ones",
+        "torch-func": "F.gaussian_nll_loss looks at the values of the variance to refuse negative ones",
+    },
     combinations=(Combination(("Div",), _match),),
     references=("https://doi.org/10.1109/ICNN.1994.374138",),
     examples=(

@@ -83,5 +83,6 @@ SPEC = LossSpec(
         Claim("symmetric"),
         Claim("permutation-equivariant"),
     ),
+    exceptions={"range": "for α < 0 it is bounded by |α - 2|/|α|, by 1 for α = -∞"},
     references=("https://arxiv.org/abs/1701.03077",),
 )

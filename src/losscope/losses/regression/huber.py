@@ -50,6 +50,10 @@ SPEC = LossSpec(
     ),
     chance=_chance,
     floor=zero_floor,
+    exceptions={
+        "broadcasting": "torch broadcasts, with a warning",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     signatures=(Signature(("HuberLoss",), _match),),
     references=("https://doi.org/10.1214/aoms/1177703732",),
     examples=(

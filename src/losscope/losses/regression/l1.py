@@ -49,6 +49,10 @@ SPEC = LossSpec(
     gradient=lambda input, target, options: (input - target).sign(),
     chance=median_chance,
     floor=zero_floor,
+    exceptions={
+        "broadcasting": "torch broadcasts, with a warning",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     signatures=(Signature(("Abs",), _absolute), Signature(("L1Loss",), _fused)),
     references=("https://doi.org/10.1198/016214506000001437",),
     examples=(

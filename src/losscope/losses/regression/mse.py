@@ -67,6 +67,10 @@ SPEC = LossSpec(
     logit_hessian=lambda input, target, options: torch.diag_embed(torch.full_like(input, 2.0)),
     chance=variance_chance,
     floor=zero_floor,
+    exceptions={
+        "broadcasting": "torch broadcasts, with a warning",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     signatures=(Signature(("MseLoss",), _fused), Signature(("Pow", "Mul"), _square)),
     references=("https://doi.org/10.1198/016214506000001437",),
     examples=(

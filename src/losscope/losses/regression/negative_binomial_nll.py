@@ -37,7 +37,7 @@ def negative_binomial_nll_loss(
     same_shape(input, target)
     same_shape(input, log_theta, ("input", "log_theta"))
     z, log_theta = full_precision(input, log_theta)
-    y, log_theta = target.to(z.dtype), bounded(log_theta)
+    y, log_theta = torch.where(target < 0, torch.nan, target).to(z.dtype), bounded(log_theta)
     theta = log_theta.exp()
     losses = (
         torch.lgamma(y + 1) - _rising(y, theta, log_theta) + (theta + y) * softplus(z - log_theta) - y * z

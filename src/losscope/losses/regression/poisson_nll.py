@@ -108,6 +108,10 @@ SPEC = LossSpec(
     logit_hessian=lambda input, target, options: torch.diag_embed(input.exp()),
     chance=_chance,
     floor=_floor,
+    exceptions={
+        "broadcasting": "F.poisson_nll_loss broadcasts, without a warning",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     combinations=(Combination(("Exp",), _log_rate), Combination(("Log",), _rate)),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.PoissonNLLLoss.html",),
     examples=(

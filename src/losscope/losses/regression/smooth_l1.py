@@ -53,6 +53,10 @@ SPEC = LossSpec(
     gradient=lambda input, target, options: ((input - target) / options.get("beta", 1.0)).clamp(-1.0, 1.0),
     chance=_chance,
     floor=zero_floor,
+    exceptions={
+        "broadcasting": "torch broadcasts, with a warning",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     signatures=(Signature(("SmoothL1Loss",), _match),),
     references=("https://arxiv.org/abs/1504.08083",),
     examples=(
