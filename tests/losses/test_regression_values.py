@@ -10,10 +10,10 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.losses import get
 from losscope.losses.physics.causal_residual import causal_residual_loss
 from losscope.losses.physics.divergence_penalty import divergence_penalty_loss
 from losscope.losses.physics.pde_residual import pde_residual_loss
+from losscope.losses.regression import crps_gaussian, gamma_deviance, poisson_deviance, tweedie_deviance
 from losscope.losses.regression.beta_nll import beta_nll_loss
 from losscope.losses.regression.cauchy import cauchy_loss
 from losscope.losses.regression.charbonnier import charbonnier_loss
@@ -33,11 +33,13 @@ from losscope.losses.regression.multi_quantile import multi_quantile_loss
 from losscope.losses.regression.negative_binomial_nll import negative_binomial_nll_loss
 from losscope.losses.regression.quantile import quantile_loss
 from losscope.losses.regression.rmse import rmse_loss
+from losscope.losses.regression.rmsle import rmsle_loss
 from losscope.losses.regression.smape import smape_loss
 from losscope.losses.regression.student_t_nll import student_t_nll_loss
 from losscope.losses.regression.tukey import tukey_loss
 from losscope.losses.regression.tweedie_deviance import tweedie_deviance_loss
 from losscope.losses.regression.welsch import welsch_loss
+from losscope.losses.spec import LossSpec
 from losscope.losses.target_stats import TargetStats
 
 D = torch.tensor([-1e4, -40.0, -3.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 3.0, 40.0, 1e4], dtype=torch.float64)
@@ -307,9 +309,11 @@ def test_the_tweedie_deviance_is_continuous_in_its_power_where_the_textbook_is_n
     assert not close(textbook, deviance(z, y, 1.0), 1e-2)  # all digits are gone in float32
 
 
-@pytest.mark.parametrize("name", ["poisson_deviance", "gamma_deviance", "tweedie_deviance"])
-def test_deviances_elicit_the_mean(name: str) -> None:
-    spec, n = get(name), len(SAMPLE)
+@pytest.mark.parametrize(
+    "spec", [poisson_deviance.SPEC, gamma_deviance.SPEC, tweedie_deviance.SPEC], ids=lambda spec: spec.name
+)
+def test_deviances_elicit_the_mean(spec: LossSpec) -> None:
+    n = len(SAMPLE)
     assert spec.function is not None and spec.chance is not None
     best = best_constant(lambda z: spec.function(z.expand(n), SAMPLE), -3.0, 3.0)  # type: ignore[misc]
     assert math.exp(best) == pytest.approx(float(SAMPLE.mean()), rel=1e-6)
@@ -339,7 +343,7 @@ def test_the_crps_at_chance_is_sigma_over_root_pi() -> None:
     assert float(crps_gaussian_loss(flat[0], y, flat[1])) == pytest.approx(
         sigma / math.sqrt(math.pi), rel=1e-3
     )
-    chance = get("crps_gaussian").chance
+    chance = crps_gaussian.SPEC.chance
     assert chance is not None
     drawn = RNG.normal(mu, sigma, size=(4000, 2))
     found = chance(stats_of(drawn), {})
@@ -383,7 +387,7 @@ def test_relative_errors_elicit_what_their_pages_say() -> None:
     msle = best_constant(lambda c: msle_loss(c.expand(n), y), 0.01, 20.0)
     assert msle == pytest.approx(math.expm1(float(y.log1p().mean())), rel=1e-6)
     assert msle < float(y.mean())
-    chance = get("mape").chance
+    chance = mape.SPEC.chance
     assert chance is not None
     assert chance(stats_of(y.numpy()), {}).value == pytest.approx(
         float(mape_loss(tensor(mape).expand(n), y)), rel=1e-6
@@ -403,8 +407,8 @@ def test_smape_is_bounded_blind_at_zero_targets_and_not_symmetric_in_the_error()
 
 def test_a_perfect_prediction_has_a_zero_gradient_under_the_root() -> None:
     x = tensor(1.0, 2.0).requires_grad_()
-    for loss in (rmse_loss, get("rmsle").function):
-        (slope,) = torch.autograd.grad(loss(x, x.detach()), x)  # type: ignore[misc]
+    for loss in (rmse_loss, rmsle_loss):
+        (slope,) = torch.autograd.grad(loss(x, x.detach()), x)
         assert torch.equal(slope, torch.zeros_like(slope))
     (mutant,) = torch.autograd.grad(torch.nn.functional.mse_loss(x, x.detach()).sqrt(), x)
     assert mutant.isnan().all()

@@ -46,7 +46,8 @@ def test_cox_is_the_explicit_sum(ties: str, seed: int) -> None:
 def test_cox_by_hand() -> None:
     """Five subjects; two tie at time 2, one is censored at time 2 and still at risk there. Hazards 1, 2, 3, 4, 5.
 
-    Time 1: subject 1 of all, 1/15. Time 2: subjects 2 and 3 of {2, 3, 4, 5}: Breslow 2·3/14², Efron 2·3/(14·(14 - 5/2)).
+    Time 1: subject 1 of all, 1/15. Time 2: subjects 2 and 3 of {2, 3, 4, 5}: Breslow 2·3/14²,
+    Efron 2·3/(14·(14 - 5/2)).
     Time 4: subject 5 alone, 1.
     """
     r = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64).log()
@@ -111,7 +112,7 @@ def test_cox_is_stable_for_large_risks_and_differentiable_twice() -> None:
         (slope,) = torch.autograd.grad(cox_loss(large, t, e, ties=ties), large)
         assert torch.isfinite(slope).all()
         assert torch.autograd.gradgradcheck(
-            lambda x, ties=ties: cox_loss(x, t, e, ties=ties), r.clone().requires_grad_()
+            lambda x, ties=ties: cox_loss(x, t[:8], e[:8], ties=ties), r[:8].clone().requires_grad_()
         )
     shifted = cox_loss(r + 300.0, t, e)
     assert float(shifted) == pytest.approx(float(cox_loss(r, t, e)), rel=1e-10)

@@ -73,6 +73,9 @@ SPEC = LossSpec(
     attained="in the limit of a mean 0 for the count 0",
     unit="nats",
     elicits="logarithm of the mean, and dispersion",
-    claims=(Claim("permutation-equivariant"),),
+    claims=(
+        Claim("convex", holds=False, why="not jointly in mean and dispersion"),
+        Claim("permutation-equivariant"),
+    ),
     references=("https://doi.org/10.1017/CBO9780511973420", "https://doi.org/10.1038/s41592-018-0229-2"),
 )
