@@ -56,7 +56,8 @@ def _from_result(check: Check, subject: Subject, result: Result, began: float) -
     if result.severity is None:
         return _evidence(check, "pass", result.text, began, figures=result.figures)
     found = _counterexample(result.subject or subject, result)
-    why = subject.spec.exceptions.get(check.name) if subject.spec is not None else None
+    spec = subject.spec if subject.described else None  # what one implementation declares, another does not
+    why = spec.exceptions.get(check.name) if spec is not None else None
     if why is not None:
         text = _DECLARED(text=result.text, why=why)
         return _evidence(

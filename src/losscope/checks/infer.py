@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,12 +29,16 @@ _CASES = 3
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """How a loss is called: the kinds of its arguments, the name of its task, the contract, and why this one."""
+    """How a loss is called: the kinds of its arguments, the name of its task, and why this one.
+
+    ``contract`` names a loss of the catalogue with the same values; ``described``: it is that very implementation.
+    """
 
     task: str
     why: str
     arguments: tuple[Argument, ...]
     contract: str | None = None
+    described: bool = False
 
 
 def infer(target: Target, task: str | None = None) -> Inferred:
@@ -43,7 +47,9 @@ def infer(target: Target, task: str | None = None) -> Inferred:
     if task is not None:
         return _given(target, task, spec)
     if spec is not None:
-        return Inferred(spec.task, f"it is {spec.name} of the catalogue", spec.arguments, spec.name)
+        return Inferred(
+            spec.task, f"it is {spec.name} of the catalogue", spec.arguments, spec.name, described=True
+        )
     refusals: dict[str, str] = {}
     accepted = [
         (candidate, subject)
@@ -67,7 +73,8 @@ def subject_of(target: Target, inferred: Inferred) -> Subject:
     """The loss, ready to be checked."""
     specs = {spec.name: spec for spec in discover("losscope.losses", "SPEC").values()}
     spec = specs.get(inferred.contract or "")
-    return _subject(target, spec.arguments if spec else inferred.arguments, spec)
+    subject = _subject(target, spec.arguments if spec else inferred.arguments, spec)
+    return replace(subject, described=inferred.described)
 
 
 def _given(target: Target, task: str, spec: LossSpec | None) -> Inferred:
@@ -87,7 +94,7 @@ def _given(target: Target, task: str, spec: LossSpec | None) -> Inferred:
             ) from error
     same = spec is not None and [a.kind for a in spec.arguments] == [a.kind for a in chosen.arguments]
     found = spec if same else recognised(subject)
-    return Inferred(task, "as given", chosen.arguments, found.name if found else None)
+    return Inferred(task, "as given", chosen.arguments, found.name if found else None, described=same)
 
 
 def _subject(target: Target, arguments: tuple[Argument, ...], spec: LossSpec | None) -> Subject:

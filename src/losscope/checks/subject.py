@@ -33,7 +33,8 @@ class Subject:
     """``call(*case, **options)`` is the loss. ``arguments`` say what it takes, ``spec`` is its contract if known.
 
     ``accepts`` are the names of options that it takes; ``rebuild(options)`` makes the same loss with other options
-    (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro.
+    (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro. ``described``: the
+    contract describes this very implementation, and not only one of the same values.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Subject:
     accepts: frozenset[str] = frozenset()
     rebuild: Callable[[Mapping[str, Any]], Loss] | None = None
     source: str = ""
+    described: bool = False
 
     def __call__(self, *case: Tensor) -> Tensor:
         """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""
@@ -218,4 +220,5 @@ def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject
         accepts=frozenset(parameters),
         rebuild=lambda more: partial(function, **{**base, **more}),
         source=f"import torch; from {function.__module__} import {function.__name__}\nloss = {function.__name__}",
+        described=True,
     )
