@@ -106,6 +106,7 @@ SPEC = LossSpec(
         Claim("calibrated"),
         Claim("permutation-equivariant"),
     ),
+    exceptions={"chance": "an infimum at infinite scores, that of the rarest class far below the others"},
     denominator="number of targets that are not ignored",
     chance=_chance,
     floor=zero_floor,

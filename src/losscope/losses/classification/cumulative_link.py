@@ -95,6 +95,9 @@ SPEC = LossSpec(
     normaliser=lambda options: (
         math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
     ),
-    exceptions={"chance": "of learnt thresholds; with frozen ones a constant score does worse"},
+    exceptions={
+        "chance": "of learnt thresholds; with frozen ones a constant score does worse",
+        "floor": "of learnt thresholds; frozen ones bound the probability of an inner class",
+    },
     references=("https://doi.org/10.1111/j.2517-6161.1980.tb01109.x",),
 )

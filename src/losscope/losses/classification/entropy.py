@@ -54,7 +54,7 @@ def class_chance(stats: TargetStats, options: Options) -> Estimate | None:
         value += (np.count_nonzero(p) - 1) / (2 * n) * (total / normaliser)
         value = min(value, math.log(len(p)) * total / normaliser)
     losses = -weights * (1 - smoothing) * np.log(np.where(a > 0, a / total, 1)) / normaliser
-    return Estimate(value, error_over_classes(p, losses, stats.count))
+    return Estimate(float(value), error_over_classes(p, losses, stats.count))
 
 
 def error_over_classes(p: np.ndarray, losses: np.ndarray, n: float) -> float:
