@@ -58,14 +58,15 @@ class Tree:
     def template(self, spec: LossSpec, candidate: Candidate, node: Node) -> Template | None:
         """The template of a candidate whose operations are those below ``node``, made when it is first wanted."""
         key = (spec.name, candidate.form)
+        if key in self._templates:
+            return self._templates[key]
         if key not in self._structures:
             self._structures[key] = _made(structure, spec, candidate.form)
         pattern = self._structures[key]
         if pattern is None or not Match(pattern).at(node):
             return None
-        if key not in self._templates:
-            self._templates[key] = _made(fit, spec, candidate.form)
-        return self._templates[key]
+        made = self._templates[key] = _made(fit, spec, candidate.form)
+        return made
 
 
 def _made(maker: Callable[[LossSpec, Form], T], spec: LossSpec, form: Form) -> T | None:
