@@ -112,7 +112,8 @@ def _run(subject: Subject) -> Iterator[Result]:
 def _fit(subject: Subject, case: Sequence[Tensor], pair: list[int]) -> bool:
     """Whether prediction and target can be compared element by element, or class by class."""
     first, second = case[pair[0]], case[pair[1]]
-    return first.shape == second.shape or subject.arguments[pair[1]].of.integer
+    by_class = subject.arguments[pair[1]].of.integer and subject.axis(pair[0], "C") == 1
+    return first.shape == second.shape or by_class
 
 
 def _descend(subject: Subject, case: Sequence[Tensor]) -> tuple[Sequence[Tensor], float, float] | None:
