@@ -382,15 +382,15 @@ def test_relative_errors_elicit_what_their_pages_say() -> None:
     m, s = 0.5, 0.8
     y = torch.as_tensor(np.exp(stats.norm.ppf((np.arange(4000) + 0.5) / 4000, m, s)))
     n = len(y)
-    mape = best_constant(lambda c: mape_loss(c.expand(n), y), 0.01, 20.0)
-    assert mape == pytest.approx(math.exp(m - s * s), rel=2e-3)  # and neither the median e^m nor the mean
+    best = best_constant(lambda c: mape_loss(c.expand(n), y), 0.01, 20.0)
+    assert best == pytest.approx(math.exp(m - s * s), rel=2e-3)  # and neither the median e^m nor the mean
     msle = best_constant(lambda c: msle_loss(c.expand(n), y), 0.01, 20.0)
     assert msle == pytest.approx(math.expm1(float(y.log1p().mean())), rel=1e-6)
     assert msle < float(y.mean())
     chance = mape.SPEC.chance
     assert chance is not None
     assert chance(stats_of(y.numpy()), {}).value == pytest.approx(
-        float(mape_loss(tensor(mape).expand(n), y)), rel=1e-6
+        float(mape_loss(tensor(best).expand(n), y)), rel=1e-6
     )  # type: ignore[union-attr]
 
 
