@@ -13,7 +13,7 @@ from losscope.core.errors import BadUsage
 from losscope.losses.physics.causal_residual import causal_residual_loss
 from losscope.losses.physics.divergence_penalty import divergence_penalty_loss
 from losscope.losses.physics.pde_residual import pde_residual_loss
-from losscope.losses.regression import crps_gaussian, gamma_deviance, poisson_deviance, tweedie_deviance
+from losscope.losses.regression import crps_gaussian, gamma_deviance, mape, poisson_deviance, tweedie_deviance
 from losscope.losses.regression.beta_nll import beta_nll_loss
 from losscope.losses.regression.cauchy import cauchy_loss
 from losscope.losses.regression.charbonnier import charbonnier_loss
