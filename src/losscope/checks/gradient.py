@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.differences import precision_of, slope
-from losscope.checks.subject import Subject, pack, packed_gradient, with_gradient
+from losscope.checks.subject import Subject, pack, packed_gradient, room, with_gradient
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -117,9 +117,10 @@ def _compare(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float
     x, unpack = pack(subject, case)
     direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     direction = (direction / direction.norm()).to(x.dtype)
-    precision = precision_of(lambda v: subject.value(unpack(v)), x)
+    free = room(subject, case)
+    precision = precision_of(lambda v: subject.value(unpack(v)), x, free)
     with torch.no_grad():
-        measured = slope(lambda v: float(subject.value(unpack(v))), x, direction, precision)
+        measured = slope(lambda v: float(subject.value(unpack(v))), x, direction, precision, free)
     if not measured.smooth:
         return None
     gradient = packed_gradient(subject, case)

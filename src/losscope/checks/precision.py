@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed
 from losscope.checks.differences import precision_of
-from losscope.checks.subject import Raised, Subject, cast, pack
+from losscope.checks.subject import Raised, Subject, cast, pack, room
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -54,7 +54,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         break
     case = subject.case(0)
     x, unpack = pack(subject, case)
-    if precision_of(lambda v: subject.value(unpack(v)), x) > 1e-10:
+    if precision_of(lambda v: subject.value(unpack(v)), x, room(subject, case)) > 1e-10:
         yield failed("convention", _NARROWED())
     if agreed:
         yield passed(_PASS, {"precisions": len(agreed)}, dtypes=", ".join(agreed))

@@ -16,7 +16,7 @@ from torch import Tensor
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.differences import precision_of, slope
 from losscope.checks.gradient import detaches
-from losscope.checks.subject import Raised, Subject, first_line, gradients, pack, packed_gradient
+from losscope.checks.subject import Raised, Subject, first_line, gradients, pack, packed_gradient, room
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -80,7 +80,8 @@ def _compare(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float
         gradient = packed_gradient(subject, unpack(point))
         return point.new_zeros(()) if gradient is None else gradient @ v
 
-    measured = slope(lambda point: float(along(point)), x, v, precision_of(along, x))
+    free = room(subject, case)
+    measured = slope(lambda point: float(along(point)), x, v, precision_of(along, x, free), free)
     if not measured.smooth:
         return None
     _, leaves, found = gradients(subject, case, create_graph=True)

@@ -189,6 +189,16 @@ def pack(subject: Subject, case: Sequence[Tensor]) -> tuple[Tensor, Callable[[Te
     return flat, unpack
 
 
+def room(subject: Subject, case: Sequence[Tensor]) -> float:
+    """How far every prediction is from the edge of its domain: differences must not step over it."""
+    free = float("inf")
+    for i in subject.predictions:
+        kind = subject.arguments[i].of
+        inside = torch.minimum(case[i] - kind.low, kind.high - case[i])
+        free = min(free, float(inside.min()) if inside.numel() else free)
+    return max(free, 0.0)
+
+
 def packed_gradient(subject: Subject, case: Sequence[Tensor]) -> Tensor | None:
     """The gradient by all predictions as one vector, zeros where none arrives; ``None`` where there is none at all."""
     _, leaves, found = gradients(subject, case)

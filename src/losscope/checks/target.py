@@ -70,7 +70,7 @@ def of(
     def make(more: Mapping[str, Any]) -> Callable[..., Any]:
         merged = {**options, **more}
         if function is not loss:
-            return _module_with(loss, more)
+            return _following(_module_with(loss, more))
         return (lambda *arguments: loss(*arguments, **merged)) if merged else loss
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
@@ -104,7 +104,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
     positional, _ = _signature(function)
 
     def make(more: Mapping[str, Any]) -> Callable[..., Any]:
-        return loss(**{**options, **more}) if more else instance
+        return _following(_seeded(loss, {**options, **more}) if more else instance)
 
     return Target(
         name=f"{module}.{path}",
@@ -126,7 +126,7 @@ def _build(loss: type, options: dict[str, Any]) -> Any:
             remedy=f"give them: {loss.__module__}:{loss.__qualname__}({example})",
         )
     try:
-        return loss(**options)
+        return _seeded(loss, options)
     except Exception as error:
         raise BadUsage(
             f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}"
@@ -194,6 +194,33 @@ def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
     for name, value in options.items():
         setattr(other, name, value)
     return other
+
+
+def _seeded(loss: type, options: Mapping[str, Any]) -> Any:
+    """An instance whose random weights are the same every time; the global random state is untouched."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return loss(**options)
+
+
+def _following(loss: Any) -> Callable[..., Any]:
+    """A module whose own weights follow the precision of its inputs; anything without weights is left as it is."""
+    weights = [*getattr(loss, "parameters", list)(), *getattr(loss, "buffers", list)()]
+    if not any(w.dtype.is_floating_point for w in weights):
+        return loss
+    import copy
+
+    copies: dict[Any, Any] = {}
+
+    def call(*arguments: Any) -> Any:
+        dtype = next((a.dtype for a in arguments if a.dtype.is_floating_point), weights[0].dtype)
+        if dtype not in copies:
+            copies[dtype] = copy.deepcopy(loss).to(dtype)
+        return copies[dtype](*arguments)
+
+    return call
 
 
 def _source(module: str, path: str, options: Mapping[str, Any], *, instance: bool) -> str:

@@ -151,6 +151,13 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 names="embeddings labels",
             ),
             _task(
+                "head",
+                "embeddings",
+                "class-index",
+                words="arcface cosface linear adaptive proxy head in_features",
+                names="features target",
+            ),
+            _task(
                 "contrastive",
                 "embeddings",
                 "embeddings",

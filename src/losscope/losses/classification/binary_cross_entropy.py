@@ -100,9 +100,9 @@ def _hand_written(first: Part, parts: list[Part]) -> Reading | None:
 
 
 def _gradient(input: Tensor, target: Tensor, options: Options) -> Tensor:
-    """(p - t) / (p(1 - p))."""
+    """(p - t) / (p(1 - p)), whose denominator torch keeps above 1e-12."""
     del options
-    return (input - target) / (input * (1 - input))
+    return (input - target) / (input * (1 - input)).clamp(min=1e-12)
 
 
 SPEC = LossSpec(
