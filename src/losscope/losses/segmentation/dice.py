@@ -98,7 +98,7 @@ SPEC = LossSpec(
     variants=({"squared": True}, {"smooth": 0.0}, {"reduction": "sum"}),
     range=(0.0, 1.0),
     attained="where prediction and mask agree",
-    elicits="mode",
+    elicits="a mask, not a probability",
     claims=(
         Claim("permutation-equivariant"),
         Claim("symmetric"),

@@ -66,7 +66,7 @@ SPEC = LossSpec(
     variants=({"gamma": 0.5}, {"smooth": 0.0}, {"reduction": "sum"}),
     range=(0.0, 1.0),
     attained="where prediction and mask agree",
-    elicits="mode",
+    elicits="a mask, not a probability",
     claims=(
         Claim("permutation-equivariant"),
         Claim("convex", holds=False),

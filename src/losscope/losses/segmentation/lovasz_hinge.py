@@ -55,7 +55,7 @@ SPEC = LossSpec(
     variants=({"reduction": "sum"},),
     range=(0.0, math.inf),
     attained="where every pixel has the right sign with margin 1",
-    elicits="mode",
+    elicits="a mask, not a probability",
     claims=(
         Claim("permutation-equivariant"),
         Claim("convex", why="the Jaccard loss is submodular"),

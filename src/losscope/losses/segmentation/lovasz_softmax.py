@@ -70,7 +70,7 @@ SPEC = LossSpec(
     variants=({"classes": "all"}, {"reduction": "sum"}),
     range=(0.0, 1.0),
     attained="in the limit of infinite margins",
-    elicits="mode",
+    elicits="a mask, not a probability",
     claims=(
         Claim("permutation-equivariant"),
         Claim("shift-invariant"),

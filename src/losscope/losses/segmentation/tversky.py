@@ -58,7 +58,7 @@ SPEC = LossSpec(
     variants=({"alpha": 0.5, "beta": 0.5}, {"smooth": 0.0}, {"reduction": "sum"}),
     range=(0.0, 1.0),
     attained="where prediction and mask agree",
-    elicits="mode",
+    elicits="a mask, not a probability",
     claims=(
         Claim("permutation-equivariant"),
         Claim("symmetric", holds=False, why="false positives and false negatives have different prices"),
