@@ -101,7 +101,7 @@ def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None
 def true_value(subject: Subject, extreme: Extreme) -> float:
     """The value in exact arithmetic as far as it can be known: infinite if it must be taken for that, NaN if unknown.
 
-    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at moderate sizes,
+    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at moderate
     carried on to the size of the case; exponential growth counts as infinite.
     """
     try:
