@@ -18,12 +18,14 @@ from losscope.losses.spec import LossSpec
 MANY = 10  # mutants of one loss
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+# Of losses with several targets a reading does not say what it takes for the second, so it cannot be checked here.
 OWN = [
     spec
     for spec in specs().values()
     if not spec.signatures
     and not spec.combinations
     and getattr(spec.function, "__module__", "").startswith("losscope.")
+    and sum(argument.role != "prediction" for argument in spec.arguments) <= 1
 ]
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 METHODS = {"log": "log1p", "exp": "expm1", "abs": "square", "square": "abs", "sum": "mean", "mean": "sum"}
@@ -70,13 +72,11 @@ def wrong(spec: LossSpec, function: Callable[..., Tensor]) -> str | None:
             known = inspect.signature(spec.function).parameters.keys() - {a.name for a in spec.arguments}
             options |= {name: value for name, value in term.options.items() if name in known}
             options |= {"reduction": term.reduction} if "reduction" in known else {}
-            # The targets are those that the graph shows, which a mutant may have made of others.
-            seen = [
-                term.target
-                if a.role == "target" and term.target is not None and term.target.shape == t.shape
-                else t
-                for a, t in zip(spec.arguments, case, strict=True)
-            ]
+            # The target is the one that the graph shows, which a mutant may have made of another.
+            seen = list(case)
+            first = next((k for k, a in enumerate(spec.arguments) if a.role == "target"), None)
+            if first is not None and term.target is not None and term.target.shape == case[first].shape:
+                seen[first] = term.target
             with torch.no_grad():
                 claimed = term.coefficient * spec.function(*seen, **options).item()
             if claimed != pytest.approx(loss.item(), rel=1e-5, abs=1e-9):

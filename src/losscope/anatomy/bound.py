@@ -1,5 +1,6 @@
 """Turns a template found in a live graph into a reading: prediction, target, options and value."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def reading_of(bound: Bound) -> Reading:
         prediction=prediction,
         tensor=tensor,
         tensor_is=tensor_is,
-        target=None if position is None else _argument(bound, position),
+        target=None if position is None or _is_proxy(bound, position) else _argument(bound, position),
         target_node=None if position is None or position not in bound.holes else bound.holes[position].node,
         options=options | _sizes(spec.arguments[first], prediction),
         reduction=None if form.reduction == "none" else form.reduction or "mean",
@@ -55,6 +56,12 @@ def _kind(argument: Argument) -> str:
         if argument.kind in names:
             return kind
     return "real"
+
+
+def _is_proxy(bound: Bound, position: int) -> bool:
+    """Whether only something equivalent is known: labels of this batch for groups."""
+    place = bound.template.places.get(position)
+    return place is not None and place.how == "groups"
 
 
 def _axes(argument: Argument) -> list[str]:
@@ -89,51 +96,30 @@ def _prediction(bound: Bound, position: int) -> tuple[Tensor | None, str | None]
 
 
 def _argument(bound: Bound, position: int) -> Tensor | None:
-    """An argument, from where autograd keeps it or as prediction minus difference."""
+    """An argument, from where autograd keeps it, in the shape that the function takes."""
     if position in bound.template.form.arguments:
         return _prediction(bound, position)[0] if position in bound.holes else None
-    argument, first = bound.template.spec.arguments[position], min(bound.template.form.arguments)
-    node = bound.holes[first].node
     tensor = bound.tensors.get(position)
     if tensor is None:
-        tensor = _subtrahend(bound, argument, first)
-    if tensor is None:
         return None
+    first = min(bound.template.form.arguments)
+    argument, node = bound.template.spec.arguments[position], bound.holes[first].node
     if not argument.of.integer and not tensor.dtype.is_floating_point:
         tensor = tensor.to(node.dtype)
-    judged = bound.template.spec.arguments[first]
-    same = _axes(argument) == _axes(judged)
-    return tensor.reshape(node.shape) if same and tensor.numel() == node.numel else tensor
+    judged = _axes(bound.template.spec.arguments[first])
+    for axes, shape in (
+        (judged, node.shape),
+        ([a for a in judged if a != "C"], _without(judged, node.shape)),
+    ):
+        if _axes(argument) == axes and tensor.numel() == prod(shape):
+            return tensor.reshape(shape)
+    return tensor
 
 
-def _subtrahend(bound: Bound, argument: Argument, first: int) -> Tensor | None:
-    """The target of an elementwise residual, up to the rounding of that residual."""
-    place, spec = bound.template.difference, bound.template.spec
-    judged = spec.arguments[first]
-    if place is None or argument.role != "target" or sum(a.role != "prediction" for a in spec.arguments) > 1:
-        return None
-    if _axes(argument) != _axes(judged):
-        return None
-    entry = bound.template.pattern.entries[place]
-    child = entry.children[0] or entry.children[1]
-    value, residual = output(bound.holes[first].node), _residual(bound, place)
-    if child is None or child.argument != first or value is None or residual is None:
-        return None
-    if value.numel() != residual.numel():
-        return None
-    value = value.reshape(residual.shape)
-    return value - residual if entry.children[0] is not None else value + residual
-
-
-def _residual(bound: Bound, place: int) -> Tensor | None:
-    """The difference at ``place``, also from what a division of it by a number gave."""
-    found = output(bound.nodes[place])
-    for i, entry in enumerate(bound.template.pattern.entries if found is None else ()):
-        if entry.op == "Div" and entry.children[0] is not None and entry.children[0].entry == place:
-            quotient, divisor = output(bound.nodes[i]), bound.nodes[i].saved("other")
-            if quotient is not None and divisor is not None and entry.children[1] is None:
-                return quotient * divisor
-    return found
+def _without(axes: list[str], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without the axis of the classes."""
+    place = axes.index("C") if "C" in axes else len(shape)
+    return shape[:place] + shape[place + 1 :]
 
 
 def evaluated(bound: Bound, options: Any) -> Tensor | None:

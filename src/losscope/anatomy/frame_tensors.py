@@ -52,7 +52,7 @@ def find_operands(
         tensors = list(_tensors(variables))
         found = _named_output(tensors, prediction) if prediction is not None else None
         named_target = _named_same(tensors, target) if target is not None else None
-        if named_target is None and target is None and difference is not None and found is not None:
+        if named_target is None and difference is not None and found is not None:
             named_target = _subtrahend(tensors, found[1], difference)
         return Operands(
             prediction=found[1].detach() if found else None,

@@ -14,19 +14,8 @@ import torch
 from torch import Tensor
 
 from losscope.losses.graph.node import Node
-from losscope.losses.graph.saved import (
-    Many,
-    Place,
-    constant,
-    constants,
-    in_domain,
-    is_number,
-    kept_tensors,
-    place_of,
-    same_constant,
-    taken_from,
-    varies,
-)
+from losscope.losses.graph.places import OPERAND, Place, in_domain, kept, kept_tensors, place_of, taken_from
+from losscope.losses.graph.saved import Many, constant, constants, is_number, same_constant, varies
 from losscope.losses.graph.template import Entry, Hole, Match, NotATemplate, Pattern
 from losscope.losses.graph.trace import Form, Traced, apart, options_of, parameters, trace
 from losscope.losses.spec import LossSpec
@@ -156,13 +145,9 @@ def _live(match: Match, key: Key) -> Any:
 
 
 def _kept(match: Match, place: Place) -> Tensor | None:
-    node = match.nodes[place.entry]
-    if place.item >= 0:
-        listed = node.saved_list(place.name)
-        tensor = listed[place.item] if place.item < len(listed) else None
-    else:
-        exchanged = place.entry in match.swapped
-        tensor = node.saved(_EXCHANGED.get(place.name, place.name) if exchanged else place.name)
+    exchanged = place.entry in match.swapped and place.name != OPERAND
+    name = _EXCHANGED.get(place.name, place.name) if exchanged else place.name
+    tensor = kept(match.nodes[place.entry], name, place.item)
     return None if tensor is None else taken_from(place, tensor)
 
 
@@ -219,7 +204,7 @@ def fit(spec: LossSpec, form: Form) -> Template:
             follows=options.follows,
             unseen=options.unseen,
             unknown=options.unknown,
-            places=_places(form, base, other),
+            places=_places(spec, form, base, other),
             difference=_difference(base.pattern.entries),
             weight=base.pattern.weight,
         )
@@ -352,32 +337,44 @@ def _follow(key: Key, samples: list[tuple[float, dict[Key, Any]]]) -> Follows | 
     return None
 
 
-def _places(form: Form, base: Traced, other: Traced) -> dict[int, Place]:
+def _places(spec: LossSpec, form: Form, base: Traced, other: Traced) -> dict[int, Place]:
     """Where the arguments without a gradient are kept; the same place must serve in both calls."""
-    found: dict[int, Place] = {}
-    for k, argument in enumerate(base.case):
-        if k in form.arguments:
+    places: dict[int, Place] = {}
+    for i, (node, twin) in enumerate(zip(base.pattern.nodes, other.pattern.nodes, strict=True)):
+        second = {(name, item): tensor for name, item, tensor in kept_tensors(twin)}
+        for name, item, tensor in kept_tensors(node):
+            if (name, item) not in second:
+                continue
+            for k, argument in enumerate(spec.arguments):
+                if k in form.arguments:
+                    continue
+                found = place_of(Place(i, name, item), tensor, base.case[k], argument)
+                if found is None or (k in places and places[k].rank <= found.rank):
+                    continue
+                if place_of(Place(i, name, item), second[name, item], other.case[k], argument) == found:
+                    places[k] = found
+    return {k: place for k, place in places.items() if _always(spec, form, base, k, place)}
+
+
+def _always(spec: LossSpec, form: Form, base: Traced, argument: int, place: Place) -> bool:
+    """Whether the argument follows in the same way from what is kept there whatever the options are."""
+    if place.rank[0] == 0:
+        return True
+    for name, value in options_to_try(spec, form).items():
+        try:
+            traced = trace(spec, form, {name: _other_values(spec, name, value)[0]})
+        except NotATemplate:
             continue
-        best: Place | None = None
-        for i, (node, twin) in enumerate(zip(base.pattern.nodes, other.pattern.nodes, strict=True)):
-            second = {(name, item): t for name, item, t in kept_tensors(twin)}
-            for name, item, tensor in kept_tensors(node):
-                place = place_of(i, name, item, tensor, argument)
-                if place is None or (name, item) not in second:
-                    continue
-                if place_of(i, name, item, second[name, item], other.case[k]) != place:
-                    continue
-                if best is None or _rank(place) < _rank(best):
-                    best = place
-        if best is not None:
-            found[k] = best
-    return found
-
-
-def _rank(place: Place) -> tuple[int, int]:
-    """The argument itself before what it must be computed from."""
-    plain = place.how == "same" and place.scale == 1 and place.shift == 0
-    return (0 if plain else 1 if place.how == "same" else 2, len(place.squeezed))
+        if traced.pattern.like(base.pattern):
+            tensor = kept(traced.pattern.nodes[place.entry], place.name, place.item)
+            start = Place(place.entry, place.name, place.item)
+            if (
+                tensor is None
+                or place_of(start, tensor, base.case[argument], spec.arguments[argument]) != place
+            ):
+                return False
+        traced.close()
+    return True
 
 
 def _difference(entries: tuple[Entry, ...]) -> int | None:
