@@ -34,8 +34,8 @@ def sinkhorn_loss(
 ) -> Tensor:
     """Debiased Sinkhorn divergence of ``input`` [N, D] and ``target`` [M, D] with the cost ‖x - y‖^p, p = 1 or 2.
 
-    One number. Points count equally. Cost 6·``iterations``·N·M. With 50 iterations the value is right to about 0.1 % for
-    an ε of a few per cent of the largest cost. Feydy et al. 2019, arXiv:1810.08278.
+    One number. Points count equally. Cost 6·``iterations``·N·M. With 50 iterations the value is right to about 0.1 %
+    for an ε of a few per cent of the largest cost. Feydy et al. 2019, arXiv:1810.08278.
 
     >>> import torch
     >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [2.0]])
