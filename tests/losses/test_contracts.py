@@ -8,7 +8,7 @@ import torch
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
 from losscope.checks.subject import Subject, catalogue_subject
-from losscope.losses import all as all_losses
+from losscope.losses.catalogue import specs as all_losses
 
 CHECKED = {name: spec for name, spec in all_losses().items() if spec.function is not None and spec.arguments}
 # What options may change: values and derivatives. Properties that are claimed are claimed for the defaults.

@@ -10,6 +10,7 @@ from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
 from losscope.checks.infer import infer, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
+from losscope.checks.report import text
 from losscope.checks.target import Target, of, resolve
 from losscope.core.claims import Evidence
 from losscope.core.errors import BadUsage
@@ -89,8 +90,6 @@ class Audit:
 
     def summary(self, language: Language = "en") -> str:
         """The report as text."""
-        from losscope.checks.report import text
-
         return text(self, language)
 
     def __repr__(self) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 from losscope.checks.check import Check
 from losscope.checks.engine import execute, quiet_torch
 from losscope.checks.subject import Subject
@@ -33,8 +35,6 @@ def can_isolate() -> bool:
     """Whether a child can be forked: not on Windows, and not once an accelerator is in use."""
     if not hasattr(os, "fork"):
         return False
-    import torch
-
     return not (torch.cuda.is_available() and torch.cuda.is_initialized())
 
 
@@ -143,7 +143,7 @@ def _mute() -> None:
 
 def _limit_memory(extra: int) -> None:
     try:
-        import resource
+        import resource  # lazy: not on Windows
 
         with open("/proc/self/statm") as file:  # noqa: PTH123  a kernel file, read once
             pages = int(file.read().split()[0])

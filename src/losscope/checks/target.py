@@ -4,6 +4,7 @@
 """
 
 import ast
+import copy
 import importlib
 import inspect
 import os
@@ -12,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+
+import torch
 
 from losscope.core.errors import BadUsage
 
@@ -188,8 +191,6 @@ def _attributes(loss: Any) -> list[str]:
 def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
     if not options:
         return loss
-    import copy
-
     other = copy.deepcopy(loss)
     for name, value in options.items():
         setattr(other, name, value)
@@ -198,8 +199,6 @@ def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
 
 def _seeded(loss: type, options: Mapping[str, Any]) -> Any:
     """An instance whose random weights are the same every time; the global random state is untouched."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return loss(**options)
@@ -210,8 +209,6 @@ def _following(loss: Any) -> Callable[..., Any]:
     weights = [*getattr(loss, "parameters", list)(), *getattr(loss, "buffers", list)()]
     if not any(w.dtype.is_floating_point for w in weights):
         return loss
-    import copy
-
     copies: dict[Any, Any] = {}
 
     def call(*arguments: Any) -> Any:

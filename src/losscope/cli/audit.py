@@ -1,6 +1,7 @@
 """Test any loss, and show counterexamples for what is wrong with it."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -90,8 +91,6 @@ def _write(path: Path, text: str) -> None:
 
 def _coloured(text: str) -> str:
     """Marks in colour on a terminal; click drops them elsewhere. ``NO_COLOR`` is obeyed."""
-    import os
-
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
         return text
     colours = {"✗": "red", "!": "yellow", "✓": "green", "?": "yellow"}
@@ -111,8 +110,8 @@ def _progress(target: str) -> AbstractContextManager[Callable[[int, int, str], N
 
 class _Bar:
     def __init__(self, target: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.console import Console  # lazy: 60 ms that only a terminal needs
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # lazy: the same
 
         self._bar = Progress(
             TextColumn("{task.fields[target]}"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from losscope.core.errors import BadUsage
 
@@ -22,11 +23,9 @@ class _LossName(click.ParamType):
     name = "loss"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
-        from click.shell_completion import CompletionItem
+        from losscope.losses.catalogue import specs
 
-        from losscope.losses import all as all_losses
-
-        return [CompletionItem(n, help=s.title) for n, s in all_losses().items() if n.startswith(incomplete)]
+        return [CompletionItem(n, help=s.title) for n, s in specs().items() if n.startswith(incomplete)]
 
 
 @click.command(name="losses")
@@ -45,16 +44,15 @@ def command(name: str | None, *, as_json: bool, plot: Path | None) -> None:
     losscope losses dice --plot dice.svg
     losscope losses --json
     """
-    from losscope.losses import all as all_losses
-    from losscope.losses import get
+    from losscope.losses.catalogue import get, specs
 
     if name is None:
         if plot is not None:
             raise BadUsage(
                 "--plot needs the name of a loss", remedy="losscope losses cross_entropy --plot out.svg"
             )
-        specs = all_losses()
-        _json([*specs.values()]) if as_json else _table([*specs.values()])
+        every = [*specs().values()]
+        _json(every) if as_json else _table(every)
         return
     spec = get(name)
     if plot is not None:

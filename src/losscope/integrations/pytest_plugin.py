@@ -32,8 +32,8 @@ def loss_audit() -> "Callable[..., Audit]":
         **options: Any,
     ) -> "Audit":
         __tracebackhide__ = True
-        from losscope.checks.audit import audit
-        from losscope.core.errors import BadUsage
+        from losscope.checks.audit import audit  # lazy: a test run that does not ask pays nothing
+        from losscope.core.errors import BadUsage  # lazy: the same
 
         try:
             found = audit(loss, task, skip=skip, **options)

@@ -167,7 +167,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "mask-probabilities": Kind("N 1 H W", "prediction", _sigmoid, "one probability per pixel", 0.0, 1.0),
     "class-mask-logits": Kind("N C H W", "prediction", _normal, "one score per class and pixel"),
     "boxes": Kind("N 4", "prediction", _boxes, "boxes x₁ y₁ x₂ y₂ with x₁ ≤ x₂, y₁ ≤ y₂"),
-    "log-likelihoods": Kind("N", "prediction", _log_likelihoods, "ln of the probability of a whole sequence", -INF, 0.0),
+    "log-likelihoods": Kind("N", "prediction", _log_likelihoods, "ln of the probability of a sequence", -INF, 0.0),
     "frame-log-probabilities": Kind("T N C", "prediction", _frames, "ln of class probabilities per frame", -INF, 0.0),
     "lattice-logits": Kind("N T U C", "prediction", _normal, "transducer scores per frame and label position"),
     "risk": Kind("N", "prediction", _normal, "one log hazard ratio per subject"),

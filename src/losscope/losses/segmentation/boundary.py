@@ -50,7 +50,7 @@ def signed_distance(mask: Tensor) -> Tensor:
     >>> signed_distance(torch.tensor([[0, 0, 1, 1, 1]])).tolist()
     [[2.0, 1.0, 0.0, -1.0, -2.0]]
     """
-    from scipy.ndimage import (
+    from scipy.ndimage import (  # lazy: slow to import, and few need it
         distance_transform_edt,
     )  # lazy: training scripts that do not use it need not load it
 
