@@ -1,12 +1,14 @@
 """The linear cross-entropy as autograd functions: loss, gradient, and second derivative.
 
-``backward`` of the loss only multiplies what ``forward`` computed. Where it is itself differentiated (``create_graph``,
-``torch.func``) the gradient is a function of its own, whose derivative is the Hessian times a vector. Each of them takes
-whole tensors, so that ``torch.func`` can lift them; under ``vmap`` they run once per element.
+``backward`` of the loss only multiplies what ``forward`` computed. Where it is itself differentiated
+(``create_graph``, ``torch.func``) the gradient is a function of its own, whose derivative is the Hessian times a
+vector. Each of them takes whole tensors, so that ``torch.func`` can lift them; under ``vmap`` they run once per
+element.
 """
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from inspect import signature
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import torch
@@ -17,7 +19,7 @@ from torch.autograd import Function
 
 from losscope.core.errors import BadUsage
 from losscope.losses.large_output.curvature import curvature, curvature_gradient
-from losscope.losses.large_output.head import Head, Settings, make_head
+from losscope.losses.large_output.head import Batch, Head, make_head
 from losscope.losses.large_output.streaming import Gradients, Needs, losses_and_gradients
 
 P = ParamSpec("P")
@@ -34,6 +36,7 @@ def _as_written(method: Callable[P, R]) -> Callable[P, R]:
         with torch.autocast(device, enabled=False):
             return method(*args, **kwargs)
 
+    run.__signature__ = signature(method)  # type: ignore[attr-defined]  which torch would make anew in every call
     return run
 
 
@@ -41,7 +44,7 @@ class _Batched(Function):
     """A function that ``vmap`` calls once per element."""
 
     @classmethod
-    def vmap(cls, info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+    def vmap(cls, info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:  # type: ignore[override]
         def element(i: int) -> tuple[Any, ...]:
             pairs = zip(args, in_dims, strict=True)
             picked = (a.select(dim, i) if isinstance(dim, int) else a for a, dim in pairs)
@@ -93,22 +96,15 @@ class LinearCrossEntropy(_Batched):
 
     @staticmethod
     @_as_written
-    def forward(
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        class_weight: Tensor | None,
-        target: Tensor,
-        settings: Settings,
-        needs: Needs,
-    ) -> tuple[Tensor | None, ...]:
-        head = make_head(input, weight, bias, class_weight, target, settings)
+    def forward(*args: Any) -> tuple[Tensor | None, ...]:
+        batch, settings, needs = Batch(*args[:5]), *args[5:]
+        head = make_head(batch, settings)
         scale = head.scale()
         losses, gradients = losses_and_gradients(head, scale if any(needs) else None, needs)
         value = head.spread(losses) if settings.reduction == "none" else losses.sum() * scale
         if not any(needs):
             return value, None, None, None
-        return value, *_like(_finish(head, gradients), (input, weight, bias), keep=True)
+        return value, *_like(_finish(head, gradients), batch[:3], keep=True)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
@@ -170,21 +166,14 @@ class Gradient(_Batched):
 
     @staticmethod
     @_as_written
-    def forward(
-        factor: Tensor,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        class_weight: Tensor | None,
-        target: Tensor,
-        *rest: Any,
-    ) -> Tensors:
-        *known, settings, needs = rest
-        like = (input, weight, bias)
+    def forward(*args: Any) -> Tensors:
+        factor, batch = args[0], Batch(*args[1:6])
+        *known, settings, needs = args[6:]
+        like = batch[:3]
         if all(g is not None or not needed for g, needed in zip(known, needs, strict=True)):
             picked = (g if needed else None for g, needed in zip(known, needs, strict=True))
             return tuple(_scaled(g, factor, t, own=False) for g, t in zip(picked, like, strict=True))
-        head = make_head(input, weight, bias, class_weight, target, settings)
+        head = make_head(batch, settings)
         _, gradients = losses_and_gradients(head, _scale(head, factor), needs)
         return _like(_finish(head, gradients), like)
 
@@ -226,16 +215,9 @@ class Curvature(_Batched):
 
     @staticmethod
     @_as_written
-    def forward(
-        factor: Tensor,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        class_weight: Tensor | None,
-        target: Tensor,
-        *rest: Any,
-    ) -> Tensors:
-        head, scale, direction = _second(factor, input, weight, bias, class_weight, target, *rest)
+    def forward(*args: Any) -> Tensors:
+        head, scale, direction = _second(*args)
+        _, input, weight, bias, *_ = args
         losses, by_input, by_weight, by_bias = curvature(head, scale, direction)
         return (
             head.spread(losses * _mean(head)),
@@ -294,18 +276,10 @@ class CurvatureGradient(_Batched):
         raise _too_deep()
 
 
-def _second(
-    factor: Tensor,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    target: Tensor,
-    *rest: Any,
-) -> tuple[Head, Tensor, Gradients]:
+def _second(factor: Tensor, *rest: Any) -> tuple[Head, Tensor, Gradients]:
     """The head, what multiplies each sample that counts, and the direction for those samples."""
-    along_input, along_weight, along_bias, settings = rest
-    head = make_head(input, weight, bias, class_weight, target, settings)
+    batch, (along_input, along_weight, along_bias, settings) = Batch(*rest[:5]), rest[5:]
+    head = make_head(batch, settings)
     along_input = None if along_input is None else head.gather(along_input)
     return head, _scale(head, factor), Gradients(along_input, along_weight, along_bias)
 

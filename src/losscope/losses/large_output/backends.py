@@ -8,8 +8,8 @@
 | ``"cce"`` | ``cut-cross-entropy`` (Triton) | no class weights, z-loss or label smoothing; CUDA |
 
 The last two are written from their published signatures and have not been run: this project is developed without a GPU.
-An option that a backend cannot take raises; nothing is dropped silently, and nothing is chosen automatically. What is said
-of targets out of range, of batches in which nothing counts and of rows with NaN holds for ``"losscope"`` only.
+An option that a backend cannot take raises; nothing is dropped silently, and nothing is chosen automatically. What is
+said of targets out of range, of batches in which nothing counts and of rows with NaN holds for ``"losscope"`` only.
 """
 
 from collections.abc import Callable
@@ -21,109 +21,88 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.losses.large_output.head import Settings
+from losscope.losses.large_output.head import Batch, Settings
 
-Backend = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Settings], Tensor]
+Backend = Callable[[Batch, Settings], Tensor]
 
 
-def run_elsewhere(
-    backend: str,
-    input: Tensor,
-    weight: Tensor,
-    target: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    settings: Settings,
-) -> Tensor:
+def run_elsewhere(backend: str, batch: Batch, settings: Settings) -> Tensor:
     """The loss by the backend of this name, scalar or [N]. Raises ``BadUsage`` where it is unknown, not installed, or
     cannot take an option."""
     if backend not in BACKENDS:
         raise BadUsage("unknown backend", seen=repr(backend), remedy=f"use losscope, {', '.join(BACKENDS)}")
-    return BACKENDS[backend](input, weight, target, bias, class_weight, settings)
+    return BACKENDS[backend](batch, settings)
 
 
 def _refuse(backend: str, **options: object) -> None:
-    given = sorted(name for name, value in options.items() if value is not None and value is not False and value != 0)
+    given = sorted(
+        name for name, value in options.items() if value is not None and value is not False and value != 0
+    )
     if given:
-        raise BadUsage(f"backend {backend!r} does not take {', '.join(given)}", remedy="use backend='losscope'")
+        raise BadUsage(
+            f"backend {backend!r} does not take {', '.join(given)}", remedy="use backend='losscope'"
+        )
 
 
 def _imported(module: str, package: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise BadUsage(f"backend needs {package}", seen=str(error), remedy=f"pip install {package}") from error
+        raise BadUsage(
+            f"backend needs {package}", seen=str(error), remedy=f"pip install {package}"
+        ) from error
 
 
-def _torch(
-    input: Tensor,
-    weight: Tensor,
-    target: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    settings: Settings,
-) -> Tensor:
-    _refuse("torch", softcap=settings.softcap, z_loss=settings.z_loss, label_smoothing=settings.label_smoothing)
+def _torch(batch: Batch, settings: Settings) -> Tensor:
+    _refuse(
+        "torch", softcap=settings.softcap, z_loss=settings.z_loss, label_smoothing=settings.label_smoothing
+    )
     rows = settings.chunk_rows
     method = "auto" if rows is None else None
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=rows, chunking_method=method)
     return F.linear_cross_entropy(
-        input,
-        weight,
-        target,
-        linear_bias=bias,
-        weight=class_weight,
+        batch.input,
+        batch.weight,
+        batch.target,
+        linear_bias=batch.bias,
+        weight=batch.class_weight,
         reduction=settings.reduction,
         ignore_index=settings.ignore_index,
         options=options,
     )
 
 
-def _liger(
-    input: Tensor,
-    weight: Tensor,
-    target: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    settings: Settings,
-) -> Tensor:
+def _liger(batch: Batch, settings: Settings) -> Tensor:
     """arXiv:2410.10989, ``LigerFusedLinearCrossEntropyLoss``."""
-    both = class_weight is not None and settings.z_loss > 0
+    both = batch.class_weight is not None and settings.z_loss > 0
     _refuse("liger", class_weight_with_z_loss=both, chunk_rows=settings.chunk_rows)
     module = _imported("liger_kernel.transformers", "liger-kernel")
     loss = module.LigerFusedLinearCrossEntropyLoss(
-        ce_weight=class_weight,
+        ce_weight=batch.class_weight,
         ignore_index=settings.ignore_index,
         lse_square_scale=settings.z_loss,
         label_smoothing=settings.label_smoothing,
         reduction=settings.reduction,
         softcap=settings.softcap,
     )
-    return loss(weight, input, target, bias)
+    return loss(batch.weight, batch.input, batch.target, batch.bias)
 
 
-def _cce(
-    input: Tensor,
-    weight: Tensor,
-    target: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    settings: Settings,
-) -> Tensor:
+def _cce(batch: Batch, settings: Settings) -> Tensor:
     """arXiv:2411.09009, ``cut_cross_entropy.linear_cross_entropy``."""
     _refuse(
         "cce",
-        class_weight=class_weight,
+        class_weight=batch.class_weight,
         z_loss=settings.z_loss,
         label_smoothing=settings.label_smoothing,
         chunk_rows=settings.chunk_rows,
     )
     module = _imported("cut_cross_entropy", "cut-cross-entropy")
     return module.linear_cross_entropy(
-        input,
-        weight,
-        target,
-        bias=bias,
+        batch.input,
+        batch.weight,
+        batch.target,
+        bias=batch.bias,
         ignore_index=settings.ignore_index,
         softcap=settings.softcap,
         reduction=settings.reduction,

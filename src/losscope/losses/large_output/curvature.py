@@ -50,7 +50,10 @@ def curvature(head: Head, scale: Tensor, direction: Gradients) -> Curvature:
     """Of Σ_i scale_i·loss_i. ``direction`` has the shapes of a gradient; ``None`` stands for zeros."""
     pieces = [_curvature(head, rows, place) for rows, place in _places(head, scale, direction)]
     if not pieces:
-        nothing, none = head.weight.new_zeros((0, *head.weight.shape[1:]), dtype=head.dtype), head.weight.to(head.dtype)
+        nothing, none = (
+            head.weight.new_zeros((0, *head.weight.shape[1:]), dtype=head.dtype),
+            head.weight.to(head.dtype),
+        )
         return Curvature(head.share[:, 0], nothing, torch.zeros_like(none), torch.zeros_like(none[:, 0]))
     losses, by_input, by_weight, by_bias = zip(*pieces, strict=True)
     return Curvature(torch.cat(losses), torch.cat(by_input), _sum(by_weight), _sum(by_bias))

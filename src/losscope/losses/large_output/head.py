@@ -29,6 +29,16 @@ class Settings(NamedTuple):
     chunk_rows: int | None = None
 
 
+class Batch(NamedTuple):
+    """What is given: ``input`` [N, D], ``weight`` [V, D], ``bias`` and ``class_weight`` [V], ``target`` [N]."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    class_weight: Tensor | None
+    target: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The samples that count, and the layer that scores them: z = Wx + b, soft-capped to c·tanh(z/c).
@@ -63,7 +73,7 @@ class Head:
         """Samples per chunk.
 
         A chunk reads and writes the gradient of the weights once (V·D) and its own scores once (rows·V): beyond
-        rows ≈ 2D there is nothing to gain but memory to lose. Chunks are of nearly equal length.
+        rows ≈ 2D there is little to gain but memory to lose. Chunks are of nearly equal length.
         """
         n = max(1, self.input.shape[0])
         most = self.settings.chunk_rows or min(max(256, 2 * self.input.shape[1]), 1024)
@@ -118,15 +128,9 @@ def _pieces(length: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
-def make_head(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    target: Tensor,
-    settings: Settings,
-) -> Head:
+def make_head(batch: Batch, settings: Settings) -> Head:
     """Leave out the samples that do not count and refuse targets that are no class."""
+    input, weight, bias, class_weight, target = batch
     classes, count = weight.shape[0], target.shape[0]
     kept = target != settings.ignore_index
     wrong = kept & ((target < 0) | (target >= classes))

@@ -29,7 +29,7 @@ from losscope.losses.arguments import Argument
 from losscope.losses.classification.entropy import class_chance, class_floor
 from losscope.losses.large_output.autograd import LinearCrossEntropy as _Function
 from losscope.losses.large_output.backends import run_elsewhere
-from losscope.losses.large_output.head import Settings
+from losscope.losses.large_output.head import Batch, Settings
 from losscope.losses.large_output.streaming import Needs
 from losscope.losses.module import as_module
 from losscope.losses.spec import LossSpec, Options
@@ -69,15 +69,16 @@ def linear_cross_entropy(
     1.3863
     """
     settings = Settings(label_smoothing, ignore_index, z_loss, softcap, reduction, chunk_rows)
-    check(input, weight, target, bias, class_weight, settings)
+    check(Batch(input, weight, bias, class_weight, target), settings)
     rows, labels = input.reshape(-1, input.shape[-1]), target.reshape(-1).long()
+    batch = Batch(rows, weight, bias, class_weight, labels)
     if backend != "losscope":
-        value = run_elsewhere(backend, rows, weight, labels, bias, class_weight, settings)
+        value = run_elsewhere(backend, batch, settings)
     else:
         wanted = torch.is_grad_enabled() and reduction != "none"
         needs = Needs(*(wanted and t is not None and t.requires_grad for t in (input, weight, bias)))
         apply = _uncompiled if torch.compiler.is_compiling() else _Function.apply
-        value = apply(rows, weight, bias, class_weight, labels, settings, needs)[0]
+        value = apply(*batch, settings, needs)[0]
     return value.reshape(target.shape) if reduction == "none" else value
 
 
@@ -89,15 +90,9 @@ def _uncompiled(*args: Any) -> Any:
     return torch.compiler.disable(_Function.apply, reason="works on samples that only the data know")(*args)
 
 
-def check(
-    input: Tensor,
-    weight: Tensor,
-    target: Tensor,
-    bias: Tensor | None,
-    class_weight: Tensor | None,
-    settings: Settings,
-) -> None:
-    """Refuse shapes, types and options that make no sense."""
+def check(batch: Batch, settings: Settings) -> None:
+    """Refuse shapes, types and options that make no sense. ``input`` may have more axes here."""
+    input, weight, bias, class_weight, target = batch
     fits = input.dim() >= 1 and weight.dim() == 2 and input.shape[-1] == weight.shape[1]
     if not fits or weight.shape[0] == 0:
         raise BadUsage(
@@ -114,12 +109,15 @@ def check(
     for name, vector in (("bias", bias), ("class_weight", class_weight)):
         if vector is not None and vector.shape != weight.shape[:1]:
             raise BadUsage(
-                f"{name} must have one entry per class", seen=f"{tuple(vector.shape)} for {weight.shape[0]} classes"
+                f"{name} must have one entry per class",
+                seen=f"{tuple(vector.shape)} for {weight.shape[0]} classes",
             )
     if class_weight is not None and class_weight.requires_grad:
         raise BadUsage("class weights are not differentiated", remedy="detach them")
     if settings.reduction not in ("none", "mean", "sum"):
-        raise BadUsage("unknown reduction", seen=repr(settings.reduction), remedy="use 'none', 'mean' or 'sum'")
+        raise BadUsage(
+            "unknown reduction", seen=repr(settings.reduction), remedy="use 'none', 'mean' or 'sum'"
+        )
     for name, fine in (
         ("label_smoothing", 0 <= settings.label_smoothing <= 1),
         ("z_loss", settings.z_loss >= 0),
@@ -160,6 +158,7 @@ SPEC = LossSpec(
         Argument("input", "features"),
         Argument("weight", "head-weight"),
         Argument("target", "class-index"),
+        Argument("bias", "head-bias"),
     ),
     variants=(
         {"label_smoothing": 0.1},
@@ -183,6 +182,7 @@ SPEC = LossSpec(
         math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
     ),
     exceptions={
+        "floor": "at x = 0, W = 0 only the bias has a gradient: a saddle, at which a short search may stay",
         "compile": "samples that do not count are left out, whose number only the data know: a graph break",
     },
     references=(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from losscope.losses.large_output.head import LOG2_E, Head, Settings, make_head
+from losscope.losses.large_output.head import LOG2_E, Batch, Head, Settings, make_head
 from losscope.losses.large_output.linear_cross_entropy import check
 from losscope.losses.large_output.streaming import LN_2, OnlineSoftmax, capped_, pick, scores_
 
@@ -26,15 +26,15 @@ _NOTHING = -2000.0
 class HeadStatistics(NamedTuple):
     """Means over the samples that count (or one value per sample, 0 for those that do not).
 
-    ``nll`` and ``entropy`` in nats; ``accuracy`` is top-1, ties go to the first class; ``brier`` is Σ_k (p_k - [k = y])²
-    in [0, 2]; ``count`` is the number of samples that count.
+    ``nll`` and ``entropy`` in nats; ``accuracy`` is top-1, ties go to the first class; ``brier`` is
+    Σ_k (p_k - [k = y])² in [0, 2]; ``samples`` is the number of samples that count.
     """
 
     nll: Tensor
     entropy: Tensor
     accuracy: Tensor
     brier: Tensor
-    count: int
+    samples: int
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ def linear_cross_entropy_statistics(
     """Negative log-likelihood, entropy, top-1 accuracy and Brier score of ``input @ weight.T + bias`` in one pass.
 
     Arguments as for :func:`~losscope.losses.large_output.linear_cross_entropy.linear_cross_entropy`. Memory: one block
-    of scores. Not differentiable. A mean over nothing is 0, with ``count`` 0.
+    of scores. Not differentiable. A mean over nothing is 0, with ``samples`` 0.
 
     >>> x, w = torch.ones(2, 3), torch.zeros(4, 3)
     >>> s = linear_cross_entropy_statistics(x, w, torch.tensor([0, 1]))
@@ -60,17 +60,17 @@ def linear_cross_entropy_statistics(
     [1.3863, 1.3863, 0.5, 0.75]
     """
     settings = Settings(0.0, ignore_index, 0.0, softcap, reduction, chunk_rows)
-    check(input, weight, target, bias, None, settings)
+    check(Batch(input, weight, bias, None, target), settings)
     rows, labels = input.reshape(-1, input.shape[-1]), target.reshape(-1).long()
     with torch.autocast(input.device.type, enabled=False):
-        head = make_head(rows, weight, bias, None, labels, settings)
+        head = make_head(Batch(rows, weight, bias, None, labels), settings)
         columns = [_chunk(head, chunk) for chunk in head.chunks()] or [head.share.new_zeros(0, 4)]
     table = torch.cat(columns)
     if reduction == "none":
         parts = head.spread(table).reshape(*target.shape, 4).unbind(-1)
     else:
         parts = (table.sum(0) * head.scale()).unbind(0)
-    return HeadStatistics(*parts, count=len(table))
+    return HeadStatistics(*parts, samples=len(table))
 
 
 def _chunk(head: Head, rows: slice) -> Tensor:
@@ -96,8 +96,7 @@ def _chunk(head: Head, rows: slice) -> Tensor:
         tilted = shrink * (tilted + step * softmax.total) + (e * z).sum(1, keepdim=True)
         squares = shrink.square() * squares + e.square().sum(1, keepdim=True)
         softmax.total = softmax.total * shrink + e.sum(1, keepdim=True)
-    log_total = softmax.total.log2()
-    nll = (log_total + (softmax.peak - label)) * LN_2
-    entropy = (log_total - tilted / softmax.total) * LN_2
+    nll = softmax.surprise(label) * LN_2
+    entropy = (softmax.total.log2() - tilted / softmax.total) * LN_2
     brier = squares / softmax.total.square() - 2 * (-nll).exp() + 1
     return torch.cat([nll, entropy, (best == y).to(nll.dtype), brier], 1)

@@ -3,10 +3,14 @@
 A chunk of samples meets the classes block by block. In a block the scores are made by the first product, turned into
 E = 2^(z·log₂e - m) in place with a running maximum m (online softmax), summed, and used at once for the gradient of
 the input, E W, whose normaliser is applied to its rows afterwards. The gradient of the weights, Eᵀ diag(1/Σ) X, needs
-the normaliser first, so it follows when the chunk is through; what a later block did to the maximum, and the normaliser,
-are applied to X, not to E. Everything else that the loss asks for is of rank one or a row per sample: the label
-subtracts a row, label smoothing the vector Wᵀw, the z-loss is a factor per row. Between the products a score is
-touched four times: maximum, subtraction, 2^x (half the cost of exp), sum.
+the normaliser first, so it follows when the chunk is through; the normaliser, and what later blocks did to the
+maximum, are applied to X, not to E. Everything else that the loss asks for is of rank one or a row per sample: the
+label subtracts a row, label smoothing the vector Wᵀw, the z-loss is a factor per row.
+
+Between the products a score is touched twice: 2^x (half the cost of exp), and the sum. The maximum and its subtraction
+are needed for scores that are far from 0 only: if the maxima of the first block lie within ±2⁶, m is 0 from there on,
+until a row's sum over a block exceeds 2¹⁰⁰ and that block is made again with a maximum. On other devices than the CPU,
+where such a look at the data would wait for the device, the maximum is always taken.
 
 Online softmax: Milakov and Gimelshein, arXiv:1805.02867. Gradients in the forward pass: Hsu et al., arXiv:2410.10989;
 blocks of classes: Wijmans et al., arXiv:2411.09009.
@@ -22,6 +26,7 @@ from torch import Tensor
 from losscope.losses.large_output.head import LOG2_E, Head
 
 LN_2 = math.log(2)
+_NEAR, _HUGE = 64.0, 2.0**100
 
 
 class Needs(NamedTuple):
@@ -41,12 +46,13 @@ class Gradients(NamedTuple):
 
 
 class OnlineSoftmax:
-    """Running maximum ``peak`` and sum ``total`` = Σ 2^(z - peak) of rows, [k, 1] each."""
+    """Running reference ``peak`` (the maximum, or 0) and sum ``total`` = Σ 2^(z - peak) of rows, [k, 1] each."""
 
     def __init__(self, like: Tensor) -> None:
         # Finite, so that scores of -∞ (classes that are masked out) give 0 and not ∞ - ∞.
         self.peak = like.new_full((like.shape[0], 1), torch.finfo(like.dtype).min / 4)
         self.total = torch.zeros_like(self.peak)
+        self.begun = self.unshifted = False
 
     def centre_(self, z: Tensor) -> Tensor:
         """Subtract the new maximum from a block in place; returns the step of the maximum, ≤ 0."""
@@ -62,10 +68,33 @@ class OnlineSoftmax:
         self.total = self.total * shrink + z.exp2_().sum(1, keepdim=True)
         return shrink
 
-    @property
-    def log2(self) -> Tensor:
-        """log₂ Σ 2^z."""
-        return self.peak + self.total.log2()
+    def absorb_unshifted_(self, z: Tensor) -> bool:
+        """The same with a reference of 0; tells whether that went well. If not, ``z`` is spoilt, nothing is added."""
+        more = z.exp2_().sum(1, keepdim=True)
+        if not bool((more < _HUGE).all()):
+            self.unshifted = False
+            return False
+        self.total = self.total + more
+        return True
+
+    def rebase(self) -> Tensor | None:
+        """After the first block: take 0 for the reference if that is near. Returns a factor as ``absorb_``."""
+        if self.begun or self.peak.device.type != "cpu":
+            return None
+        self.begun = True
+        if not bool((self.peak.abs() <= _NEAR).all()):
+            return None
+        factor, self.peak, self.unshifted = self.peak.exp2(), torch.zeros_like(self.peak), True
+        self.total = self.total * factor
+        return factor
+
+    def surprise(self, z: Tensor) -> Tensor:
+        """log₂ Σ 2^z' - z of one of the scores, in bits, ≥ 0.
+
+        The whole part of log₂ Σ is split off, since that meets z first: the surprise of a sure label is tiny.
+        """
+        whole = self.total.log2().round()
+        return ((self.total * (-whole).exp2()).log2() + (whole + (self.peak - z))).clamp_min(0.0)
 
 
 def scores_(z: Tensor, scaled: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
@@ -169,39 +198,54 @@ class _Pass:
             self.by_input[rows].mul_(weight)
         if self.keeps:
             for block, z, peak in blocks:
-                self.to_weights(block, z, x, (peak - chunk.softmax.peak).exp2_().mul_(weight))
+                factor = (peak - chunk.softmax.peak).exp2_().mul_(weight)
+                self.to_weights(block, z, torch.mul(x, factor, out=scaled), factor)
         self.subtract_label(chunk, rows, scale)
 
     def block(self, chunk: _Chunk, rows: slice, block: slice, scaled: Tensor) -> tuple[slice, Tensor, Tensor]:
         """Scores of one block, from the first product to the gradient of the input."""
         w, b = self.head.part(block)
-        k, v = chunk.x.shape[0], w.shape[0]
-        start = k * block.start if self.keeps else 0
-        z = scores_(self.buffer[start : start + k * v].view(k, v), scaled, w, b, self.factor)
+        z, slope = self.scores(block, scaled, w, b)
         local = chunk.target - block.start
-        slope = None if self.softcap is None else capped_(z, self.softcap)
         chunk.label = pick(z, local, chunk.label)
         if slope is not None:
             chunk.label_slope = pick(slope, local, chunk.label_slope)
             if self.dense:
                 chunk.mean_score = chunk.mean_score + (z @ self.head.weights_of(block))[:, None]
-        shrink = chunk.softmax.absorb_(z)
+        softmax, shrink = chunk.softmax, None
+        if not softmax.unshifted:
+            shrink = softmax.absorb_(z)
+        elif not softmax.absorb_unshifted_(z):
+            z, slope = self.scores(block, scaled, w, b)
+            shrink = softmax.absorb_(z)
+        peak, factor = softmax.peak, softmax.rebase()
         if self.scale is not None:
             if slope is not None:
                 z.mul_(slope)
             if self.by_input is not None:
-                self.by_input[rows].mul_(shrink).addmm_(z, w)
+                sums = self.by_input[rows]
+                (sums if shrink is None else sums.mul_(shrink)).addmm_(z, w)
+                if factor is not None:
+                    sums.mul_(factor)
             if self.dense and slope is not None:
                 self.subtract_uniform_capped(chunk, rows, block, w, slope)
-        return block, z, chunk.softmax.peak
+        return block, z, peak
+
+    def scores(
+        self, block: slice, scaled: Tensor, w: Tensor, b: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores times log₂e in their place of the buffer, and the slope of the soft cap."""
+        k, v = scaled.shape[0], w.shape[0]
+        start = k * block.start if self.keeps else 0
+        z = scores_(self.buffer[start : start + k * v].view(k, v), scaled, w, b, self.factor)
+        return z, None if self.softcap is None else capped_(z, self.softcap)
 
     def finish_losses(self, chunk: _Chunk, rows: slice) -> Tensor:
         """Write the losses of a chunk; returns what multiplies the softmax in their gradients, [k, 1]."""
         head, share = self.head, self.head.share[rows]
-        log_total = chunk.softmax.total.log2()
         likely = (1 - self.smoothing) * share
-        losses = likely * (log_total + (chunk.softmax.peak - chunk.label)) * LN_2
-        lse = (log_total + chunk.softmax.peak) * LN_2
+        losses = likely * chunk.softmax.surprise(chunk.label) * LN_2
+        lse = (chunk.softmax.peak + chunk.softmax.total.log2()) * LN_2
         weight = likely
         if self.smoothing:
             if self.pull is None:
@@ -216,9 +260,9 @@ class _Pass:
         self.losses[rows] = losses
         return weight
 
-    def to_weights(self, block: slice, z: Tensor, x: Tensor, factor: Tensor) -> None:
+    def to_weights(self, block: slice, z: Tensor, weighted: Tensor, factor: Tensor) -> None:
         if self.by_weight is not None:
-            self.by_weight[block].addmm_(z.t(), x * factor, beta=0 if self.fresh else 1)
+            self.by_weight[block].addmm_(z.t(), weighted, beta=0 if self.fresh else 1)
         if self.by_bias is not None:
             self.by_bias[block].addmv_(z.t(), factor[:, 0])
 
