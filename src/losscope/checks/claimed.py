@@ -29,9 +29,14 @@ def claim_of(subject: Subject, name: str) -> Claim | None:
     that have no default, change nothing.
     """
     spec = subject.spec
-    if spec is None or any(_differs(subject, option) for option in subject.options):
+    if spec is None or not by_default(subject):
         return None
     return next((claim for claim in spec.claims if claim.name == name), None)
+
+
+def by_default(subject: Subject) -> bool:
+    """Whether the options are those that the claims of the contract speak of."""
+    return not any(_differs(subject, option) for option in subject.options)
 
 
 def _differs(subject: Subject, option: str) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def execute(check: Check, subject: Subject) -> list[Evidence]:
     return [_from_result(check, subject, result, began) for result in results]
 
 
-def _distinct(results: Iterator[Result] | Sequence[Result]) -> Iterator[Result]:
+def _distinct(results: Iterable[Result]) -> Iterator[Result]:
     """The first result of each kind: the same fault with another figure is the same fault."""
     seen = set()
     for result in results:

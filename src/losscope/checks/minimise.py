@@ -105,13 +105,17 @@ def minima(
     polished: int = 6,
     steps: int = 200,
     bound: float = 45.0,
+    goal: float = -math.inf,
 ) -> list[tuple[Tensor, float]]:
-    """Where the searches from ``starts`` end, best first. No search begins after ``seconds``, except the first."""
+    """Where the searches from ``starts`` end, best first.
+
+    No search begins after ``seconds``, except the first, nor once the ``goal`` is reached.
+    """
     deadline = time.process_time() + seconds
     ends: list[tuple[Tensor, float]] = []
     for start in starts:
         left = deadline - time.process_time()
-        if ends and left < 0:
+        if ends and (left < 0 or min(value for _, value in ends) <= goal):
             break
         share = max(left, seconds / 2)
         ends.append(minimise(f, start, steps=steps, seconds=share, polished=polished, bound=bound))

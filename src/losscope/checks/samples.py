@@ -219,10 +219,10 @@ def _with_sizes(subject: Subject, sizes: dict[str, int]) -> Samples:
     if rowless or (subject.spec is not None and subject.spec.batch_coupled):
         return batch
     if unreduced is not None:
-        units = Samples(subject, unreduced, "units", {**sizes, "N": _MANY})
+        units = Samples(subject, unreduced, "units", {**sizes, "N": _MANY}, unreduced=unreduced)
         if _separable(units):
             return units
-    rows = Samples(subject, subject, "rows", {**sizes, "N": _FEW})
+    rows = Samples(subject, subject, "rows", {**sizes, "N": _FEW}, unreduced=unreduced)
     return rows if _separable(rows) else batch
 
 

@@ -142,8 +142,8 @@ class _Once(torch.autograd.Function):
         return (d**4).mean()
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        return grad * ctx.factor, None
+    def backward(ctx, *grad_outputs: Tensor):
+        return grad_outputs[0] * ctx.factor, None
 
 
 def broken() -> Subject:

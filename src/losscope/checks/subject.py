@@ -119,7 +119,7 @@ def as_tensor(result: Any) -> Tensor:
     elif isinstance(result, Mapping):
         result = result.get("loss", next(iter(result.values()), None))
     elif not isinstance(result, Tensor) and isinstance(getattr(result, "loss", None), Tensor):
-        result = result.loss
+        result = getattr(result, "loss")  # noqa: B009  no attribute of every class
     if not isinstance(result, Tensor):
         raise NotALoss(f"it returned {describe(result)}, not a tensor")
     if not result.dtype.is_floating_point:

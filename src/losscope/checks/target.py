@@ -65,7 +65,7 @@ def of(
         raise BadUsage(
             "this is not a loss: it cannot be called", seen=f"{type(loss).__name__} {str(loss)[:60]}"
         )
-    function = loss.forward if hasattr(loss, "forward") and hasattr(loss, "parameters") else loss
+    function = getattr(loss, "forward", loss) if hasattr(loss, "parameters") else loss
     positional, keywords = _signature(function)
     named = type(loss) if function is not loss else loss
     module, path = imported or (getattr(named, "__module__", ""), getattr(named, "__qualname__", ""))
@@ -103,7 +103,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
     instance = _build(loss, options)
     if not callable(instance):
         raise BadUsage(f"{path} is not a loss: its instances cannot be called", seen=f"{module}:{path}")
-    function = instance.forward if hasattr(instance, "forward") else instance.__call__
+    function = getattr(instance, "forward", instance.__call__)
     positional, _ = _signature(function)
 
     def make(more: Mapping[str, Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch._C._functorch import maybe_current_level  # pyright: ignore[reportMissingImports]
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.subject import Raised, Subject, first_line, gradients
@@ -112,15 +113,14 @@ _PAIR = (Argument("input", "values"), Argument("target", "real"))
 
 
 def broken() -> Subject:
-    """A gradient written for eager calls that torch.func takes at its word."""
+    """A gradient that is twice as large under ``torch.func``, whose level is open there."""
 
     class Wrong(torch.autograd.Function):
         generate_vmap_rule = True
 
         @staticmethod
         def forward(x: Tensor, t: Tensor) -> Tensor:
-            scale = 2.0 if torch._C._functorch.is_gradtrackingtensor(x) or x.dim() != 2 else 1.0
-            return (x - t).square().mean() * scale
+            return (x - t).square().mean()
 
         @staticmethod
         def setup_context(ctx, inputs, output):
@@ -128,11 +128,10 @@ def broken() -> Subject:
             ctx.save_for_backward(*inputs)
 
         @staticmethod
-        def backward(ctx, grad: Tensor):
+        def backward(ctx, *grad_outputs: Tensor):
             x, t = ctx.saved_tensors
-            # twice as large under torch.func, whose level is open here
-            scale = 2.0 if torch._C._functorch.maybe_current_level() is not None else 1.0
-            return grad * scale * 2 * (x - t) / x.numel(), None
+            scale = 1.0 if maybe_current_level() is None else 2.0
+            return grad_outputs[0] * scale * 2 * (x - t) / x.numel(), None
 
     return Subject(name="eager only", call=Wrong.apply, arguments=_PAIR)
 

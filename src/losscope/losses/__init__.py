@@ -8,8 +8,9 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from losscope.losses.catalogue import get as get
-    from losscope.losses.catalogue import specs as all
+    from losscope.losses import catalogue
+
+    get, all = catalogue.get, catalogue.specs
 
 _CATALOGUE = {"get": "get", "all": "specs"}
 

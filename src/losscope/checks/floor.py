@@ -1,0 +1,118 @@
+"""The floor of the contract is the smallest mean loss that the options allow.
+
+``floor`` of the contract against the loss that a numeric minimisation over all predictions reaches for drawn targets:
+0 for hard labels, the entropy of the smoothed labels with label smoothing, the mean entropy of soft targets. A loss
+below the floor proves the contract wrong; a floor that no search comes near is too low.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.constants import NO_MEAN, averaged, best, options_of, stats_of
+from losscope.checks.subject import Subject
+from losscope.core.text import Text
+from losscope.losses.arguments import Argument
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
+
+_SECONDS = 1.0
+_BELOW, _ABOVE = 1e-7, 2e-3
+
+_TOO_HIGH = Text(
+    en="the contract's floor is {claimed:.6g}, but predictions with the loss {found:.6g} exist",
+    zh="契约的下限为 {claimed:.6g}，但存在损失为 {found:.6g} 的预测",
+)
+_TOO_LOW = Text(
+    en="the contract's floor is {claimed:.6g}, but the smallest loss that a search reaches is {found:.6g}",
+    zh="契约的下限为 {claimed:.6g}，但搜索达到的最小损失为 {found:.6g}",
+)
+_PASS = Text(
+    en="the smallest loss reached is {found:.6g}, the contract's floor {claimed:.6g}",
+    zh="达到的最小损失为 {found:.6g}，契约的下限为 {claimed:.6g}",
+)
+_NONE = Text(en="the contract gives no floor for such targets", zh="契约没有给出此类目标的下限")
+_UNFIT = Text(en="no floor can be compared: {why}", zh="无法比较下限：{why}")
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    spec, mean = subject.spec, averaged(subject)
+    if spec is None or spec.floor is None:
+        yield skipped(_NONE)
+        return
+    if mean is None or not mean.predictions:
+        yield skipped(_UNFIT, why=NO_MEAN if mean is None else "it takes no prediction")
+        return
+    # What is given and not predicted (a reference, thresholds) may keep a batch above the floor of all batches.
+    free = all(a.role != "fixed" for a in mean.arguments)
+    worst = (-math.inf, 0.0, 0.0)
+    for seed in (0, 1):
+        case = mean.case(seed) if spec.batch_coupled else mean.case(seed, N=3)
+        options = options_of(mean, case)
+        floor = spec.floor(options, stats_of(mean, case, options))
+        if floor is None or not math.isfinite(floor):
+            yield skipped(_NONE)
+            return
+        size = 1 + abs(floor)
+        found = best(mean, case, frozenset(), seconds=_SECONDS, goal=floor + _ABOVE / 2 * size)
+        figures = {"floor": floor, "smallest loss": found}
+        if found < floor - _BELOW * size or (free and found > floor + _ABOVE * size):
+            text = _TOO_HIGH if found < floor else _TOO_LOW
+            seen = f"{floor:.6g}"
+            yield failed(
+                "bug", text(claimed=floor, found=found), seen=seen, expected=f"{found:.6g}", figures=figures
+            )
+            return
+        worst = max(worst, (abs(found - floor), found, floor))
+    _, found, floor = worst
+    yield passed(_PASS, {"floor": floor, "smallest loss": found}, found=found, claimed=floor)
+
+
+CHECK = Check(
+    name="floor",
+    title=Text(en="floor: the smallest loss that the options allow", zh="下限：选项所允许的最小损失"),
+    run=_run,
+    needs_contract=True,
+)
+
+
+def _entropy(parts: list[float]) -> float:
+    return -sum(p * math.log(p) for p in parts)
+
+
+def planted(factor: float) -> Subject:
+    """Cross-entropy with label smoothing 0.1 over five classes, whose floor is off by a factor."""
+    arguments = (Argument("input", "logits"), Argument("target", "class-index"))
+    floor = factor * _entropy([0.92, 0.02, 0.02, 0.02, 0.02])
+
+    def smoothed(input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(input, target, label_smoothing=0.1)
+
+    def constant(options: Options, stats: TargetStats | None) -> float:
+        del options, stats
+        return floor
+
+    spec = LossSpec(
+        name="planted",
+        family="classification",
+        task="multi-class",
+        formula="",
+        input_space="logits",
+        range=(0.0, math.inf),
+        function=smoothed,
+        arguments=arguments,
+        floor=constant,
+    )
+    return Subject(name="planted", call=smoothed, arguments=arguments, spec=spec)
+
+
+def broken() -> Subject:
+    """Half the entropy of the smoothed labels."""
+    return planted(0.5)
+
+
+def sound() -> Subject:
+    return planted(1.0)
