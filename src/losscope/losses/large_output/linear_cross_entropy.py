@@ -23,19 +23,25 @@ import torch
 from torch import Tensor
 
 from losscope.core.claims import Claim
-from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.entropy import class_chance, class_floor
 from losscope.losses.large_output.autograd import LinearCrossEntropy as _Function
 from losscope.losses.large_output.backends import run_elsewhere
-from losscope.losses.large_output.head import Batch, Settings
+from losscope.losses.large_output.head import Batch, Settings, check
+from losscope.losses.large_output.statistics import HeadStatistics, linear_cross_entropy_statistics
 from losscope.losses.large_output.streaming import Needs
 from losscope.losses.module import as_module
 from losscope.losses.spec import LossSpec, Options
 from losscope.losses.target_stats import TargetStats
 
-__all__ = ["SPEC", "LinearCrossEntropy", "linear_cross_entropy"]
+__all__ = [
+    "SPEC",
+    "HeadStatistics",
+    "LinearCrossEntropy",
+    "linear_cross_entropy",
+    "linear_cross_entropy_statistics",
+]
 
 
 def linear_cross_entropy(
@@ -88,44 +94,6 @@ LinearCrossEntropy = as_module(linear_cross_entropy, "LinearCrossEntropy")
 def _uncompiled(*args: Any) -> Any:
     """Not looked into by ``torch.compile``. Decorated when needed, since the decorator imports the compiler."""
     return torch.compiler.disable(_Function.apply, reason="works on samples that only the data know")(*args)
-
-
-def check(batch: Batch, settings: Settings) -> None:
-    """Refuse shapes, types and options that make no sense. ``input`` may have more axes here."""
-    input, weight, bias, class_weight, target = batch
-    fits = input.dim() >= 1 and weight.dim() == 2 and input.shape[-1] == weight.shape[1]
-    if not fits or weight.shape[0] == 0:
-        raise BadUsage(
-            "input and weight do not fit together",
-            seen=f"{tuple(input.shape)} and {tuple(weight.shape)}",
-            remedy="give input [*, D] and weight [V, D]",
-        )
-    if target.shape != input.shape[:-1] or target.is_floating_point() or target.dtype == torch.bool:
-        raise BadUsage(
-            "target must be one class index per sample",
-            seen=f"{tuple(target.shape)} {target.dtype} for input {tuple(input.shape)}",
-            remedy="give integers of the shape of input without its last axis",
-        )
-    for name, vector in (("bias", bias), ("class_weight", class_weight)):
-        if vector is not None and vector.shape != weight.shape[:1]:
-            raise BadUsage(
-                f"{name} must have one entry per class",
-                seen=f"{tuple(vector.shape)} for {weight.shape[0]} classes",
-            )
-    if class_weight is not None and class_weight.requires_grad:
-        raise BadUsage("class weights are not differentiated", remedy="detach them")
-    if settings.reduction not in ("none", "mean", "sum"):
-        raise BadUsage(
-            "unknown reduction", seen=repr(settings.reduction), remedy="use 'none', 'mean' or 'sum'"
-        )
-    for name, fine in (
-        ("label_smoothing", 0 <= settings.label_smoothing <= 1),
-        ("z_loss", settings.z_loss >= 0),
-        ("softcap", settings.softcap is None or settings.softcap > 0),
-        ("chunk_rows", settings.chunk_rows is None or settings.chunk_rows > 0),
-    ):
-        if not fine:
-            raise BadUsage(f"{name} is out of its range", seen=repr(getattr(settings, name)))
 
 
 def _as_cross_entropy(options: Options) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from losscope.losses.large_output.head import LOG2_E, Batch, Head, Settings, make_head
-from losscope.losses.large_output.linear_cross_entropy import check
+from losscope.losses.large_output.head import LOG2_E, Batch, Head, Settings, check, make_head
 from losscope.losses.large_output.streaming import LN_2, OnlineSoftmax, capped_, pick, scores_
 
 __all__ = ["HeadStatistics", "linear_cross_entropy_statistics"]
