@@ -11,7 +11,7 @@ PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --con
 INSTALLED_FROM := pyproject.toml constraints.txt Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench format clean distclean
+.PHONY: help demo test thorough lint docs bench format clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: $(VENV)/.demo-installed ## Install, then train a small model twice and wri
 
 test: lint docs ## Install, then lint, build the documentation and run the tests
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+thorough: $(VENV)/.test-installed ## Run the slow checks that `make test` leaves out
+	$(BIN)/pytest -n $(JOBS) -m thorough $(PYTEST_ARGS)
 
 lint: $(VENV)/.test-installed ## Check style, types, spelling, dependencies and the layers
 	$(BIN)/ruff check .

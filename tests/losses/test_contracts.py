@@ -12,7 +12,7 @@ from losscope.losses.catalogue import specs as all_losses
 
 CHECKED = {name: spec for name, spec in all_losses().items() if spec.function is not None and spec.arguments}
 # What options may change: values and derivatives. Properties that are claimed are claimed for the defaults.
-UNDER_OPTIONS = ("gradient", "second-gradient", "finite", "precision", "mutation", "range", "floor", "chance")
+UNDER_OPTIONS = ("gradient", "finite", "precision", "mutation", "floor", "chance")
 
 
 def told(checks: Iterable[Check], loss: Subject) -> list[str]:
@@ -35,7 +35,17 @@ def test_a_loss_takes_what_it_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CHECKED))
 def test_a_loss_keeps_its_contract(name: str) -> None:
-    wrong = told(all_checks().values(), catalogue_subject(CHECKED[name]))
+    checks = [check for check in all_checks().values() if not check.slow]
+    wrong = told(checks, catalogue_subject(CHECKED[name]))
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", sorted(CHECKED))
+def test_a_loss_passes_the_slow_checks(name: str) -> None:
+    """``torch.compile`` and ``torch.func``: a minute and a half for all; `make thorough` runs them."""
+    checks = [check for check in all_checks().values() if check.slow]
+    wrong = told(checks, catalogue_subject(CHECKED[name]))
     assert not wrong, "\n".join(wrong)
 
 
