@@ -12,7 +12,7 @@ from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.finder import Finder
 from losscope.anatomy.read import read
 from losscope.anatomy.recognise import Found, specs
-from losscope.anatomy.survey import Candidate, survey
+from losscope.anatomy.survey import Candidate, forms, survey
 from losscope.losses.graph.node import Graph
 from losscope.losses.graph.part import Part
 from losscope.losses.spec import LossSpec
@@ -52,8 +52,10 @@ def fresh_tree() -> Iterator[None]:
 
 def reasons(spec: LossSpec) -> tuple[str, ...]:
     """Why the loss with its default options has no template; empty where it has one."""
+    usual = next(forms(spec), None)
     found = survey(spec)
-    return () if found.candidates else found.reasons
+    has = any((c.form.variant, c.form.arguments) == usual for c in found.candidates)
+    return () if has else found.reasons
 
 
 def check(anatomy: Anatomy, spec: LossSpec, value: float, coefficient: float = 1.0) -> Term:
