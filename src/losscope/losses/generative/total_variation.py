@@ -29,6 +29,7 @@ def total_variation(input: Tensor, *, isotropic: bool = False, reduction: str = 
     ``isotropic`` takes the length of both differences at a pixel (0 behind the last row or column). ``reduction``
     "none" gives [N]. float16 and bfloat16 are computed and returned in float32.
 
+    >>> import torch
     >>> float(total_variation(torch.tensor([[[[0.0, 3.0], [4.0, 0.0]]]])))  # (3 + 4) + (4 + 3) over 4
     3.5
     """
