@@ -3,14 +3,13 @@
 In one dimension the optimal transport matches sorted points, so each direction costs a sort; samples of different
 sizes are matched by their quantile functions, exactly. It is 0 for equal samples, a lower bound of W_p^p, and in D
 dimensions, for p = 2 and shifted copies, 1/D of it. By default the directions are the same in every call (drawn once
-from a fixed seed): the loss is a deterministic function, but blind to differences that those directions miss. Give
+from a fixed sequence): the loss is a deterministic function, but blind to differences that those directions miss. Give
 fresh unit vectors as ``directions`` in every step for the stochastic version. Projections of high-dimensional data
 look alike: the gradient fades with D.
 """
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,13 +48,30 @@ def sliced_wasserstein_loss(
 SlicedWassersteinLoss = as_module(sliced_wasserstein_loss, "SlicedWassersteinLoss")
 
 
-@torch.compiler.assume_constant_result
 def _directions(count: int, columns: int) -> Tensor:
-    """Unit vectors [count, columns], the same ones for the same numbers."""
+    """Unit vectors [count, columns], the same ones for the same numbers: normal deviates of a Kronecker sequence.
+
+    Coordinate k of point i is the normal quantile of frac((i + 1) a_k), with a_k the square roots of
+    primes, which are independent over the rationals.
+    """
     if columns == 1:
         return torch.ones(1, 1, dtype=torch.float64)
-    drawn = torch.from_numpy(np.random.default_rng(0).standard_normal((count, columns)))
+    steps = torch.arange(1, count + 1, dtype=torch.float64)
+    slopes = torch.tensor(_primes(columns), dtype=torch.float64).sqrt()
+    uniform = torch.outer(steps, slopes).frac().clamp(1e-6, 1 - 1e-6)
+    drawn = torch.erfinv(2 * uniform - 1)
     return drawn / drawn.norm(dim=1, keepdim=True)
+
+
+def _primes(count: int) -> list[int]:
+    """The first primes."""
+    found: list[int] = []
+    candidate = 2
+    while len(found) < count:
+        if all(candidate % p for p in found):
+            found.append(candidate)
+        candidate += 1
+    return found
 
 
 def _matching(n: int, m: int) -> tuple[list[int], list[int], list[float]]:
