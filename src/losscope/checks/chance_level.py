@@ -21,7 +21,7 @@ from losscope.losses.arguments import Argument
 from losscope.losses.spec import LossSpec
 
 _SAMPLES, _COUPLED = 1000, 60
-_SECONDS = 1.0
+_SECONDS = 2.0
 _RELATIVE = 2e-4
 _SHARED = frozenset({"N", "H", "W", "T", "U"})
 

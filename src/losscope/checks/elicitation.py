@@ -62,7 +62,7 @@ def expectile(targets: Tensor, level: float) -> Tensor:
     """The root e of Σ |τ - 1(y < e)| (y - e), by fixed-point iteration, which ends after finitely many steps."""
     e = targets.mean(0, keepdim=True)
     for _ in range(100):
-        weight = torch.where(targets < e, 1 - level, level)
+        weight = level + (1 - 2 * level) * (targets < e).to(targets.dtype)
         e = (weight * targets).sum(0, keepdim=True) / weight.sum(0, keepdim=True)
     return e
 

@@ -89,7 +89,7 @@ def refutation(outcomes: Outcomes, found: Minima, vector: Tensor, text: Text) ->
         with torch.no_grad():
             less = float(here.expected(z)) - float(here.expected(here.truth))
         far = float((here.implied(z) - here.true).abs().max()) > CLOSE
-        return far and (less <= slack if equal else less < -slack)
+        return (far and less <= slack) if equal else less < -slack
 
     true, implied_there = float(outcomes.true.reshape(-1)[worst]), float(implied.reshape(-1)[worst])
     return failed(

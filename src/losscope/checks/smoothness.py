@@ -5,7 +5,6 @@
 model with inputs x is stable below a step of 2 / (λ‖x‖²). A claimed λ must not be exceeded, and not be lax.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,15 +15,13 @@ from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.claimed import claim_of, judge_constant
 from losscope.checks.samples import NEGLIGIBLE, Samples, samples_of
 from losscope.checks.subject import Case, Subject
-from losscope.checks.suprema import Supremum, supremum
+from losscope.checks.suprema import Chords, Supremum, chords_of, supremum
 from losscope.core.text import Message, Text
 from losscope.losses.arguments import Argument
 
 _SECONDS = 0.4
 _ROUNDING = 1e-6
 _KINK = 20.0
-_WIDTHS = (1.0, 0.1, 0.01)
-_SHORT = 1e-4
 
 _CURVED = Text(
     en="the gradient changes by {found:.6g} times the change of the prediction, more than the claimed {claimed:.6g}",
@@ -61,62 +58,13 @@ def _quotient(samples: Samples, case: Case, ends: tuple[Tensor, Tensor]) -> Tens
     return change.clamp_min(0).to(torch.float64) / (ends[1] - ends[0]).norm(dim=1)
 
 
-class _Chords:
-    """The steepest change of the gradient between neighbours on lines, and the two ends."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples, self.value = samples, 0.0
-        self.case: Case = ()
-        self.step = torch.zeros(0)
-        deadline = time.process_time() + _SECONDS / 2
-        for seed in range(3):
-            for scale in (1.0, 10.0):
-                for width in _WIDTHS:
-                    if time.process_time() < deadline:
-                        self._line(seed, scale, width)
-        self._bisect()
-
-    def _line(self, seed: int, scale: float, width: float) -> None:
-        case = self.samples.draw(seed, scale)
-        start = self.samples.flat(case)
-        way = width * (self.samples.flat(self.samples.draw(seed + 77, scale)) - start)
-        for k in range(8):
-            self._look(case, start + k / 8 * way, way / 8)
-
-    def _look(self, case: Case, start: Tensor, step: Tensor) -> bool:
-        found = _quotient(self.samples, case, (start, start + step))
-        if found is None:
-            return False
-        found = torch.where(found.isfinite(), found, -1.0)
-        index = int(found.argmax())
-        if float(found[index]) <= self.value:
-            return False
-        self.value = float(found[index])
-        here = self.samples.place(case, start)
-        self.case = tuple(v.detach() for v in self.samples.one(here, index))
-        self.step = step[index]
-        return True
-
-    def _bisect(self) -> None:
-        """Halves of the steepest chord: at a kink each is twice as steep, elsewhere the quotient settles."""
-        for _ in range(24):
-            if not self.case or float(self.step.norm()) < _SHORT:
-                return
-            start, half = self.samples.flat(self.case), self.step / 2
-            better = self._look(self.case, start, half[None]) or self._look(
-                self.case, start + half, half[None]
-            )
-            if not better:
-                return
-
-
 def _run(subject: Subject) -> Iterator[Result]:
     samples = samples_of(subject)
     if samples.gradient(samples.draw(0)) is None:
         yield skipped(_NO_GRADIENT)
         return
     found = supremum(samples, lambda case: _largest(samples, case), _SECONDS)
-    chords = _Chords(samples)
+    chords = chords_of(samples, _quotient, _SECONDS / 2)
     claim = claim_of(subject, "smooth")
     claimed = claim.value if claim is not None and claim.holds else None
     largest = max(found.value, chords.value)
@@ -126,7 +74,7 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 
 def _counterexample(
-    samples: Samples, found: Supremum, chords: _Chords, claimed: float | None
+    samples: Samples, found: Supremum, chords: Chords, claimed: float | None
 ) -> Result | None:
     limit = claimed * (1 + _ROUNDING) if claimed is not None else _KINK * max(found.value, 1e-3)
     if chords.value > limit:
@@ -159,7 +107,7 @@ def _counterexample(
     )
 
 
-def _of_chord(samples: Samples, chords: _Chords, text: Message, limit: float) -> Result:
+def _of_chord(samples: Samples, chords: Chords, text: Message, limit: float) -> Result:
     step = chords.step
 
     def fails(candidate: Sequence[Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""The largest value of a figure of single samples: random cases of many sizes, then climbing from the best."""
+"""The largest value of a figure of single samples, by random cases and climbing; the steepest change along lines."""
 
 import itertools
 import math
@@ -22,6 +22,10 @@ NARROW = (1.0, 3.0, 6.0, 10.0, 15.0)
 SMALL = (1.0, 0.1, 0.01, 0.001)
 _GROWTH = 0.4
 _HUGE = 1e9
+_CHORDS, _SHORT = 8, 1e-4
+
+Quotient = Callable[[Samples, Case, tuple[Tensor, Tensor]], Tensor | None]
+"""[n]: how much something changes between two predictions, divided by their distance."""
 
 
 @dataclass(slots=True)
@@ -107,3 +111,60 @@ def _climb(samples: Samples, figure: Figure, found: Supremum, deadline: float, r
         with torch.no_grad():
             moved = free.case(vector)
         found.take(samples, moved, figure)
+
+
+@dataclass(slots=True)
+class Chords:
+    """The steepest quotient between two neighbours on a line: of the sample ``case`` and the same plus ``step``."""
+
+    samples: Samples
+    quotient: Quotient
+    value: float = 0.0
+    case: Case = ()
+    step: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def line(self, seed: int, scale: float, width: float) -> None:
+        """Eight chords of a line towards another drawn point, as long as ``width`` says."""
+        case = self.samples.draw(seed, scale)
+        start = self.samples.flat(case)
+        way = width * (self.samples.flat(self.samples.draw(seed + 77, scale)) - start)
+        for k in range(_CHORDS):
+            self.look(case, start + k / _CHORDS * way, way / _CHORDS)
+
+    def look(self, case: Case, start: Tensor, step: Tensor) -> bool:
+        found = self.quotient(self.samples, case, (start, start + step))
+        if found is None:
+            return False
+        found = torch.where(found.isfinite(), found, -1.0)
+        index = int(found.argmax())
+        if float(found[index]) <= self.value:
+            return False
+        self.value = float(found[index])
+        here = self.samples.place(case, start)
+        self.case = tuple(v.detach() for v in self.samples.one(here, index))
+        self.step = step[index]
+        return True
+
+    def bisect(self) -> None:
+        """Halves of the steepest chord: at a jump each is twice as steep, elsewhere the quotient settles."""
+        for _ in range(24):
+            if not self.case or float(self.step.norm()) < _SHORT:
+                return
+            start, half = self.samples.flat(self.case), self.step / 2
+            if not (
+                self.look(self.case, start, half[None]) or self.look(self.case, start + half, half[None])
+            ):
+                return
+
+
+def chords_of(samples: Samples, quotient: Quotient, seconds: float) -> Chords:
+    """The steepest chord on lines of several lengths, followed by bisection to where it is steepest."""
+    found = Chords(samples, quotient)
+    deadline = time.process_time() + seconds
+    for seed in range(3):
+        for scale in (1.0, 10.0):
+            for width in (1.0, 0.1, 0.01):
+                if time.process_time() < deadline:
+                    found.line(seed, scale, width)
+    found.bisect()
+    return found
