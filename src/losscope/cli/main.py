@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
@@ -60,10 +61,10 @@ def _module(command: str) -> str:
 def _describe(command: str) -> str | None:
     """First line of a command file's docstring; ``None`` for a file that defines no ``command``."""
     spec = find_spec(f"{_PACKAGE}.{_module(command)}")
-    source = spec.loader.get_source(spec.name) if spec and hasattr(spec.loader, "get_source") else None  # pyright: ignore
-    if source is None:
+    if spec is None or spec.origin is None:
         return None
-    tree = ast.parse(source)
+    # Read from the file: a loader, such as pytest's, need not be able to tell the source.
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
