@@ -14,7 +14,11 @@ version = release = losscope.__version__
 extensions = ["myst_parser", "mathml", "reference_pages"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_ext", "reference/generated/losses/ranges.md"]  # the last is included elsewhere
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "reference/generated/losses/ranges.md",
+]  # the last is included elsewhere
 # Decisions name files of the source tree; those links are for readers of the repository.
 nitpicky = False
 

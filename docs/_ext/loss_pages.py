@@ -77,7 +77,8 @@ def _page(spec: LossSpec, documentation: str) -> str:
 
 def _family(family: str, members: list[tuple[str, LossSpec, str]]) -> Pages:
     rows = [
-        f"| {_link(spec, path)} | {interval(spec.range)} | {cell(first_sentence(doc))} |" for path, spec, doc in members
+        f"| {_link(spec, path)} | {interval(spec.range)} | {cell(first_sentence(doc))} |"
+        for path, spec, doc in members
     ]
     drawn = any(spec.function is not None for _, spec, _ in members)
     children = "\n".join(["```{toctree}", ":hidden:", "", *(path for path, *_ in members), "```"])
