@@ -110,7 +110,7 @@ def test_every_option_has_the_value_and_derivatives_of_the_definition(
         assert agree(all_orders(linear_cross_entropy, bias, **how), all_orders(reference, bias, **how)), how
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 9),
     d=st.integers(1, 5),
