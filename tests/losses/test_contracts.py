@@ -35,7 +35,8 @@ def test_a_loss_takes_what_it_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CHECKED))
 def test_a_loss_keeps_its_contract(name: str) -> None:
-    checks = [check for check in all_checks().values() if not check.slow]
+    claimed = {claim.name for claim in CHECKED[name].claims}
+    checks = [c for c in all_checks().values() if not c.slow and (not c.claim or c.name in claimed)]
     wrong = told(checks, catalogue_subject(CHECKED[name]))
     assert not wrong, "\n".join(wrong)
 
