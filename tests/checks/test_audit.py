@@ -189,3 +189,9 @@ def test_the_command_says_what_was_wrong_in_one_line() -> None:
 def test_a_live_module_keeps_its_options() -> None:
     found = losscope.audit(NeedsOption(2.0), only=["gradient"], isolate=False)
     assert found.bugs == []
+
+
+def test_a_property_that_the_contract_denies_is_not_had() -> None:
+    found = losscope.audit(losscope.losses.dice_loss, only=["convex"])
+    assert found.contract == "dice"
+    assert found.properties == {"convex": False}

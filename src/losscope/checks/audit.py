@@ -15,6 +15,7 @@ from losscope.checks.target import Target, of, resolve
 from losscope.core.claims import Evidence
 from losscope.core.errors import BadUsage
 from losscope.core.text import Language
+from losscope.losses.catalogue import specs
 
 Progress = Callable[[int, int, str], None]
 _PER_CHECK = 15.0
@@ -62,10 +63,14 @@ class Audit:
 
     @property
     def properties(self) -> dict[str, bool]:
-        """Whether the loss has each property that was tested."""
-        checks = all_checks()
+        """Whether the loss has each property that was tested.
+
+        Where the contract says that a property is absent, passing means that the counterexample was found.
+        """
+        checks, spec = all_checks(), specs().get(self.contract or "")
+        absent = {claim.name for claim in spec.claims if not claim.holds} if spec is not None else set()
         return {
-            e.check: e.outcome == "pass"
+            e.check: (e.outcome == "pass") is not (e.check in absent)
             for e in self.evidence
             if e.check in checks and checks[e.check].claim and e.outcome in ("pass", "fail", "declared")
         }
