@@ -257,6 +257,9 @@ SPEC = LossSpec(
     gradient=_gradient,
     logit_hessian=_logit_hessian,
     denominator="number of targets, or Σ w[y] with class weights",
+    exceptions={
+        "finite": "torch sums the smoothed part in float16 before it divides: it overflows at scores of 1e4",
+    },
     chance=class_chance,
     floor=class_floor,
     normaliser=lambda options: (
