@@ -22,6 +22,7 @@ from losscope.checks.samples import samples_of
 from losscope.checks.shrink import shrink
 from losscope.checks.subject import Subject
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import KINDS, Argument
 from losscope.losses.reduction import reduce
 from losscope.losses.spec import LossSpec
@@ -344,6 +345,32 @@ def test_distributions_of_targets_are_what_they_say() -> None:
         top = outcomes.true.sort(descending=True).values[0]
         assert top[0] > top[1]
         torch.testing.assert_close(outcomes.implied(outcomes.truth), outcomes.true)
+
+
+def test_classes_may_lie_along_any_axis() -> None:
+    """[N, T, C] as language models have them."""
+    tokens = (Argument("input", "logits", axes="N T C"), Argument("target", "class-index", axes="N T"))
+
+    def loss(z: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(z.movedim(2, 1), y)
+
+    assert severity("strictly-proper", planted(loss, tokens, Claim("strictly-proper"))) is None
+    smoothed = planted(lambda z, y: F.cross_entropy(z.movedim(2, 1), y, label_smoothing=0.1), tokens)
+    assert severity("proper", smoothed) == "by-design"
+
+
+def test_one_model_scores_both_sides_of_a_pair() -> None:
+    """The chance level of a pairwise loss is that of equal scores; of an interval, that of two quantiles."""
+    pair = (Argument("chosen", "scores"), Argument("rejected", "scores"))
+
+    def logistic(chosen: Tensor, rejected: Tensor) -> Tensor:
+        return F.softplus(rejected - chosen).mean()
+
+    def claims(value: float) -> Subject:
+        return planted(logistic, pair, chance=lambda stats, options: Estimate(value))
+
+    assert severity("chance", claims(math.log(2))) is None
+    assert severity("chance", claims(0.5)) == "bug"
 
 
 def test_the_minimiser_finds_known_minima() -> None:

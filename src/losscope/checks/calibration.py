@@ -49,9 +49,9 @@ def _decides(outcomes: Outcomes, vector: Tensor) -> bool:
     row = vector.reshape(outcomes.true.shape)
     if not outcomes.classes:
         return bool(((row * (outcomes.true - 0.5)) > 0).all())
-    right = outcomes.true.argmax(1, keepdim=True)
-    others = row.scatter(1, right, -torch.inf).amax(1, keepdim=True)
-    return bool((row.gather(1, right) > others).all())
+    right = outcomes.true.argmax(outcomes.axis, keepdim=True)
+    others = row.scatter(outcomes.axis, right, -torch.inf).amax(outcomes.axis, keepdim=True)
+    return bool((row.gather(outcomes.axis, right) > others).all())
 
 
 def _tied(outcomes: Outcomes, vector: Tensor) -> Tensor:
@@ -59,10 +59,11 @@ def _tied(outcomes: Outcomes, vector: Tensor) -> Tensor:
     row = vector.reshape(outcomes.true.shape)
     if not outcomes.classes:
         return torch.zeros_like(vector)
-    right = outcomes.true.argmax(1, keepdim=True)
-    rest = row.scatter(1, right, -torch.inf)
-    middle = (row.gather(1, right) + rest.amax(1, keepdim=True)) / 2
-    return row.scatter(1, right, middle).scatter(1, rest.argmax(1, keepdim=True), middle).reshape(-1)
+    right = outcomes.true.argmax(outcomes.axis, keepdim=True)
+    axis = outcomes.axis
+    rest = row.scatter(axis, right, -torch.inf)
+    middle = (row.gather(axis, right) + rest.amax(axis, keepdim=True)) / 2
+    return row.scatter(axis, right, middle).scatter(axis, rest.argmax(axis, keepdim=True), middle).reshape(-1)
 
 
 def wrong_decision(outcomes: Outcomes, found: Minima) -> tuple[Tensor, float, float] | None:
@@ -97,8 +98,10 @@ def counterexample(outcomes: Outcomes, found: Minima) -> Result | None:
         if not constant(subject, candidate):
             return False
         here = outcomes_of(subject, candidate)
-        sides = here.true.sort(1, descending=True).values if here.classes else here.true
-        gap = (sides[:, 0] - sides[:, 1]) if here.classes else (here.true - 0.5).abs()
+        first, second = (
+            here.true.topk(2, here.axis).values.unbind(here.axis) if here.classes else (here.true, 0.5)
+        )
+        gap = (first - second).abs()
         if float(gap.min()) < _MARGIN:
             return False
         z = here.free.vector()

@@ -3,18 +3,20 @@
 ``chance`` of the contract, from the statistics of drawn targets alone, against the smallest loss that a numeric search
 finds over one prediction for all samples. Targets are unbalanced, since for balanced ones ln C is right whatever the
 formula says. The search can only end above the true minimum, so a chance level above it is wrong for certain. The
-entropy of labels is corrected for their finite number (Miller and Madow), which allows (C - 1) / 2n.
+entropy of labels is corrected for their finite number (Miller and Madow), which allows (C - 1) / 2n. Two predictions of
+the same kind may also be equal: one model that ignores what it is shown gives both the same score.
 """
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.constants import NO_MEAN, averaged, best, options_of, skewed, stats_of
-from losscope.checks.subject import Subject
+from losscope.checks.constants import NO_MEAN, averaged, best, has_twins, options_of, skewed, stats_of
+from losscope.checks.subject import Case, Subject
 from losscope.core.estimate import Estimate
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -52,10 +54,12 @@ def _run(subject: Subject) -> Iterator[Result]:
     if chance is None:
         yield skipped(_NONE)
         return
-    target = case[mean.targets[0]]
-    classes, elements = (int(target.max()) + 1 if options.get("target") == "class" else 1), target.numel()
-    allowed = _RELATIVE * (1 + abs(chance.value)) + (classes - 1) / (2 * elements)
-    found = best(mean, case, _SHARED, seconds=_SECONDS, goal=chance.value + allowed / 2)
+    allowed = _RELATIVE * (1 + abs(chance.value)) + _correction(mean, case, options)
+    goal = chance.value + allowed / 2
+    found = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal)
+    if has_twins(mean) and abs(chance.value - found) > allowed:
+        tied = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal, tied=True)
+        found = min(found, tied, key=lambda value: abs(value - chance.value))
     figures = {"chance": chance.value, "best constant": found}
     if not math.isfinite(chance.value) or abs(chance.value - found) > allowed:
         yield failed(
@@ -69,9 +73,17 @@ def _run(subject: Subject) -> Iterator[Result]:
     yield passed(_PASS, figures, found=found, claimed=chance.value)
 
 
+def _correction(subject: Subject, case: Case, options: dict[str, Any]) -> float:
+    """What the correction of an entropy of labels may come to."""
+    if options.get("target") != "class":
+        return 0.0
+    target = case[subject.targets[0]]
+    return float(target.max()) / (2 * target.numel())
+
+
 def _why_not(subject: Subject) -> str:
-    if len(subject.targets) != 1:
-        return "it takes several targets" if subject.targets else "it takes no target"
+    if len(subject.targets) > 1:
+        return "it takes several targets"
     if any(a.role == "fixed" for a in subject.arguments):
         return "it takes fixed arguments"
     return "" if subject.predictions else "it takes no prediction"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losscope.checks.domains import Free, from_domain
 from losscope.checks.minimise import minimise
+from losscope.checks.samples import length
 from losscope.checks.subject import Case, Subject, replaced
 from losscope.losses.target_stats import TargetStats
 
@@ -43,6 +44,7 @@ def options_of(subject: Subject, case: Sequence[Tensor]) -> dict[str, Any]:
         if (axis := subject.axis(i, "C")) is not None:
             known["num_classes"] = case[i].shape[axis]
             break
+    known["candidates"] = length(subject, case)
     if subject.targets:
         kind, value = subject.kind(subject.targets[0]), case[subject.targets[0]]
         known["target"] = (
@@ -89,11 +91,19 @@ def skewed(subject: Subject, case: Case, seed: int) -> Case:
 
 
 def best(
-    subject: Subject, case: Case, shared: frozenset[str], *, seconds: float, goal: float, bound: float = 200.0
+    subject: Subject,
+    case: Case,
+    shared: frozenset[str],
+    *,
+    seconds: float,
+    goal: float,
+    bound: float = 200.0,
+    tied: bool = False,
 ) -> float:
     """The smallest loss over predictions that are equal along the axes ``shared``: an upper bound of the minimum.
 
     The ends of the searches are also stretched, for minima at infinity. Searching ends when ``goal`` is reached.
+    With ``tied`` predictions of the same kind are equal, as from one model that ignores what it is shown.
     """
     free = Free(subject, case, shared)
     generator = torch.Generator().manual_seed(5)
@@ -104,17 +114,40 @@ def best(
     ]
     if not shared:
         starts.insert(1, perfect(free))
+    kept = _tied(free) if tied else torch.arange(free.size)
+
+    def loss(vector: Tensor) -> Tensor:
+        return free.value(vector[kept])
+
     deadline, least = time.process_time() + seconds, math.inf
     for start in starts:
         left = deadline - time.process_time()
         if least <= goal or (left < 0 and math.isfinite(least)):
             break
-        vector, value = minimise(free.value, start, seconds=max(left / 2, seconds / 4), bound=bound)
+        vector, value = minimise(loss, start, seconds=max(left / 2, seconds / 4), bound=bound)
         with torch.no_grad():
             places = [(p, f) for p in (None, *subject.predictions) for f in _STRETCHES]
-            far = [float(free.value(_stretched(free, vector, p, f))) for p, f in places]
+            far = [float(loss(_stretched(free, vector, p, f))) for p, f in places]
         least = min([least, value, *(v for v in far if not math.isnan(v))])
     return least
+
+
+def has_twins(subject: Subject) -> bool:
+    """Whether two predictions are of the same kind."""
+    kinds = [subject.kind(i) for i in subject.predictions]
+    return len(set(kinds)) < len(kinds)
+
+
+def _tied(free: Free) -> Tensor:
+    """For every number of the vector the one that stands for it: that of the first prediction of its kind."""
+    first: dict[tuple[str, int], int] = {}
+    index, start = [], 0
+    for p in free.subject.predictions:
+        size = torch.Size(free.shape(p)).numel()
+        begin = first.setdefault((free.subject.kind(p), size), start)
+        index.append(torch.arange(begin, begin + size))
+        start += size
+    return torch.cat(index)
 
 
 def _aimed(kind: str, target: Tensor) -> Tensor:

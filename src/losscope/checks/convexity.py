@@ -21,7 +21,7 @@ from losscope.checks.subject import Case, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
-_SECONDS = 0.6
+_SECONDS = 0.5
 _SCALES = (1.0, 3.0, 0.1, 10.0, 30.0)
 _STEPS = (1.0, 0.3, 3.0, 0.1, 10.0, 0.03, 0.01)
 _POINTS = 33

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losscope.checks import calibration
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.claimed import default_of
+from losscope.checks.claimed import by_default, default_of
 from losscope.checks.domains import Free, from_domain
 from losscope.checks.minimise import minima
 from losscope.checks.outcomes import constant, draw_outcomes, smallest, why_not
@@ -51,6 +51,9 @@ _MOVING = Text(
     zh="它引出的不是 {name}：该处平均梯度不为零",
 )
 _FREE_TEXT = Text(en="what it elicits is told in words only: {words}", zh="引出的量仅以文字说明：{words}")
+_OPTION = Text(
+    en="what it elicits is said of the default options, not of these", zh="引出的量针对默认选项，而非当前选项"
+)
 _NOTHING = Text(en="the contract does not say what it elicits", zh="契约未说明它引出什么")
 _UNFIT = Text(en="the {name} cannot be compared: {why}", zh="无法比较 {name}：{why}")
 
@@ -184,6 +187,8 @@ def _run(subject: Subject) -> Iterator[Result]:
     name = spec.elicits.strip() if spec is not None else ""
     if not name:
         yield skipped(_NOTHING)
+    elif not by_default(subject) and name not in _OPTIONS:
+        yield skipped(_OPTION)
     elif name in ("probability", "mode"):
         yield from _of_classes(subject, name)
     elif name in FUNCTIONALS:

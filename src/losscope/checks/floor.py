@@ -13,7 +13,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.constants import NO_MEAN, averaged, best, options_of, stats_of
-from losscope.checks.subject import Subject
+from losscope.checks.subject import Case, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 from losscope.losses.spec import LossSpec, Options
@@ -50,16 +50,17 @@ def _run(subject: Subject) -> Iterator[Result]:
     free = all(a.role != "fixed" for a in mean.arguments)
     worst = (-math.inf, 0.0, 0.0)
     for seed in (0, 1):
-        case = mean.case(seed) if spec.batch_coupled else mean.case(seed, N=3)
-        options = options_of(mean, case)
-        floor = spec.floor(options, stats_of(mean, case, options))
-        if floor is None or not math.isfinite(floor):
+        compared = [_compare(mean, mean.case(seed, **sizes)) for sizes in _sizes(mean)[:1]]
+        for sizes in _sizes(mean)[1:]:
+            if compared[-1] is not None and not _near(*compared[-1]):
+                compared.append(_compare(mean, mean.case(seed, **sizes)))
+        known = [pair for pair in compared if pair is not None]
+        if not known:
             yield skipped(_NONE)
             return
-        size = 1 + abs(floor)
-        found = best(mean, case, frozenset(), seconds=_SECONDS, goal=floor + _ABOVE / 2 * size)
+        found, floor = min(known, key=lambda pair: abs(pair[0] - pair[1]))
         figures = {"floor": floor, "smallest loss": found}
-        if found < floor - _BELOW * size or (free and found > floor + _ABOVE * size):
+        if found < floor - _BELOW * (1 + abs(floor)) or (free and not _near(found, floor)):
             text = _TOO_HIGH if found < floor else _TOO_LOW
             seen = f"{floor:.6g}"
             yield failed(
@@ -69,6 +70,31 @@ def _run(subject: Subject) -> Iterator[Result]:
         worst = max(worst, (abs(found - floor), found, floor))
     _, found, floor = worst
     yield passed(_PASS, {"floor": floor, "smallest loss": found}, found=found, claimed=floor)
+
+
+def _compare(subject: Subject, case: Case) -> tuple[float, float] | None:
+    """The smallest loss found for a case, and the floor; ``None`` where the contract gives none."""
+    options = options_of(subject, case)
+    assert subject.spec is not None and subject.spec.floor is not None
+    floor = subject.spec.floor(options, stats_of(subject, case, options))
+    if floor is None or not math.isfinite(floor):
+        return None
+    goal = floor + _ABOVE / 2 * (1 + abs(floor))
+    return best(subject, case, frozenset(), seconds=_SECONDS, goal=goal), floor
+
+
+def _near(found: float, floor: float) -> bool:
+    return found <= floor + _ABOVE * (1 + abs(floor))
+
+
+def _sizes(subject: Subject) -> list[dict[str, int]]:
+    """Few samples. Where they are coupled: the usual sizes, then columns enough for all embeddings to point apart."""
+    assert subject.spec is not None
+    if not subject.spec.batch_coupled:
+        return [{"N": 3}]
+    embedded = any(subject.kind(i) == "embeddings" for i in subject.predictions)
+    apart = [{"D": subject.sizes["N"] + 2}] if embedded and "D" not in subject.spec.sizes else []
+    return [{}, *apart]
 
 
 CHECK = Check(

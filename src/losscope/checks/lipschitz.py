@@ -19,7 +19,7 @@ from losscope.checks.suprema import Chords, Supremum, chords_of, supremum
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
-_SECONDS = 0.4
+_SECONDS = 0.3
 _ROUNDING = 1e-9
 _JUMPS = 20.0
 

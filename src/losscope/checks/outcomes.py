@@ -39,6 +39,7 @@ class Outcomes:
     free: Free
     true: Tensor
     classes: bool
+    axis: int = 1
 
     def expected(self, vector: Tensor) -> Tensor:
         return self.free.value(vector)
@@ -46,7 +47,7 @@ class Outcomes:
     def implied(self, vector: Tensor) -> Tensor:
         """The probabilities that a vector stands for, in the shape of ``true``."""
         row = vector.reshape(self.true.shape)
-        return row.softmax(1) if self.classes else row.sigmoid()
+        return row.softmax(self.axis) if self.classes else row.sigmoid()
 
     @property
     def truth(self) -> Tensor:
@@ -76,10 +77,12 @@ def why_not(subject: Subject, *, margins: bool = False) -> str:
     if fixed - _NEUTRAL:
         return f"it takes {', '.join(sorted(fixed))}"
     if subject.kind(p) in _SOFTMAX and subject.kind(t) in _CLASSES:
-        same = subject.axis(p, "C") == 1 and (subject.axis(t, "C") in (1, None))
+        axis = subject.axis(p, "C")
+        same = axis is not None and subject.axis(p) == 0 and subject.axis(t, "C") in (axis, None)
         return "" if same else "its scores are not one per class"
     spec = subject.spec
-    logits = spec is not None and (spec.input_space == "logits" or spec.elicits == "probability")
+    claimed = spec is not None and any(c.name in ("proper", "strictly-proper") for c in spec.claims)
+    logits = spec is not None and (claimed or spec.input_space == "logits" or spec.elicits == "probability")
     allowed = _MARGIN if margins or logits else _SIGMOID
     two = subject.kind(t) in _BINARY | _SIGNS or (
         subject.kind(t) == "one-hot" and subject.kind(p) in _SIGMOID
@@ -99,7 +102,8 @@ def true_probabilities(subject: Subject, case: Sequence[Tensor]) -> Tensor:
     p, t = subject.predictions[0], subject.targets[0]
     target = case[t]
     if not target.dtype.is_floating_point:
-        target = F.one_hot(target, case[p].shape[1]).movedim(-1, 1).double()
+        axis = subject.axis(p, "C") or 1
+        target = F.one_hot(target, case[p].shape[axis]).movedim(-1, axis).double()
     mean = target.to(torch.float64).mean(0, keepdim=True)
     return (1 + mean) / 2 if subject.kind(t) in _SIGNS else mean
 
@@ -109,7 +113,8 @@ def outcomes_of(subject: Subject, case: Sequence[Tensor]) -> Outcomes:
     case = tuple(case)
     classes = subject.kind(subject.predictions[0]) in _SOFTMAX
     free = Free(subject, case, frozenset({"N"}))
-    return Outcomes(subject, free, true_probabilities(subject, case), classes)
+    axis = subject.axis(subject.predictions[0], "C") or 1
+    return Outcomes(subject, free, true_probabilities(subject, case), classes, axis)
 
 
 def constant(subject: Subject, case: Sequence[Tensor]) -> bool:
@@ -124,17 +129,19 @@ def draw_outcomes(subject: Subject, seed: int) -> Outcomes:
     """
     p, t = subject.predictions[0], subject.targets[0]
     generator = torch.Generator().manual_seed(1000 + seed)
-    small = {a: min(2, subject.sizes.get(a, 2)) for a in ("H", "W")}
+    small = {a: min(2, subject.sizes.get(a, 2)) for a in ("H", "W", "T") if subject.axis(p, a) is not None}
     small = {} if subject.spec is not None and set(small) & set(subject.spec.sizes) else small
     shape = subject.case(0, **small)[p].shape
     if subject.kind(p) in _SOFTMAX:
-        samples = 4 * shape[1]
-        places = torch.Size(shape[2:]).numel()
-        columns = [_labels(generator, shape[1], samples, seed % 2 == 0) for _ in range(max(1, places))]
-        labels = torch.stack(columns, 1).reshape(samples, *shape[2:])
-        target = labels
+        axis = subject.axis(p, "C") or 1
+        classes, places = shape[axis], (*shape[1:axis], *shape[axis + 1 :])
+        samples = 4 * classes
+        columns = [
+            _labels(generator, classes, samples, seed % 2 == 0) for _ in range(torch.Size(places).numel())
+        ]
+        target = torch.stack(columns, 1).reshape(samples, *places)
         if subject.kind(t) in ("one-hot", "distribution"):
-            target = F.one_hot(labels, shape[1]).movedim(-1, 1).double()
+            target = F.one_hot(target, classes).movedim(-1, axis).double()
     else:
         samples = 10
         places = torch.Size(shape[1:]).numel()

@@ -31,7 +31,7 @@ def _scaled(subject: Subject, case: Case, seed: int) -> Case | None:
     kinds = [subject.arguments[i].of for i in subject.predictions]
     if not kinds or any(k.low not in (-INF, 0.0) or k.high != INF for k in kinds):
         return None
-    if any(subject.kind(i) in ("boxes", "log-scale") for i in subject.predictions):
+    if any(subject.kind(i) == "log-scale" for i in subject.predictions):
         return None
     changes = {i: case[i] * random(along(subject, i, case), seed).exp() for i in subject.predictions}
     return replaced(case, changes)
