@@ -120,13 +120,10 @@ CASES: dict[str, tuple[str, Callable[[], Subject], str | None]] = {
     "smooth: log cosh, 1": ("smooth", lambda: planted(elementwise(log_cosh), VALUES, Claim("smooth", 1.0)), None),
     "smooth: log cosh, too small": (
         "smooth", lambda: planted(elementwise(log_cosh), VALUES, Claim("smooth", 0.9)), "bug"),
-    "smooth: log cosh, lax": ("smooth", lambda: planted(elementwise(log_cosh), VALUES, Claim("smooth", 2.0)), "bug"),
     "smooth: cross-entropy, ½": ("smooth", lambda: planted(F.cross_entropy, LOGITS, Claim("smooth", 0.5)), None),
     "smooth: absolute error": ("smooth", lambda: planted(F.l1_loss, VALUES, Claim("smooth", 100.0)), "bug"),
     "lipschitz: cross-entropy, √2": (
         "lipschitz", lambda: planted(F.cross_entropy, LOGITS, Claim("lipschitz", math.sqrt(2))), None),
-    "lipschitz: cross-entropy, 1": (
-        "lipschitz", lambda: planted(F.cross_entropy, LOGITS, Claim("lipschitz", 1.0)), "bug"),
     "lipschitz: log cosh with a wrong constant": (
         "lipschitz", lambda: planted(elementwise(lambda d: 2 * log_cosh(d)), VALUES, Claim("lipschitz", 1.0)), "bug"),
     "lipschitz: log cosh, lax": (
@@ -169,7 +166,6 @@ CASES: dict[str, tuple[str, Callable[[], Subject], str | None]] = {
             lambda z, y: (torch.where(y > 0, 5.0, 1.0) * F.relu(1 - y * z)).mean(),
             (Argument("input", "values"), Argument("target", "sign")), Claim("calibrated")), "bug"),
     "elicits: the median": ("elicits", lambda: planted(F.l1_loss, VALUES, elicits="median"), None),
-    "elicits: Huber, not the median": ("elicits", lambda: planted(F.huber_loss, VALUES, elicits="median"), "bug"),
     "elicits: Huber, not the mean": ("elicits", lambda: planted(F.huber_loss, VALUES, elicits="mean"), "bug"),
     "elicits: the expectile": (
         "elicits",
@@ -231,8 +227,6 @@ CASES: dict[str, tuple[str, Callable[[], Subject], str | None]] = {
     "range: Dice": ("range", lambda: planted(soft_dice, MASKS, range=(0.0, 1.0)), None),
     "chance: slightly too high": (
         "chance", lambda: chance_level.planted(chance_level.sound().spec.chance(None, {}).value + 0.01), "bug"),
-    "chance: slightly too low": (
-        "chance", lambda: chance_level.planted(chance_level.sound().spec.chance(None, {}).value - 0.01), "bug"),
     "floor: too low": ("floor", lambda: floor.planted(0.9), "bug"),
     "floor: too high": ("floor", lambda: floor.planted(1.1), "bug"),
     "closed-forms: off by 1e-9": ("closed-forms", lambda: closed_forms.planted(1 + 1e-9), "bug"),
