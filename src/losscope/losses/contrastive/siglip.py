@@ -78,7 +78,8 @@ SPEC = LossSpec(
     chance=_chance,
     floor=zero_floor,
     exceptions={
-        "floor": "0 needs scale and bias to be learnt: at their defaults a pair of cosine 1 still costs ln 2"
+        "floor": "0 needs scale and bias to be learnt: at their defaults a pair of cosine 1 still costs ln 2",
+        "chance": "of the best constant score with scale and bias learnt; held at other values they cost more",
     },
     claims=(
         Claim("scale-invariant"),
