@@ -15,7 +15,7 @@ from losscope.rules.curve import Curve, has_fallen, loss_curve
 from losscope.rules.reasons import MIN_UPDATES
 from losscope.rules.statistics.robust import finite
 from losscope.rules.statistics.skill import Skill
-from losscope.rules.streams import aimless_kind, coupled, main_stream, updates
+from losscope.rules.streams import is_aimless, main_stream, updates
 from losscope.rules.terms import terms
 
 Course = Literal[
@@ -92,7 +92,7 @@ def worse_than_chance(recording: Recording) -> bool:
 
 def _not_judged(recording: Recording, stream: str) -> Course:
     """Objectives whose value is no progress have only a direction; other curves are too sparse to judge."""
-    if coupled(recording) < 2 and aimless_kind(recording, stream) is None:
+    if not is_aimless(recording, stream):
         return "unjudged"
     kept = finite(recording.series(signals.LOSS, stream).values)
     return "aimless-fall" if kept.size >= MIN_UPDATES and has_fallen(kept) else "aimless"

@@ -24,7 +24,7 @@ from losscope.rules import floor as floors
 from losscope.rules.messages import join
 from losscope.rules.planted import PlantedTerm, falling, record
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import aimless_kind, coupled, main_stream
+from losscope.rules.streams import is_aimless, main_stream
 from losscope.rules.terms import TermView, terms
 
 _SHARE = 0.01
@@ -49,7 +49,7 @@ _REMEDY = Text(
 
 def judge(recording: Recording) -> Outcome:
     stream = main_stream(recording) or "0"
-    if coupled(recording) > 1 or aimless_kind(recording, stream):
+    if is_aimless(recording, stream):
         return []
     return [f for t in terms(recording, stream) if (f := _finding(t)) is not None]
 

@@ -165,6 +165,11 @@ def aimless_kind(recording: Recording, stream: str) -> str | None:
     return None
 
 
+def is_aimless(recording: Recording, stream: str) -> bool:
+    """Whether a smaller value of a stream's loss does not mean a better model: rivals, or a loss of such a kind."""
+    return coupled(recording) > 1 or aimless_kind(recording, stream) is not None
+
+
 def _below_floor(recording: Recording, label: str, floor: Any) -> bool:
     """More than a twentieth of the sampled values of a term lie clearly below its floor.
 

@@ -13,9 +13,8 @@ from losscope.rules.course import STATUS, course
 from losscope.rules.evaluations import held_out
 from losscope.rules.statistics.robust import finite
 from losscope.rules.streams import (
-    aimless_kind,
-    coupled,
     events_of,
+    is_aimless,
     main_stream,
     same_loss,
     streams,
@@ -64,11 +63,10 @@ def term_summaries(recording: Recording) -> tuple[TermSummary, ...]:
         twins = any(same_loss(recording, stream, other) for other in kept)
         if updates(recording, stream) >= least and not twins:
             kept.append(stream)
-    aimless = coupled(recording) > 1
     return tuple(
         summary
         for stream in kept
-        for summary in _summaries(composition(recording, stream), aimless or _is_aimless(recording, stream))
+        for summary in _summaries(composition(recording, stream), is_aimless(recording, stream))
     )
 
 
@@ -78,18 +76,13 @@ def whole(recording: Recording) -> tuple[float | None, float | None]:
     if stream is None:
         return None, None
     found = composition(recording, stream)
-    aimless = coupled(recording) > 1 or _is_aimless(recording, stream)
-    return found.total, None if aimless else found.at_least
+    return found.total, None if is_aimless(recording, stream) else found.at_least
 
 
 def expression(recording: Recording) -> str:
     """The objective of the main stream as read last; empty where none was read."""
     anatomies = events_of(recording, "anatomy", main_stream(recording))
     return str(anatomies[-1].get("expression") or "") if anatomies else ""
-
-
-def _is_aimless(recording: Recording, stream: str) -> bool:
-    return aimless_kind(recording, stream) is not None
 
 
 def _summaries(found: Composition, aimless: bool) -> list[TermSummary]:

@@ -8,7 +8,7 @@ from losscope.report.page.figures import Figure, figure
 from losscope.report.values import number, percent
 from losscope.rules.composition import Composition, composition
 from losscope.rules.remark import remark
-from losscope.rules.streams import aimless_kind, coupled, main_stream
+from losscope.rules.streams import is_aimless, main_stream
 from losscope.rules.terms import TermView
 
 MOST_LINES = 4
@@ -29,7 +29,7 @@ def composition_view(context: Context) -> CompositionView | None:
     found = composition(recording, stream) if stream is not None else Composition(())
     if stream is None or len(found.parts) < 2:
         return None
-    aimless = coupled(recording) > 1 or aimless_kind(recording, stream) is not None
+    aimless = is_aimless(recording, stream)
     remarks = [] if aimless else _remarks(context, found)
     drawing = None if aimless else _relative(context, [part.term for part in found.parts])
     rows = _rows(context, found)
