@@ -13,7 +13,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.samples import length
 from losscope.checks.subject import Case, NotALoss, Raised, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -43,7 +42,7 @@ def _compare(subject: Subject, case: Sequence[Tensor]) -> tuple[float, float, fl
     """Value of a batch, mean and sum of the values of its samples, and whether the first is one of these."""
     with torch.no_grad():
         batch = subject.value(case)
-        count = length(subject, case)
+        count = subject.count(case)
         rows = [float(subject.value(subject.rows(case, torch.tensor([i])))) for i in range(count)]
     close = _CLOSE if batch.dtype == torch.float64 else _SINGLE
     total, mean, value = sum(rows), sum(rows) / max(1, count), float(batch)

@@ -58,9 +58,6 @@ def all_checks() -> dict[str, Check]:
     return {check.name: check for check in sorted(found, key=lambda c: (c.slow, c.claim, c.name))}
 
 
-NOT_APPLICABLE = Text(en="{why}", zh="{why}")
-
-
 def passed(text: Text, figures: dict[str, float] | None = None, **values: Any) -> Result:
     return Result(text=text(**values), figures=figures or {})
 

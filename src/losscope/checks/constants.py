@@ -11,7 +11,6 @@ from torch import Tensor
 
 from losscope.checks.domains import Free, from_domain
 from losscope.checks.minimise import minimise
-from losscope.checks.samples import length
 from losscope.checks.subject import Case, Subject, replaced
 from losscope.losses.target_stats import TargetStats
 
@@ -44,7 +43,7 @@ def options_of(subject: Subject, case: Sequence[Tensor]) -> dict[str, Any]:
         if (axis := subject.axis(i, "C")) is not None:
             known["num_classes"] = case[i].shape[axis]
             break
-    known["candidates"] = length(subject, case)
+    known["candidates"] = subject.count(case)
     if subject.targets:
         kind, value = subject.kind(subject.targets[0]), case[subject.targets[0]]
         known["target"] = (

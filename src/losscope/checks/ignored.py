@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import NotALoss, Raised, Subject, gradients, replaced
+from losscope.checks.subject import NotALoss, Raised, Subject, gradients, planted, replaced
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -155,15 +155,6 @@ CHECK = Check(
 _PAIR = (Argument("input", "logits"), Argument("target", "class-index"))
 
 
-def _subject(name: str, function: object) -> Subject:
-    def rebuild(options):
-        return lambda z, y: function(z, y, **options)  # type: ignore[operator]
-
-    return Subject(
-        name=name, call=rebuild({}), arguments=_PAIR, accepts=frozenset({"ignore_index"}), rebuild=rebuild
-    )
-
-
 def broken() -> Subject:
     """Masks after smoothing: the uniform part of an ignored sample still counts."""
 
@@ -173,8 +164,8 @@ def broken() -> Subject:
         picked = lp.gather(1, y.clamp(0, z.shape[1] - 1)[:, None])[:, 0]
         return -(0.9 * picked * kept).sum() / kept.sum() - 0.1 * lp.mean()
 
-    return _subject("smoothing counts the ignored", smoothed)
+    return planted("smoothing counts the ignored", smoothed, _PAIR, "ignore_index")
 
 
 def sound() -> Subject:
-    return _subject("cross-entropy", F.cross_entropy)
+    return planted("cross-entropy", F.cross_entropy, _PAIR, "ignore_index")

@@ -19,8 +19,8 @@ from torch import Tensor
 from losscope.checks.subject import NotALoss, Raised, Subject, cast, gradients
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
-from losscope.core.registry import discover
 from losscope.losses.arguments import SIZES, Argument
+from losscope.losses.catalogue import specs
 from losscope.losses.spec import LossSpec
 from losscope.losses.tasks import TASKS, InputTask
 
@@ -64,15 +64,12 @@ def infer(target: Target, task: str | None = None) -> Inferred:
             + "|".join(list(TASKS)[:6])
             + "|… (losscope audit --help lists them)",
         )
-    chosen, subject, why = _best(target, accepted)
-    spec = recognised(subject)
-    return Inferred(chosen.name, why, chosen.arguments, spec.name if spec else None)
+    return _best(target, accepted)
 
 
 def subject_of(target: Target, inferred: Inferred) -> Subject:
     """The loss, ready to be checked."""
-    specs = {spec.name: spec for spec in discover("losscope.losses", "SPEC").values()}
-    spec = specs.get(inferred.contract or "")
+    spec = specs().get(inferred.contract or "")
     subject = _subject(target, spec.arguments if spec else inferred.arguments, spec)
     return replace(subject, described=inferred.described)
 
@@ -103,7 +100,7 @@ def _subject(target: Target, arguments: tuple[Argument, ...], spec: LossSpec | N
         call=target.make({}),
         arguments=arguments,
         spec=spec,
-        sizes={**SIZES, **(spec.sizes if spec else {})},
+        sizes=spec.lengths if spec else SIZES,
         accepts=target.accepts,
         rebuild=target.make,
         options=target.options,
@@ -122,7 +119,7 @@ def _silence() -> Iterator[None]:
 def _contract_of(target: Target) -> LossSpec | None:
     """The catalogue's contract where the callable is the very function or module that it describes."""
     call = target.make({})
-    for spec in discover("losscope.losses", "SPEC").values():
+    for spec in specs().values():
         if spec.function is None or not spec.arguments:
             continue
         if call is spec.function or (spec.module is not None and type(call) is spec.module):
@@ -178,26 +175,31 @@ def _first_refusal(target: Target, refusals: dict[str, str]) -> str:
 Tried = tuple[InputTask, Subject]
 
 
-def _best(target: Target, accepted: list[Tried]) -> tuple[InputTask, Subject, str]:
-    """The survivor whose minimum lies where its task says; hints decide among equals."""
+def _best(target: Target, accepted: list[Tried]) -> Inferred:
+    """The survivor that the catalogue knows, else whose minimum lies where its task says; hints decide among equals."""
     for task, subject in accepted:
-        if recognised(subject) is not None:
-            return task, subject, "its values are those of a loss of the catalogue"
-    first, subject = accepted[0]
+        if (spec := recognised(subject)) is not None:
+            why = "its values are those of a loss of the catalogue"
+            return Inferred(task.name, why, task.arguments, spec.name)
+    first = accepted[0][0]
     hinted = _hints(target, first) > 0
     masks = [t for t in accepted if t[0].name in _MASKS]
     if masks and first.name in _MASKS:
-        found = next((t for t in masks if _mask_means(t)), masks[0])
-        return (*found, "its names hint at it, and it is smallest where this task says")
+        found = next((task for task, subject in masks if _mask_means(task, subject)), masks[0][0])
+        return _chosen(found, "its names hint at it, and it is smallest where this task says")
     elementwise = [t for t in accepted if t[0].name in _ELEMENTWISE]
     if elementwise and (first.name in _ELEMENTWISE or not hinted) and not _is_index(accepted, hinted=hinted):
         behaving = _behaving(elementwise)
         if behaving is not None:
-            return (*behaving, "the loss is smallest where this task says")
+            return _chosen(behaving, "the loss is smallest where this task says")
         if not hinted:
-            first, subject = elementwise[0]
+            first = elementwise[0][0]
     why = "its names hint at it" if hinted else "the first that it accepts"
-    return first, subject, why if len(accepted) > 1 else "it accepts nothing else"
+    return _chosen(first, why if len(accepted) > 1 else "it accepts nothing else")
+
+
+def _chosen(task: InputTask, why: str) -> Inferred:
+    return Inferred(task.name, why, task.arguments)
 
 
 def _is_index(accepted: list[Tried], *, hinted: bool) -> bool:
@@ -208,43 +210,37 @@ def _is_index(accepted: list[Tried], *, hinted: bool) -> bool:
 _ELEMENTWISE = ("regression", "binary", "binary-probabilities", "margin", "counts", "positive-regression")
 
 
-_MASKS = (
-    "segmentation",
-    "segmentation-probabilities",
-    "segmentation-plain",
-    "segmentation-plain-probabilities",
-)
+_MASKS = frozenset(task.name for task in TASKS.values() if task.arguments[-1].kind == "mask")
 
 
-def _mask_means(tried: Tried) -> bool:
+def _mask_means(task: InputTask, subject: Subject) -> bool:
     """Whether a loss of masks takes scores or probabilities, as its task says.
 
     On a mask with both kinds of pixels a loss of scores has settled at right scores of ±8: twice as large ones hardly
     change it. A loss of probabilities that is given scores goes on falling.
     """
-    task, subject = tried
-    target = subject.case(0)[1]
-    right = 2 * target - 1
+    prediction, target = subject.case(0)
+    answer = target.reshape(prediction.shape)
 
-    def value(prediction: Tensor) -> float:
+    def value(given: Tensor) -> float:
         try:
-            return float(subject.value((prediction, target)))
+            return float(subject.value((given, target)))
         except (Raised, NotALoss):
             return math.nan
 
     with _silence():
         if task.arguments[0].kind == "mask-logits":
-            nothing, sure, surer = (value(size * right) for size in (0.0, 8.0, 16.0))
+            nothing, sure, surer = (value(size * (2 * answer - 1)) for size in (0.0, 8.0, 16.0))
             return sure < nothing and abs(surer - sure) <= 0.05 * (nothing - sure)
-        return value(0.99 * target + 0.005) < value(torch.full_like(target, 0.5)) < value(1 - target)
+        return value(0.99 * answer + 0.005) < value(torch.full_like(answer, 0.5)) < value(1 - answer)
 
 
-def _behaving(accepted: list[Tried]) -> Tried | None:
+def _behaving(accepted: list[Tried]) -> InputTask | None:
     """Which meaning of (prediction, target) the loss has, from where it is smallest."""
     for task, subject in accepted:
         with _silence():
             if _MEANINGS[task.name](lambda x, t, s=subject: _filled(s, x, t)):
-                return task, subject
+                return task
     return None
 
 
@@ -293,7 +289,7 @@ def recognised(subject: Subject) -> LossSpec | None:
             values = [float(subject.value(case)) for case in cases]
     except (Raised, NotALoss):
         return None
-    for spec in discover("losscope.losses", "SPEC").values():
+    for spec in specs().values():
         if spec.function is None or [a.kind for a in spec.arguments] != kinds or spec.sizes:
             continue
         if _equal(spec, cases, values):

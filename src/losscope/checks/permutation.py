@@ -43,9 +43,7 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 
 def _changed(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float, float] | None:
-    axis = next(i for i in subject.predictions if subject.axis(i) is not None)
-    n = case[axis].shape[subject.axis(axis) or 0]
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(subject.count(case), generator=torch.Generator().manual_seed(seed))
     other = subject.rows(case, order)
     with torch.no_grad():
         first, second = float(subject.value(case)), float(subject.value(other))

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import NotALoss, Raised, Subject
+from losscope.checks.subject import NotALoss, Raised, Subject, planted
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -41,7 +41,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     case = subject.case(0)
     each = none(*case)
-    samples = _samples(subject, case)
+    samples = subject.count(case)
     if each.dim() == 0 and samples > 1 and not _couples(subject):
         yield failed("convention", _NONE(samples=samples), case=case, seen="a single number", subject=none)
         return
@@ -52,11 +52,6 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 def _couples(subject: Subject) -> bool:
     return subject.spec is not None and subject.spec.batch_coupled
-
-
-def _samples(subject: Subject, case: Sequence[Tensor]) -> int:
-    sizes = (case[i].shape[axis] for i in range(len(case)) if (axis := subject.axis(i)) is not None)
-    return next(sizes, 1)
 
 
 def _sum(subject: Subject, none: Subject, total: Subject) -> Iterator[Result]:
@@ -143,15 +138,6 @@ CHECK = Check(
 _PAIR = (Argument("input", "values"), Argument("target", "real"))
 
 
-def _subject(name: str, function: object) -> Subject:
-    def rebuild(options):
-        return lambda x, t: function(x, t, **options)  # type: ignore[operator]
-
-    return Subject(
-        name=name, call=rebuild({}), arguments=_PAIR, accepts=frozenset({"reduction"}), rebuild=rebuild
-    )
-
-
 def broken() -> Subject:
     """``sum`` averages over the columns."""
 
@@ -159,8 +145,8 @@ def broken() -> Subject:
         each = (x - t).square()
         return {"none": each, "sum": each.mean(1).sum(), "mean": each.mean()}[reduction]
 
-    return _subject("sum of means", rowwise)
+    return planted("sum of means", rowwise, _PAIR, "reduction")
 
 
 def sound() -> Subject:
-    return _subject("mse", F.mse_loss)
+    return planted("mse", F.mse_loss, _PAIR, "reduction")

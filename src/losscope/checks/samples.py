@@ -59,7 +59,7 @@ class Samples:
 
     def count(self, case: Sequence[Tensor]) -> int:
         """How many points a case holds: its samples, or one where they are coupled."""
-        return 1 if self.mode == "batch" else length(self.subject, case)
+        return 1 if self.mode == "batch" else self.subject.count(case)
 
     def units(self, case: Sequence[Tensor]) -> Tensor:
         """[n, k]: the k unreduced losses of every sample."""
@@ -172,15 +172,6 @@ def _basis(p: int) -> Tensor:
         return torch.eye(p, dtype=torch.float64)
     generator = torch.Generator().manual_seed(11)
     return torch.linalg.qr(torch.randn(p, BASIS, generator=generator, dtype=torch.float64)).Q
-
-
-def length(subject: Subject, case: Sequence[Tensor]) -> int:
-    """The number of samples of a case."""
-    for i, value in enumerate(case):
-        axis = subject.axis(i)
-        if axis is not None:
-            return value.shape[axis]
-    return 1
 
 
 def samples_of(subject: Subject) -> Samples:

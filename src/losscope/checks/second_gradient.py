@@ -16,7 +16,16 @@ from torch import Tensor
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.differences import precision_of, slope
 from losscope.checks.gradient import detaches
-from losscope.checks.subject import Raised, Subject, first_line, gradients, pack, packed_gradient, room
+from losscope.checks.subject import (
+    Raised,
+    Subject,
+    first_line,
+    gradients,
+    joined,
+    pack,
+    packed_gradient,
+    room,
+)
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -86,16 +95,14 @@ def _compare(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float
         return None
     _, leaves, found = gradients(subject, case, create_graph=True)
     inputs = [leaves[i] for i in subject.predictions]
-    pieces = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)]
-    product = torch.cat([p.reshape(-1) for p in pieces]) @ v
+    product = joined(inputs, found) @ v
     if not product.requires_grad:
         return 0.0, measured.value, measured.error
     try:
         second = torch.autograd.grad(product, inputs, allow_unused=True)
     except Exception as error:
         raise Raised(error) from error
-    filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, second, strict=True)]
-    value = float(torch.cat([p.reshape(-1) for p in filled]) @ v)
+    value = float(joined(inputs, second) @ v)
     return (value, measured.value, measured.error) if math.isfinite(value) else None
 
 

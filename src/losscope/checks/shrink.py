@@ -42,7 +42,7 @@ def shrink(subject: Subject, case: Sequence[Tensor], fails: Fails, seconds: floa
 
 
 def _fewer_samples(subject: Subject, case: Case) -> Iterator[Case]:
-    count = next((case[i].shape[axis] for i in range(len(case)) if (axis := subject.axis(i)) is not None), 0)
+    count = subject.count(case)
     size = count // 2
     while size >= 1:
         for start in range(0, count, size):

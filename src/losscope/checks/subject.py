@@ -90,6 +90,11 @@ class Subject:
         axes = (self.arguments[position].axes or self.arguments[position].of.axes).split()
         return axes.index(name) if name in axes else None
 
+    def count(self, case: Sequence[Tensor]) -> int:
+        """The number of samples of a case, 1 where no argument has such an axis."""
+        sizes = (value.shape[axis] for i, value in enumerate(case) if (axis := self.axis(i)) is not None)
+        return next(sizes, 1)
+
     def rows(self, case: Sequence[Tensor], index: Tensor) -> Case:
         """The samples ``index`` of a case."""
         picked = []
@@ -204,11 +209,24 @@ def packed_gradient(subject: Subject, case: Sequence[Tensor]) -> Tensor | None:
     _, leaves, found = gradients(subject, case)
     if all(g is None for g in found):
         return None
-    pieces = [
-        torch.zeros_like(leaves[i]) if g is None else g
-        for i, g in zip(subject.predictions, found, strict=True)
-    ]
+    return joined([leaves[i] for i in subject.predictions], found)
+
+
+def joined(inputs: Sequence[Tensor], found: Sequence[Tensor | None]) -> Tensor:
+    """Gradients by ``inputs`` as one vector, zeros where none arrives."""
+    pieces = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)]
     return torch.cat([g.reshape(-1) for g in pieces])
+
+
+def planted(name: str, function: Loss, arguments: tuple[Argument, ...], *options: str) -> Subject:
+    """A function of a checker's own as a subject that takes these options."""
+    return Subject(
+        name=name,
+        call=function,
+        arguments=arguments,
+        accepts=frozenset(options),
+        rebuild=lambda chosen: partial(function, **chosen),
+    )
 
 
 def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject:
@@ -226,7 +244,7 @@ def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject
         arguments=spec.arguments,
         options=chosen,
         spec=spec,
-        sizes={**SIZES, **spec.sizes},
+        sizes=spec.lengths,
         accepts=frozenset(parameters),
         rebuild=lambda more: partial(function, **{**base, **more}),
         source=f"import torch; from {function.__module__} import {function.__name__}\nloss = {function.__name__}",

@@ -13,8 +13,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import NotALoss, Raised, Subject, cast, replaced
-from losscope.core.text import Text
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, cast, replaced
+from losscope.core.claims import Severity
+from losscope.core.text import Message, Text
 from losscope.losses.arguments import SIZES, Argument
 
 _CLASS = Text(
@@ -65,31 +66,52 @@ def _accepted(subject: Subject, case: Sequence[Tensor]) -> float | None:
 def _indices(subject: Subject, position: int, refused: list[str]) -> Iterator[Result]:
     classes = subject.sizes.get("C", SIZES["C"])
     ignored = subject.options.get("ignore_index")
-    case = cast(subject.case(0), torch.float32)
     for label in (-1, classes, classes + 4):
         if label == ignored:
             continue
-        target = case[position].clone()
-        target.view(-1)[0] = label
-        wrong = replaced(case, {position: target})
+        wrong = _with_label(subject, position, label)
         seen = _accepted(subject, wrong)
         if seen is None:
             refused.append(str(label))
-            continue
-        if label == -1 and _is_ignored(subject, wrong, position):
+        elif label == -1 and _is_ignored(subject, wrong, position):
             refused.append("-1 (ignored)")
-            continue
-        yield failed(
-            "bug",
-            _CLASS(label=label, classes=classes, seen=seen),
-            case=wrong,
-            fails=lambda c, label=label: (
-                bool((c[position] == label).any()) and _accepted(subject, c) is not None
-            ),
-            seen=f"{seen:.6g}",
-            expected="an error",
-        )
-        return
+        else:
+            text = _CLASS(label=label, classes=classes, seen=seen)
+            yield _finding("bug", text, subject, wrong, (position, label, seen))
+            return
+
+
+def _values(subject: Subject, position: int, refused: list[str]) -> Iterator[Result]:
+    for label, domain in _WRONG_VALUES[subject.kind(position)]:
+        wrong = _with_label(subject, position, label)
+        seen = _accepted(subject, wrong)
+        if seen is not None:
+            text = _OUTSIDE(label=label, domain=domain, seen=seen)
+            yield _finding("convention", text, subject, wrong, (position, label, seen))
+            return
+        refused.append(f"{label:g}")
+
+
+def _with_label(subject: Subject, position: int, label: float) -> Case:
+    """An ordinary case whose first target is ``label``."""
+    case = cast(subject.case(0), torch.float32)
+    target = case[position].clone()
+    target.view(-1)[0] = label
+    return replaced(case, {position: target})
+
+
+def _finding(
+    severity: Severity, text: Message, subject: Subject, wrong: Case, at: tuple[int, float, float]
+) -> Result:
+    position, label, seen = at
+    return failed(
+        severity,
+        text,
+        case=wrong,
+        fails=lambda c: bool((c[position] == label).any()) and _accepted(subject, c) is not None,
+        seen=f"{seen:.6g}",
+        expected="an error",
+    )
 
 
 def _is_ignored(subject: Subject, case: Sequence[Tensor], position: int) -> bool:
@@ -99,29 +121,6 @@ def _is_ignored(subject: Subject, case: Sequence[Tensor], position: int) -> bool
         return False
     rest = subject.rows(case, torch.arange(1, n))
     return abs(float(subject.value(case)) - float(subject.value(rest))) < 1e-6
-
-
-def _values(subject: Subject, position: int, refused: list[str]) -> Iterator[Result]:
-    case = cast(subject.case(0), torch.float32)
-    for label, domain in _WRONG_VALUES[subject.kind(position)]:
-        target = case[position].clone()
-        target.view(-1)[0] = label
-        wrong = replaced(case, {position: target})
-        seen = _accepted(subject, wrong)
-        if seen is None:
-            refused.append(f"{label:g}")
-            continue
-        yield failed(
-            "convention",
-            _OUTSIDE(label=label, domain=domain, seen=seen),
-            case=wrong,
-            fails=lambda c, label=label: (
-                bool((c[position] == label).any()) and _accepted(subject, c) is not None
-            ),
-            seen=f"{seen:.6g}",
-            expected="an error",
-        )
-        return
 
 
 CHECK = Check(

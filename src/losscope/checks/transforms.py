@@ -5,7 +5,7 @@
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -49,10 +49,11 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield passed(_PASS)
 
 
-def _plain(subject: Subject):
+def _plain(subject: Subject) -> Callable[..., Tensor]:
+    """The value as a function of single tensors, as the transforms want it."""
+
     def call(*case: Tensor) -> Tensor:
-        result = subject(*case)
-        return result if result.dim() == 0 else result.sum()
+        return subject.value(case)
 
     return call
 
