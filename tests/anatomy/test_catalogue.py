@@ -17,7 +17,7 @@ import losscope
 from losscope.anatomy import catalogue, survey
 from losscope.anatomy.finder import UNCONFIRMED
 from losscope.anatomy.read import read
-from losscope.anatomy.recognise import specs
+from losscope.losses.catalogue import specs
 from losscope.losses.segmentation.dice import DiceLoss, dice_loss
 
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from losscope.anatomy.read import read
-from losscope.anatomy.recognise import specs
+from losscope.losses.catalogue import specs
 from losscope.losses.examples import build, namespace
 from losscope.losses.spec import Example, LossSpec, Twin
 

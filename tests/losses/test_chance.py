@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from losscope.anatomy.recognise import specs
+from losscope.losses.catalogue import specs
 from losscope.losses.target_stats import TargetStats
 
 Loss = Callable[[Tensor, Tensor], Tensor]

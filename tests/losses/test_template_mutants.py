@@ -12,7 +12,7 @@ from torch import Tensor
 
 from losscope.anatomy.finder import UNCONFIRMED
 from losscope.anatomy.read import read
-from losscope.anatomy.recognise import specs
+from losscope.losses.catalogue import specs
 from losscope.losses.spec import LossSpec
 
 MANY = 10  # mutants of one loss

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar
 
-from losscope.anatomy.recognise import specs
 from losscope.anatomy.survey import FILE, Candidate, survey, version
+from losscope.losses.catalogue import specs
 from losscope.losses.graph.fit import Template, fit, structure
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.template import COMMUTATIVE, SKIPPED, Match, NotATemplate, Pattern, operation

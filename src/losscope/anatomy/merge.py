@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from losscope.anatomy.anatomy import Term
-from losscope.anatomy.recognise import specs
+from losscope.losses.catalogue import specs
 
 MANY = 4
 _MAX_ELEMENTS = 1 << 20

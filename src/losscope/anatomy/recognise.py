@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 
-from losscope.core.registry import discover
+from losscope.losses.catalogue import specs
 from losscope.losses.graph.linear import Decomposition, parts_of
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
@@ -20,12 +20,6 @@ class Found:
     part: Part
     spec: LossSpec | None = None
     reading: Reading | None = None
-
-
-@cache
-def specs() -> dict[str, LossSpec]:
-    """All losses by name."""
-    return {spec.name: spec for spec in discover("losscope.losses", "SPEC").values()}
 
 
 @cache

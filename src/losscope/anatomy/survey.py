@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from losscope.anatomy.recognise import by_signature, recognise, specs
+from losscope.anatomy.recognise import by_signature, recognise
 from losscope.anatomy.reduction import name_reduction
+from losscope.losses.catalogue import specs
 from losscope.losses.graph.fit import other_sizes
 from losscope.losses.graph.linear import parts_of
 from losscope.losses.graph.node import Node

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from losscope.core.registry import discover
-from losscope.losses.arguments import SIZES
 from losscope.losses.spec import LossSpec, Options, needed_options
 from losscope.losses.target_stats import TargetStats
 
@@ -80,7 +79,7 @@ def chance_levels(spec: LossSpec, classes: int | None = None) -> list[tuple[str,
         return []
     found, needed = [], needed_options(spec)
     if needed and classes is None:  # such options are given per class
-        classes = {**SIZES, **spec.sizes}["C"]
+        classes = spec.lengths["C"]
     for what, target, plain in _plain_targets(spec, classes):
         options = {**plain, **needed}
         stats = TargetStats()

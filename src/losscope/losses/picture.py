@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscope.core.errors import BadUsage
-from losscope.losses.arguments import SIZES
 from losscope.losses.describe import chance_levels, floors
 from losscope.losses.section import Section, sections
 from losscope.losses.spec import LossSpec
@@ -63,7 +62,7 @@ def _panel(axes: Any, section: Section, values: Any, colour: str) -> None:
 
 def _marks(axes: Any, spec: LossSpec) -> None:
     """Chance level of the first plain target, and the floor of the defaults."""
-    classes = {**SIZES, **spec.sizes}["C"]
+    classes = spec.lengths["C"]
     levels = [(f"chance: {v:.3g} ({what})", v, "--") for what, v in chance_levels(spec, classes)[:1]]
     levels += [(f"floor: {v:.3g}", v, ":") for _, v in floors(spec)[:1]]
     low, high = axes.get_ylim()

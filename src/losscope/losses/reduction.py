@@ -1,13 +1,9 @@
 """How losses per element become one number, as ``torch.nn`` does it."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-
-Reduction = Literal["none", "mean", "sum"]
 
 
 def reduce(losses: Tensor, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losscope.losses.arguments import SIZES, draw_case
+from losscope.losses.arguments import draw_case
 from losscope.losses.spec import LossSpec, needed_options
 
 _POINTS = 240  # even, so that no point lies on the kink in the middle
@@ -98,7 +98,7 @@ def _again(slope: Tensor, point: Tensor) -> Tensor | None:
 def _lines(spec: LossSpec) -> Iterator[_Line]:
     """Lines by the kinds of the first two arguments; any line through the predictions where there is no better one."""
     kinds = [argument.kind for argument in spec.arguments]
-    sizes = {**SIZES, **spec.sizes}
+    sizes = spec.lengths
     double = torch.float64
     if any(argument.axes for argument in spec.arguments):
         yield _through(spec)  # other shapes than the kinds' own
@@ -159,7 +159,7 @@ def _mask(kind: str) -> _Line:
 
 def _through(spec: LossSpec) -> _Line:
     """Ordinary inputs, with all predictions scaled by one number."""
-    case = draw_case(spec.arguments, 0, {**SIZES, **spec.sizes})
+    case = draw_case(spec.arguments, 0, spec.lengths)
     moved = [i for i, a in enumerate(spec.arguments) if a.role == "prediction"]
     kinds = [spec.arguments[i].of for i in moved]
     bounded = any(kind.low > -float("inf") or kind.high < float("inf") for kind in kinds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
-from losscope.losses.arguments import Argument
+from losscope.losses.arguments import SIZES, Argument
 from losscope.losses.target_stats import TargetStats
 
 if TYPE_CHECKING:
@@ -171,6 +171,11 @@ class LossSpec:
     references: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     twins: tuple[Twin, ...] = ()
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Lengths of all axes that cases are drawn with: the usual ones, and this loss's own ``sizes``."""
+        return {**SIZES, **self.sizes}
 
     def __repr__(self) -> str:
         return f"<LossSpec {self.name}: {self.title}, range {self.range}>"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
-from losscope.losses.classification.entropy import class_chance
+from losscope.losses.classification.entropy import class_chance, log_classes
 from losscope.losses.classification.ordinal import exceeded
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce
@@ -92,8 +92,6 @@ SPEC = LossSpec(
     denominator="number of samples",
     chance=class_chance,
     floor=zero_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     references=("https://arxiv.org/abs/2111.08851",),
 )

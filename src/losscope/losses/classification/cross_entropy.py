@@ -25,7 +25,7 @@ from losscope.losses.classification.class_forms import (
     picked_log_probabilities,
     picked_target,
 )
-from losscope.losses.classification.entropy import class_chance, class_floor
+from losscope.losses.classification.entropy import class_chance, class_floor, log_classes
 from losscope.losses.graph.axes import axis_above, class_axis
 from losscope.losses.graph.constants import sums_to_one
 from losscope.losses.graph.forms import (
@@ -262,9 +262,7 @@ SPEC = LossSpec(
     },
     chance=class_chance,
     floor=class_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     signatures=(
         Signature(NLL_OPS, _from_nll),
         Signature(("Gather", "Index"), _from_picked),

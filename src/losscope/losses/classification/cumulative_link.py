@@ -16,7 +16,7 @@ from torch import Tensor
 
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
-from losscope.losses.classification.entropy import class_chance
+from losscope.losses.classification.entropy import class_chance, log_classes
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
@@ -92,9 +92,7 @@ SPEC = LossSpec(
     denominator="number of samples",
     chance=class_chance,
     floor=zero_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     exceptions={
         "chance": "of learnt thresholds; with frozen ones a constant score does worse",
         "floor": "of learnt thresholds; frozen ones bound the probability of an inner class",

@@ -26,6 +26,12 @@ def binary_entropy(p: np.ndarray) -> np.ndarray:
     return -(p * np.log(np.where(p > 0, p, 1)) + q * np.log(np.where(q > 0, q, 1)))
 
 
+def log_classes(options: Options) -> float | None:
+    """ln K, what a uniform prediction costs: the value that counts as 1."""
+    classes = options.get("num_classes", 0)
+    return math.log(classes) if classes > 1 else None
+
+
 def class_chance(stats: TargetStats, options: Options) -> Estimate | None:
     """Cross-entropy of the best constant prediction, per element.
 

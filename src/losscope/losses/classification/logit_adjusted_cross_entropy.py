@@ -15,7 +15,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.class_counts import Counts, along_classes, as_counts
-from losscope.losses.classification.entropy import class_chance
+from losscope.losses.classification.entropy import class_chance, log_classes
 from losscope.losses.classification.true_class import class_log_probabilities, reduce_labelled
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision
@@ -90,8 +90,6 @@ SPEC = LossSpec(
     denominator="number of targets that are not ignored",
     chance=class_chance,
     floor=zero_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     references=("https://arxiv.org/abs/2007.07314", "https://arxiv.org/abs/2007.10740"),
 )

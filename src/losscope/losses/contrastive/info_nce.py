@@ -21,7 +21,13 @@ from torch import Tensor
 
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
-from losscope.losses.contrastive.pairs import chance_among, cosines, require_rows, simplex_floor
+from losscope.losses.contrastive.pairs import (
+    chance_among,
+    cosines,
+    log_candidates,
+    require_rows,
+    simplex_floor,
+)
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.spec import LossSpec
@@ -66,7 +72,7 @@ SPEC = LossSpec(
     unit="nats",
     chance=chance_among(lambda n: n),
     floor=simplex_floor,
-    normaliser=lambda options: math.log(options["candidates"]) if options.get("candidates", 0) > 1 else None,
+    normaliser=log_candidates,
     claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
     batch_coupled=True,
     denominator="number of queries",

@@ -81,6 +81,12 @@ def chance_among(candidates: Callable[[float], float]) -> Callable[[TargetStats,
     return chance
 
 
+def log_candidates(options: Options) -> float | None:
+    """ln N, what scores that do not tell the N candidates apart cost."""
+    candidates = options.get("candidates", 0)
+    return math.log(candidates) if candidates > 1 else None
+
+
 def simplex_floor(options: Options, stats: TargetStats | None) -> float | None:
     """ln(1 + (N-1) exp(-N/((N-1)τ))): no N unit vectors lie further apart than the corners of a simplex."""
     n = float(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
+from losscope.losses.classification.entropy import log_classes
 from losscope.losses.graph.forms import TRANSPARENT, log_probabilities, softmax_input, strip
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
@@ -84,9 +85,7 @@ SPEC = LossSpec(
     exceptions={"range": "its supremum is ln K, which depends on the number of classes K"},
     denominator="number of samples",
     value_is_progress=False,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     signatures=(Signature(("Mul",), _match),),
     references=(
         "https://proceedings.neurips.cc/paper/2004/hash/96f2b50b5d3613adf9c27049b2a888c7-Abstract.html",

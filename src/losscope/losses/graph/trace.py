@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscope.losses.arguments import SIZES, draw_case
+from losscope.losses.arguments import draw_case
 from losscope.losses.graph.node import Graph
 from losscope.losses.graph.template import NotATemplate, Pattern, grow
 from losscope.losses.spec import LossSpec
@@ -133,7 +133,7 @@ class RandomState:
 
 def sizes_of(spec: LossSpec, growth: str = "") -> dict[str, int]:
     """Lengths of axes. ``growth`` "all" gives other ones, "free" only to axes that the loss does not fix itself."""
-    sizes = {**SIZES, **spec.sizes}
+    sizes = dict(spec.lengths)
     if not growth:
         return sizes
     grown = {**_GROWTH, "H": sizes["H"], "W": sizes["W"]}

@@ -25,7 +25,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
-from losscope.losses.classification.entropy import class_chance, class_floor
+from losscope.losses.classification.entropy import class_chance, class_floor, log_classes
 from losscope.losses.large_output.autograd import LinearCrossEntropy as _Function
 from losscope.losses.large_output.backends import run_elsewhere
 from losscope.losses.large_output.head import Batch, Settings, check
@@ -146,9 +146,7 @@ SPEC = LossSpec(
     denominator="number of targets, or Σ w[y] with class weights",
     chance=_chance,
     floor=_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     exceptions={
         "floor": "at x = 0, W = 0 only the bias has a gradient: a saddle, at which a short search may stay",
         "compile": "samples that do not count are left out, whose number only the data know: a graph break",

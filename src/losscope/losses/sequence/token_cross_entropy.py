@@ -18,7 +18,7 @@ from losscope.core.claims import Claim
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
-from losscope.losses.classification.entropy import class_chance, class_floor
+from losscope.losses.classification.entropy import class_chance, class_floor, log_classes
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.spec import LossSpec, Options
@@ -104,8 +104,6 @@ SPEC = LossSpec(
     denominator="number of tokens that count, or each sequence's and then the number of sequences",
     chance=_chance,
     floor=class_floor,
-    normaliser=lambda options: (
-        math.log(options["num_classes"]) if options.get("num_classes", 0) > 1 else None
-    ),
+    normaliser=log_classes,
     references=("https://arxiv.org/abs/1910.10683",),
 )
