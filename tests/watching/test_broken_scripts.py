@@ -144,3 +144,23 @@ def test_threads_that_train_one_after_the_other(data):
             thread.start()
             thread.join()
     assert len(record.values(s.LOSS, "0")) == len(record.values(s.LOSS, "1")) == 20
+
+
+def test_parameters_of_a_running_model_may_be_swapped(data):
+    swapping = torch.__future__.get_swap_module_params_on_conversion()
+    with watching() as record:
+        model = nn.Linear(8, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        torch.__future__.set_swap_module_params_on_conversion(True)
+        try:
+            for _ in range(3):
+                train(model, optimizer, data)
+                model.to(torch.float64).to(torch.float32)
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(swapping)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        train(model, optimizer, data)
+    assert len(record.values(s.LOSS, "0")) == 4
+    assert {tuple(names) for names in (e["parameters"] for e in record.of("optimizer"))} == {
+        ("weight", "bias")
+    }

@@ -92,6 +92,16 @@ def test_an_id_reused_by_another_optimiser_is_not_mistaken_for_the_old_one():
     assert new and stream.label == "1"
 
 
+def test_ids_reused_by_other_parameters_are_not_mistaken_for_the_old_ones():
+    streams, labels = Streams(), []
+    for _ in range(20):  # each time the last ones are gone, and mostly their ids are taken again
+        optimizer = Optimizer(Parameter(), Parameter())
+        labels.append(streams.of(optimizer)[0].label)
+        del optimizer
+        gc.collect()
+    assert labels == [str(i) for i in range(20)]
+
+
 def test_a_wrapper_shares_the_stream_of_its_base():
     parameters = [Parameter() for _ in range(3)]
     streams = Streams()

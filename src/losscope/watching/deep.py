@@ -23,6 +23,7 @@ from losscope.watching.naming import Names
 from losscope.watching.outlet import Outlet
 from losscope.watching.streams import Stream
 from losscope.watching.user_code import user_frame, where
+from losscope.watching.weak_tensors import TensorRef, weak
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
 _PATIENCE = 8  # updates of any stream for which the one after a sample is waited for; closures never show it
@@ -48,10 +49,10 @@ class DeepSampler:
         self._cycle = -1
         self._cost = 0.0
         self._samples: dict[str, Sample] = {}
-        self._weak: dict[str, list[weakref.ref[Tensor]]] = {}
+        self._weak: dict[str, list[TensorRef]] = {}
         self._follow: dict[str, int] = {}
         self._follow_until = -1
-        self._reached: list[weakref.ref[Tensor]] = []
+        self._reached: list[TensorRef] = []
         self._optimizers: list[weakref.ref[Any]] = []
         self._count = 0
         self._walked = False
@@ -120,7 +121,7 @@ class DeepSampler:
             return
         if anatomy.parameters:
             seen = {id(p) for p in self.parameters}
-            self._reached += [weakref.ref(p) for p in anatomy.parameters if id(p) not in seen]
+            self._reached += [weak(p) for p in anatomy.parameters if id(p) not in seen]
         self.roots.append((anatomy, where(frame)))
         self._cost += perf_counter() - began
 
@@ -170,7 +171,7 @@ class DeepSampler:
         """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
         self.roots.clear()
         for label, sample in self._samples.items():
-            self._weak[label] = [weakref.ref(p) for p in sample.parameters]
+            self._weak[label] = [weak(p) for p in sample.parameters]
             sample.parameters, sample.anatomy = (), None
 
     def _strengthen(self, label: str, sample: Sample) -> bool:

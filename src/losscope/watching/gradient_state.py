@@ -6,10 +6,11 @@ version means that the coming gradient will be added to it. One parameter is eno
 clear them all. The smallest is taken, so that looking for zeros is cheap.
 """
 
-import weakref
 from collections.abc import Iterable
 
 from torch import Tensor
+
+from losscope.watching.weak_tensors import TensorRef, weak
 
 _CHEAP = 65536  # elements that are searched for a non-zero
 
@@ -20,15 +21,15 @@ class GradientState:
     __slots__ = ("_gradient", "_parameter", "_unseen", "_version")
 
     def __init__(self) -> None:
-        self._parameter: weakref.ref[Tensor] | None = None
-        self._gradient: weakref.ref[Tensor] | None = None
+        self._parameter: TensorRef | None = None
+        self._gradient: TensorRef | None = None
         self._version = -1
         self._unseen = False
 
     def note(self, parameters: Iterable[Tensor]) -> None:
         """Choose the smallest parameter that has a dense gradient, and remember that gradient."""
         having = [p for p in parameters if p.grad is not None and not p.grad.is_sparse]
-        self._parameter = weakref.ref(min(having, key=Tensor.numel)) if having else None
+        self._parameter = weak(min(having, key=Tensor.numel)) if having else None
         self._gradient = None
         self.renote()
 
@@ -38,7 +39,7 @@ class GradientState:
         gradient = parameter.grad if parameter is not None else None
         if gradient is not None:
             self._unseen = False
-            self._gradient = weakref.ref(gradient)
+            self._gradient = weak(gradient)
             self._version = gradient._version
 
     def forget(self) -> None:

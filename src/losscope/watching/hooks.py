@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.amp.grad_scaler
 import torch.nn.utils.clip_grad
+import torch.utils
 import torch.utils.data
 from torch.autograd import graph
 from torch.nn import functional
@@ -21,6 +22,7 @@ from torch.optim.optimizer import (
 
 from losscope.watching.instrument import Instrumentation, NotInstrumentable
 from losscope.watching.watch import Watch
+from losscope.watching.weak_tensors import return_to_all, step_aside
 
 _EXTRA_LOSSES = (
     "cross_entropy",
@@ -68,6 +70,12 @@ class Hooks:
         self._insert(clip, after=_passing(watch.clipped, result=True), arguments=("max_norm",), traced=True)
         scale = torch.amp.grad_scaler.GradScaler.scale
         self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
+        self._insert(
+            torch.utils.swap_tensors,
+            before=step_aside,
+            lastly=return_to_all,
+            arguments=("t1", "t2"),
+        )
         for name, function in loss_functions().items():
             self._insert_loss(name, function)
 

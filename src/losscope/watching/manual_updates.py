@@ -1,12 +1,12 @@
 """Updates made by hand: ``p -= lr * p.grad`` and its many spellings, seen by the parameters' movement."""
 
-import weakref
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from losscope.watching.streams import Stream
+from losscope.watching.weak_tensors import TensorRef, weak
 
 _WATCHED = 2  # parameters compared
 _ELEMENTS = 8  # elements of each that are compared where no version counter tells
@@ -22,7 +22,7 @@ class ManualUpdates:
     def __init__(self) -> None:
         self.stream: Stream | None = None
         self._counters_tell = False
-        self._noted: list[tuple[weakref.ref[Tensor], int, Tensor | None]] = []
+        self._noted: list[tuple[TensorRef, int, Tensor | None]] = []
 
     def note(self, parameters: Callable[[], Sequence[Tensor]]) -> None:
         """Remember the state of a few parameters; ``parameters`` is asked only when those noted are gone."""
@@ -33,7 +33,7 @@ class ManualUpdates:
                 sorted((p for p in known if p.grad is not None), key=Tensor.numel)[:_WATCHED]
                 or known[:_WATCHED]
             )
-        self._noted = [(weakref.ref(p), p._version, None if self._counters_tell else _few(p)) for p in alive]
+        self._noted = [(weak(p), p._version, None if self._counters_tell else _few(p)) for p in alive]
 
     def moved(self) -> bool:
         """Whether any noted parameter differs, or is gone (replaced by a new tensor).

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from losscope.watching.user_code import user_frame
+from losscope.watching.weak_tensors import TensorRef, weak
 
 
 class Names:
@@ -19,7 +20,7 @@ class Names:
 
     def __init__(self) -> None:
         self._modules: dict[int, weakref.ref[nn.Module]] = {}
-        self._names: dict[int, tuple[weakref.ref[Tensor], str]] = {}
+        self._names: dict[int, tuple[TensorRef, str]] = {}
         self._taken: dict[str, int] = {}
         self._roots: dict[int, str] = {}
         self._searched = False
@@ -72,7 +73,7 @@ class Names:
 
     def _set(self, parameter: Tensor, name: str) -> None:
         self._taken.setdefault(name, 1)
-        self._names[id(parameter)] = (weakref.ref(parameter), name)
+        self._names[id(parameter)] = (weak(parameter), name)
 
     def _unique(self, name: str) -> str:
         count = self._taken.get(name, 0) + 1

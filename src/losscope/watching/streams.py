@@ -12,6 +12,7 @@ from typing import Any
 from losscope.recording import signals
 from losscope.recording.signals import Signal
 from losscope.watching.gradient_state import GradientState
+from losscope.watching.weak_tensors import TensorRef, weak
 
 Write = Callable[[int, float], None]
 
@@ -21,7 +22,7 @@ class Stream:
     """One objective being minimised. ``step`` is the index of the update being prepared."""
 
     label: str
-    keys: set[int]
+    parameters: dict[int, TensorRef]  # by id; the reference tells whether it is still that one
     step: int = 0
     rates: list[Any] = field(default_factory=list)
     gradients: GradientState = field(default_factory=GradientState)
@@ -29,6 +30,11 @@ class Stream:
     write_loss: Any = None
     write_time: Any = None
     write_stale: Any = None
+
+    def holds(self, parameter: Any) -> bool:
+        """Whether this very object is among this stream's parameters."""
+        known = self.parameters.get(id(parameter))
+        return known is not None and known() is parameter
 
     def open(self, writer: Callable[[Signal, str], Write]) -> Write:
         """Get the series that every update writes to; the one of the loss is returned."""
@@ -72,12 +78,12 @@ class Streams:
         stream = self.known(optimizer)
         if stream is not None:
             return stream, False
-        keys = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        stream = self._overlapping(keys)
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        stream = self._overlapping(held)
         if stream is None:
-            stream = Stream(str(len(self.all)), keys)
+            stream = Stream(str(len(self.all)), {})
             self.all.append(stream)
-        stream.keys |= keys
+        stream.parameters.update((id(p), weak(p)) for p in held)
         stream.rates = []
         self.by_id[id(optimizer)] = (weakref.ref(optimizer), stream)
         return stream, True
@@ -90,14 +96,14 @@ class Streams:
     def manual(self) -> Stream:
         """The one stream of a script that updates its parameters without a torch optimiser."""
         if not self.all:
-            self.all.append(Stream("0", set()))
+            self.all.append(Stream("0", {}))
         return self.all[0]
 
-    def _overlapping(self, keys: set[int]) -> Stream | None:
+    def _overlapping(self, held: list[Any]) -> Stream | None:
         for stream in self.all:
-            if not stream.keys:  # taken for updates by hand until this optimiser appeared
+            if not stream.parameters:  # taken for updates by hand until this optimiser appeared
                 return stream
-            if 2 * len(stream.keys & keys) > min(len(stream.keys), len(keys)) > 0:
+            if 2 * sum(map(stream.holds, held)) > min(len(stream.parameters), len(held)) > 0:
                 return stream
         return None
 
