@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losscope.losses.arguments import draw_case
 from losscope.losses.graph.trace import sizes_of
-from losscope.losses.spec import LossSpec
+from losscope.losses.spec import LossSpec, needed_options
 
 
 def layer(values: Tensor) -> Tensor:
@@ -17,16 +17,6 @@ def layer(values: Tensor) -> Tensor:
     rows = values.reshape(-1, 1) if values.dim() < 2 else values
     weight = torch.eye(rows.shape[-1], dtype=values.dtype, requires_grad=True)
     return F.linear(rows, weight).reshape(values.shape)
-
-
-def required(spec: LossSpec) -> dict[str, Any]:
-    """The options without which a loss cannot be called: those of its first variant."""
-    assert spec.function is not None
-    try:
-        spec.function(*draw_case(spec.arguments, 0, sizes_of(spec)))
-    except TypeError:
-        return {n: v for n, v in spec.variants[0].items() if n != "reduction"}
-    return {}
 
 
 def inputs(
@@ -50,7 +40,7 @@ def objective(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The loss of a drawn case with larger axes than those that templates are made with, where it takes them."""
     assert spec.function is not None
-    given = dict(options if options is not None else required(spec))
+    given = dict(options if options is not None else needed_options(spec))
     for larger in (True, False):
         case = inputs(spec, seed, dtype, larger=larger)
         try:

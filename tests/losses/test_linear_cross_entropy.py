@@ -1,103 +1,30 @@
-"""The streaming linear cross-entropy against the plain expression in float64, its derivatives, memory and mutants."""
+"""The streaming linear cross-entropy against the plain expression in float64, its edges, and planted mutants."""
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_cross_entropy_reference import (
+    CLASS_WEIGHT,
+    OPTIONS,
+    agree,
+    all_orders,
+    case,
+    reference,
+    small_blocks,  # noqa: F401  used by every test here
+)
 from torch import Tensor
-from torch.autograd import gradcheck, gradgradcheck
-from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from losscope import losses
 from losscope.core.errors import BadUsage
 from losscope.losses.large_output import head as head_module
 from losscope.losses.large_output import streaming
 from losscope.losses.large_output.linear_cross_entropy import LinearCrossEntropy, linear_cross_entropy
-from losscope.losses.large_output.statistics import linear_cross_entropy_statistics
 from losscope.losses.target_stats import TargetStats
-
-# The first use of forward differentiation in a process makes torch itself compile with what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
-
-N, D, V = 13, 4, 11
-Loss = Callable[..., Tensor]
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of three classes, so that small cases have many of them."""
-    monkeypatch.setattr(head_module, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(head_module, "_LEAST_COLUMNS", 3)
-
-
-def reference(
-    x: Tensor,
-    w: Tensor,
-    y: Tensor,
-    b: Tensor | None = None,
-    *,
-    class_weight: Tensor | None = None,
-    label_smoothing: float = 0.0,
-    ignore_index: int = -100,
-    z_loss: float = 0.0,
-    softcap: float | None = None,
-    reduction: str = "mean",
-    chunk_rows: int | None = None,
-) -> Tensor:
-    """The definition, with all scores in memory."""
-    z = F.linear(x, w, b)
-    z = z if softcap is None else softcap * torch.tanh(z / softcap)
-    ce = F.cross_entropy(
-        z, y, class_weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="none"
-    )
-    share = z.new_ones(w.shape[0]) if class_weight is None else class_weight
-    share = torch.where(y == ignore_index, 0.0, share[y.clamp(0)])
-    each = ce + z_loss * share * z.logsumexp(1) ** 2
-    if reduction == "none":
-        return each
-    return each.sum() if reduction == "sum" else each.sum() / share.sum()
-
-
-def case(n: int = N, d: int = D, v: int = V, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Features, weights, targets (one is ignored) and biases; leaves in float64."""
-    g = torch.Generator().manual_seed(seed)
-    x, w, b = (torch.randn(s, generator=g, dtype=torch.float64) for s in ((n, d), (v, d), (v,)))
-    y = torch.randint(v, (n,), generator=g)
-    y[n // 3] = -100
-    return x.requires_grad_(), w.requires_grad_(), y, b.requires_grad_()
-
-
-def all_orders(loss: Loss, b: Tensor | None, seed: int = 0, **options: object) -> list[Tensor]:
-    """Value, gradients, the same as part of a graph, and the Hessian times a vector."""
-    x, w, y, bias = case(seed=seed)
-    ins = (x, w) if b is None else (x, w, bias)
-    g = torch.Generator().manual_seed(seed + 1)
-    value = loss(x, w, y, None if b is None else bias, **options)
-    seeds = torch.randn(value.shape, generator=g, dtype=torch.float64)
-    first = torch.autograd.grad((value * seeds).sum(), ins)
-    value = loss(x, w, y, None if b is None else bias, **options)
-    graph = torch.autograd.grad((value * seeds).sum(), ins, create_graph=True)
-    inner = sum((t * torch.randn(t.shape, generator=g, dtype=torch.float64)).sum() for t in graph)
-    assert isinstance(inner, Tensor)
-    return [value.detach(), *first, *(t.detach() for t in graph), *torch.autograd.grad(inner, ins)]
-
-
-def agree(found: list[Tensor], expected: list[Tensor]) -> bool:
-    return all(torch.allclose(a, e, rtol=1e-9, atol=1e-11) for a, e in zip(found, expected, strict=True))
-
-
-CLASS_WEIGHT = torch.rand(V, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-OPTIONS = [
-    {"label_smoothing": s, "z_loss": z, "softcap": c, "class_weight": w}
-    for s, z, c, w in itertools.product((0.0, 0.2), (0.0, 0.1), (None, 1.5), (None, CLASS_WEIGHT))
-]
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -154,101 +81,6 @@ def test_any_shape_and_scale(
         strict=True,
     ):
         torch.testing.assert_close(a, e, rtol=1e-8, atol=1e-8 * float(e.abs().max() + 1e-3))
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # by torch's own forward derivatives
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_numeric_derivatives(reduction: str) -> None:
-    x, w, y, b = case(4, 2, 5)
-
-    def loss(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        return linear_cross_entropy(
-            x, w, y, b, label_smoothing=0.1, z_loss=0.2, softcap=2.0, reduction=reduction, chunk_rows=3
-        )
-
-    assert gradcheck(loss, (x, w, b), check_forward_ad=True)
-    assert gradgradcheck(loss, (x, w, b), check_fwd_over_rev=True)
-
-
-def test_hessian_vector_products_are_columns_of_the_hessian() -> None:
-    x, w, y, b = case(5, 3, 7)
-
-    def loss(w: Tensor) -> Tensor:
-        return linear_cross_entropy(x.detach(), w, y, b.detach(), softcap=3.0)
-
-    full = torch.autograd.functional.hessian(
-        lambda w: reference(x.detach(), w, y, b.detach(), softcap=3.0), w
-    )
-    direction = torch.randn(w.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    expected = torch.einsum("abcd,cd->ab", full, direction)
-    (gradient,) = torch.autograd.grad(loss(w), w, create_graph=True)
-    (product,) = torch.autograd.grad(gradient, w, direction)
-    torch.testing.assert_close(product, expected)
-    torch.testing.assert_close(torch.autograd.functional.hvp(loss, w, direction)[1], expected)
-    torch.testing.assert_close(torch.autograd.functional.vhp(loss, w, direction)[1], expected)
-    torch.testing.assert_close(jvp(grad(loss), (w,), (direction,))[1], expected)
-
-
-def test_gauss_newton_products_are_hessians_of_the_output_layer() -> None:
-    """In W alone the scores are linear, so that the Hessian is the Gauss-Newton matrix Jᵀ(diag p - ppᵀ)J."""
-    x, w, y, _ = case(5, 3, 7)
-    kept = y != -100
-    p = F.linear(x, w).softmax(1)[kept].detach()
-    inner = (torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) / kept.sum()
-    expected = torch.einsum("nab,nc,nd->acbd", inner, x[kept].detach(), x[kept].detach())
-    found = hessian(lambda w: linear_cross_entropy(x.detach(), w, y))(w.detach())
-    torch.testing.assert_close(found, expected)
-
-
-TRANSFORMS: dict[str, Callable[[Loss, Tensor, Tensor, Tensor, Tensor], object]] = {
-    "grad": lambda f, x, w, y, b: grad(lambda x, w, b: f(x, w, y, b), argnums=(0, 1, 2))(x, w, b),
-    "jvp": lambda f, x, w, y, b: jvp(lambda x, w, b: f(x, w, y, b), (x, w, b), (x + 1, w - 1, 2 * b)),
-    "jvp of one": lambda f, x, w, y, b: jvp(lambda w: f(x, w, y, b), (w,), (w - 1,)),
-    "jvp unreduced": lambda f, x, w, y, b: jvp(
-        lambda x, b: f(x, w, y, b, reduction="none"), (x, b), (x + 1, 2 * b)
-    ),
-    "vmap": lambda f, x, w, y, b: vmap(lambda x: f(x, w, y, b))(torch.stack([x, x + 1])),
-    "per sample": lambda f, x, w, y, b: vmap(grad(lambda w, x, y: f(x[None], w, y[None], b)), (None, 0, 0))(
-        w, x[2:], y[2:]
-    ),
-    "hessian": lambda f, x, w, y, b: hessian(lambda x, w: f(x, w, y, b), argnums=(0, 1))(x, w),
-    "reverse over reverse": lambda f, x, w, y, b: jacrev(jacrev(lambda w: f(x, w, y, b)))(w),
-    "reverse over forward": lambda f, x, w, y, b: jacrev(jacfwd(lambda w: f(x, w, y, b)))(w),
-    "jacrev unreduced": lambda f, x, w, y, b: jacrev(lambda w: f(x, w, y, b, reduction="none"))(w),
-    "hessian unreduced": lambda f, x, w, y, b: hessian(lambda w: f(x, w, y, b, reduction="none"))(w),
-    "batched backward": lambda f, x, w, y, b: torch.autograd.functional.hessian(
-        lambda w: f(x, w, y, b), w, vectorize=True
-    ),
-}
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_transforms_of_functions(name: str) -> None:
-    x, w, y, b = (t.detach() for t in case(5, 3, 7))
-    found, expected = (
-        tree_leaves(TRANSFORMS[name](f, x, w, y, b)) for f in (linear_cross_entropy, reference)
-    )
-    for a, e in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, e)
-
-
-def test_third_derivatives_are_right_and_fourth_ones_raise() -> None:
-    x, w, y, b = case(5, 3, 7)
-
-    def cubic(loss: Loss) -> Tensor:
-        (first,) = torch.autograd.grad(loss(x, w, y, b, softcap=2.0, z_loss=0.1), w, create_graph=True)
-        (second,) = torch.autograd.grad((first**2).sum(), w, create_graph=True)
-        return torch.autograd.grad((second**2).sum(), w, create_graph=True)[0]
-
-    torch.testing.assert_close(cubic(linear_cross_entropy), cubic(reference))
-    with pytest.raises(BadUsage, match="this often"):
-        torch.autograd.grad(cubic(linear_cross_entropy).sum(), w)
-
-
-def test_forward_over_forward_raises_instead_of_losing_a_tangent() -> None:
-    x, w, y, _ = (t.detach() for t in case(5, 3, 7))
-    with pytest.raises(BadUsage, match="forward over forward"):
-        jacfwd(jacfwd(lambda w: linear_cross_entropy(x, w, y)))(w)
 
 
 def test_a_late_block_with_huge_scores_is_made_again() -> None:
@@ -442,123 +274,6 @@ def test_only_what_is_needed_gets_a_gradient_and_inputs_are_left_alone() -> None
             if leaf.grad is not None:
                 torch.testing.assert_close(leaf.grad, source)
     assert all(torch.equal(t, s) for t, s in zip((x, w, b), before, strict=True))
-
-
-class Largest(TorchDispatchMode):
-    """The size of the largest tensor that any operation returns, views of it included."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        self.numbers = max([self.numbers, *(t.numel() for t in tree_leaves(result) if isinstance(t, Tensor))])
-        return result
-
-
-@pytest.fixture
-def wide(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """N·V is 40 times the weights."""
-    monkeypatch.setattr(head_module, "_LEAST_COLUMNS", 150)
-    x, w, y, _ = case(640, 16, 1000)
-    yield x.detach().float().requires_grad_(), w.detach().float().requires_grad_(), y
-
-
-def test_scores_of_a_whole_batch_are_never_in_memory(wide: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, w, y = wide
-    with Largest() as plain:
-        reference(x, w, y).backward()
-    assert plain.numbers == 640 * 1000
-    with Largest() as chunked:
-        linear_cross_entropy(x, w, y, chunk_rows=16, label_smoothing=0.1, z_loss=0.1).backward()
-    assert chunked.numbers == 16 * 1000
-    with Largest() as unreduced:
-        linear_cross_entropy(x, w, y, chunk_rows=16, reduction="none").sum().backward()
-    assert unreduced.numbers == 16 * 1000
-    with Largest() as second:
-        (g,) = torch.autograd.grad(linear_cross_entropy(x, w, y, chunk_rows=16), w, create_graph=True)
-        torch.autograd.grad((g * w).sum(), (x, w))
-    assert second.numbers == 16 * 1000
-
-
-def test_without_the_gradient_of_the_weights_only_a_block_is_in_memory(
-    wide: tuple[Tensor, Tensor, Tensor],
-) -> None:
-    x, w, y = wide
-    with Largest() as values, torch.no_grad():
-        linear_cross_entropy(x, w, y, chunk_rows=64)
-    assert values.numbers <= max(x.numel(), w.numel())
-    with Largest() as frozen:
-        linear_cross_entropy(x, w.detach(), y, chunk_rows=64).backward()
-    assert frozen.numbers <= max(x.numel(), w.numel())
-    with Largest() as statistics:
-        linear_cross_entropy_statistics(x, w, y, chunk_rows=64)
-    assert statistics.numbers <= max(x.numel(), w.numel())
-
-
-@pytest.mark.parametrize("softcap", [None, 2.0])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_statistics(softcap: float | None, dtype: torch.dtype) -> None:
-    x, w, y, b = (t.detach() for t in case(40, 4, 17))
-    b[3] = -math.inf
-    y[y == 3] = 2
-    kept = y != -100
-    z = F.linear(3 * x, w, b)
-    z = z if softcap is None else softcap * torch.tanh(z / softcap)
-    p = z.softmax(1)[kept]
-    expected = (
-        F.cross_entropy(z, y),
-        torch.special.entr(p).sum(1).mean(),
-        (z.argmax(1) == y)[kept].double().mean(),
-        (p - F.one_hot(y[kept], 17)).square().sum(1).mean(),
-    )
-    args = (3 * x).to(dtype), w.to(dtype), y, b.to(dtype)
-    found = linear_cross_entropy_statistics(*args, softcap=softcap, chunk_rows=7)
-    each = linear_cross_entropy_statistics(*args, softcap=softcap, reduction="none")
-    assert found.samples == each.samples == 39
-    for value, unreduced, true in zip(found[:4], each[:4], expected, strict=True):
-        assert float(value) == pytest.approx(float(true), rel=1e-5)
-        assert unreduced.shape == y.shape
-        assert float(unreduced.sum() / 39) == pytest.approx(float(true), rel=1e-5)
-    assert linear_cross_entropy_statistics(*args[:2], torch.full_like(y, -100)).samples == 0
-
-
-def test_statistics_have_the_nll_of_the_loss() -> None:
-    x, w, y, b = (t.detach() for t in case(40, 4, 17))
-    assert float(linear_cross_entropy_statistics(x, w, y, b).nll) == pytest.approx(
-        float(linear_cross_entropy(x, w, y, b)), rel=1e-12
-    )
-
-
-def test_torch_as_the_backend() -> None:
-    x, w, y, b = case()
-    found = linear_cross_entropy(x, w, y, b, class_weight=CLASS_WEIGHT, backend="torch", chunk_rows=4)
-    torch.testing.assert_close(found, reference(x, w, y, b, class_weight=CLASS_WEIGHT))
-    with pytest.raises(BadUsage, match="label_smoothing, softcap"):
-        linear_cross_entropy(x, w, y, b, softcap=2.0, label_smoothing=0.1, backend="torch")
-
-
-@pytest.mark.parametrize(("backend", "package"), [("liger", "liger_kernel"), ("cce", "cut_cross_entropy")])
-def test_a_backend_that_is_not_installed(backend: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, package, None)
-    monkeypatch.setitem(__import__("sys").modules, f"{package}.transformers", None)
-    x, w, y, _ = case()
-    with pytest.raises(BadUsage, match="pip install"):
-        linear_cross_entropy(x, w, y, backend=backend)
-
-
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # dynamo's own look
-def test_compiled_it_is_called_between_two_graphs() -> None:
-    x, w, y, b = (t.detach() for t in case())
-    x.requires_grad_()
-
-    def model(x: Tensor) -> Tensor:
-        return 2 * linear_cross_entropy(x.sin(), w, y, b)
-
-    torch.compiler.reset()
-    value = torch.compile(model, backend="aot_eager")(x)
-    torch.compiler.reset()
-    torch.testing.assert_close(value, model(x))
-    torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v in (value, model(x))))
 
 
 def test_module_and_catalogue() -> None:

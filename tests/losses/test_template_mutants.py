@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from objectives import inputs, required
+from objectives import inputs
 from torch import Tensor
 
 from losscope.anatomy.finder import UNCONFIRMED
 from losscope.anatomy.read import read
 from losscope.losses.catalogue import specs
-from losscope.losses.spec import LossSpec
+from losscope.losses.spec import LossSpec, needed_options
 
 MANY = 10  # mutants of one loss
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -60,7 +60,7 @@ def mutants(function: Callable[..., Tensor]) -> Iterator[Callable[..., Tensor]]:
 def wrong(spec: LossSpec, function: Callable[..., Tensor]) -> str | None:
     """What a reading says falsely, and as confirmed, of the value of a mutant."""
     assert spec.function is not None
-    options, case = required(spec), inputs(spec, larger=False)
+    options, case = needed_options(spec), inputs(spec, larger=False)
     try:
         loss = function(*case, **options)
         if loss.grad_fn is None or loss.numel() != 1 or not bool(loss.isfinite()):

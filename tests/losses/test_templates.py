@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from objectives import layer, objective, required
+from objectives import layer, objective
 
 from losscope.anatomy import catalogue
 from losscope.anatomy.anatomy import Anatomy, Term
@@ -15,7 +15,7 @@ from losscope.anatomy.recognise import Found, specs
 from losscope.anatomy.survey import Candidate, forms, survey
 from losscope.losses.graph.node import Graph
 from losscope.losses.graph.part import Part
-from losscope.losses.spec import LossSpec
+from losscope.losses.spec import LossSpec, needed_options
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -118,7 +118,7 @@ def test_every_variant_and_precision(spec: LossSpec) -> None:
     """What a variant is, a signature may say as well (a robust loss with exponent 2 is a squared error)."""
     if reasons(spec):
         pytest.skip("read by other means: " + "; ".join(reasons(spec)))
-    for options in (required(spec), *spec.variants):
+    for options in (needed_options(spec), *spec.variants):
         for dtype in (torch.float64, torch.float32):
             loss, _ = objective(spec, options, dtype=dtype)
             anatomy = read(loss)
@@ -142,7 +142,7 @@ def test_the_module_is_read_as_the_function_is(spec: LossSpec) -> None:
     if reasons(spec) or spec.module is None:
         pytest.skip("no module, or read by other means")
     loss, case = objective(spec)
-    by_module = spec.module(**required(spec))(*case)
+    by_module = spec.module(**needed_options(spec))(*case)
     assert by_module.item() == loss.item()
     assert repr(read(by_module)) == repr(read(loss))
 
