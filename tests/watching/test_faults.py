@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from forked import server
 
 from losscope.core.registry import module_names
 
@@ -47,9 +48,7 @@ def watch(tmp_path, plant="", out="run"):
         + ", 'train.py']\nsys.exit(main())\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LOSSCOPE")}
-    return subprocess.run(  # noqa: PLW1510  the code is compared by the caller
-        [sys.executable, driver], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-    )
+    return server().run([driver], tmp_path, environment)
 
 
 def faults(tmp_path):

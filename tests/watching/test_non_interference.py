@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import server
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 NAMES = sorted(
@@ -21,10 +22,21 @@ NAMES = sorted(
 _TIMINGS = re.compile(r"'[a-z_]*(runtime|per_second)': '[^']*'")
 
 
-def run(command, folder):
+REAL = {  # these start as a user starts them; `make thorough` does so with all
+    *("adam_mlp.py", "compiled.py", "loader_workers.py", "frameworks/hf_trainer.py"),
+}
+
+
+def run_for_real(words, folder, environment):
+    return subprocess.run(
+        [sys.executable, *words], check=False, cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def run(how, words, folder):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LOSSCOPE")}
     environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    done = how(words, folder, environment)
     return _TIMINGS.sub("", done.stdout), done.returncode, done.stderr
 
 
@@ -32,26 +44,26 @@ def test_there_are_at_least_twenty_varied_scripts():
     assert len(NAMES) >= 20
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_watched_and_unwatched_runs_are_identical(name, tmp_path):
+def compare(how, name, folder):
     script = str(SCRIPTS / name)
-    output, code, errors = run([sys.executable, script], tmp_path)
+    output, code, errors = run(how, [script], folder)
     assert code == 0, errors
-    watch = [
-        sys.executable,
-        "-m",
-        "losscope",
-        "run",
-        "--budget",
-        "100",
-        "--out",
-        str(tmp_path / "run"),
-        script,
-    ]
-    watched_output, watched_code, watched_errors = run(watch, tmp_path)
+    watch = ["-m", "losscope", "run", "--budget", "100", "--out", str(folder / "run"), script]
+    watched_output, watched_code, watched_errors = run(how, watch, folder)
     assert watched_output == output
     assert watched_code == code
-    check_record(tmp_path / "run", watched_errors)
+    check_record(folder / "run", watched_errors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_watched_and_unwatched_runs_are_identical(name, tmp_path):
+    compare(run_for_real if name in REAL else server().run, name, tmp_path)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", sorted({*NAMES} - REAL))
+def test_runs_started_afresh_are_identical(name, tmp_path):
+    compare(run_for_real, name, tmp_path)
 
 
 def check_record(folder, errors):
@@ -72,10 +84,7 @@ def test_the_comparison_would_notice_a_single_random_draw(tmp_path):
     changed.write_text(source.replace("report(model", "torch.rand(1)\nreport(model"))
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     outputs = [
-        subprocess.run(
-            [sys.executable, path], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        for path in (SCRIPTS / "adam_mlp.py", changed)
+        run_for_real([path], tmp_path, environment).stdout for path in (SCRIPTS / "adam_mlp.py", changed)
     ]
     states, randoms = zip(*(o.splitlines()[-2:] for o in outputs), strict=True)
     assert outputs[0] != outputs[1] and randoms[0] != randoms[1] and states[0] != randoms[0]

@@ -1,11 +1,13 @@
 """The real session against scripts that treat their process roughly; each once failed or would fail silently."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import server
 
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.turns import Turns
@@ -29,12 +31,14 @@ def train(steps=60):
 """
 
 
-def run(tmp_path: Path, script: str, *options: str, **how) -> subprocess.CompletedProcess:
+def run(tmp_path: Path, script: str, *options: str) -> subprocess.CompletedProcess:
     (tmp_path / "s.py").write_text(TRAIN + script)
-    command = [sys.executable, "-m", "losscope", "run", *options, str(tmp_path / "s.py")]
-    return subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120, **how
-    )
+    return server().run(["-m", "losscope", "run", *options, tmp_path / "s.py"], tmp_path, dict(os.environ))
+
+
+def run_unwatched(tmp_path: Path, script: str) -> subprocess.CompletedProcess:
+    (tmp_path / "s.py").write_text(TRAIN + script)
+    return server().run([tmp_path / "s.py"], tmp_path, dict(os.environ))
 
 
 def verdict(folder: Path) -> dict:
@@ -107,10 +111,7 @@ for _ in range(40):
 del generator
 train(5)
 """
-    (tmp_path / "s.py").write_text(TRAIN + script)
-    done = subprocess.run(
-        [sys.executable, "s.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-    )
+    done = run_unwatched(tmp_path, script)
     assert done.returncode == 0, done.stderr
     assert verdict(tmp_path / "run")["training"]["steps"] == about(40)
     assert '"status":"finished"' in (tmp_path / "run" / "events.jsonl").read_text()
@@ -122,10 +123,8 @@ train()
 traced = torch.jit.trace(lambda p: torch.nn.functional.mse_loss(p, y), (x @ w.detach(),))
 print(str(traced.graph).count("aten::"))
 """
-    expected = subprocess.run(
-        [sys.executable, "-c", TRAIN + script], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert run(tmp_path, script).stdout == expected.stdout
+    expected = run_unwatched(tmp_path, script)
+    assert expected.stdout and run(tmp_path, script).stdout == expected.stdout
 
 
 def test_meta_tensors_are_not_read(tmp_path: Path) -> None:
@@ -157,9 +156,7 @@ def test_out_that_is_a_file_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_script_seconds_do_not_count_the_watch_twice(tmp_path: Path) -> None:
-    script = "import losscope\nwith losscope.watch(out='run'):\n    train()\n"
-    (tmp_path / "s.py").write_text(TRAIN + script)
-    subprocess.run([sys.executable, "s.py"], cwd=tmp_path, capture_output=True, check=True, timeout=120)
+    run_unwatched(tmp_path, "import losscope\nwith losscope.watch(out='run'):\n    train()\n")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["script_seconds"] > 0
 
 
@@ -214,7 +211,5 @@ for _ in range(5):
     step()
 print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 """
-    expected = subprocess.run(
-        [sys.executable, "-c", TRAIN + script], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert run(tmp_path, script).stdout == expected.stdout
+    expected = run_unwatched(tmp_path, script)
+    assert expected.stdout and run(tmp_path, script).stdout == expected.stdout
