@@ -1,5 +1,6 @@
 """Known answers of the probes, with plausible wrong versions that these tests reject."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1] / "watching"))
 from memory_watch import watching
 
+from losscope.losses.contrastive.info_nce import info_nce_loss
 from losscope.probes import thinning
 from losscope.recording import signals as s
 
@@ -99,6 +101,32 @@ def test_regression_statistics_and_chance():
     assert record.values(s.TARGET_MEAN, "0/0")[0] == pytest.approx(y.mean().item(), rel=1e-5)
     assert record.values(s.TARGET_STD, "0/0")[0] == pytest.approx(y.std(correction=0).item(), rel=1e-5)
     assert record.values(s.TERM_CHANCE, "0/0")[0] == pytest.approx(y.var(correction=0).item(), rel=1e-5)
+
+
+def _pairs(m, x):
+    return -nn.functional.logsigmoid(m(x[:100]) - m(x[100:])).mean()
+
+
+def _candidates(m, x):
+    return info_nce_loss(*m(x).chunk(2))
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns", "chance"),
+    [
+        pytest.param(_pairs, 1, math.log(2), id="pairs"),
+        pytest.param(_candidates, 5, math.log(100), id="candidates"),
+        pytest.param(lambda m, x: nn.functional.softplus(m(x)).mean(), 1, None, id="a player of a game"),
+    ],
+)
+def test_chance_of_a_term_without_targets_follows_from_its_options(loss, columns, chance):
+    torch.manual_seed(0)
+    x = torch.randn(200, 3)
+    with watching() as record:
+        model = nn.Linear(3, columns)
+        train(model, lambda m: loss(m, x), torch.optim.SGD(model.parameters(), lr=0.01), 3)
+    found = record.values(s.TERM_CHANCE, "0/0")
+    assert found[:1] == ([] if chance is None else [pytest.approx(chance)])
 
 
 def test_parameters_that_are_not_trained_are_told_apart():

@@ -33,10 +33,10 @@ class MemoryRecorder:
 
 
 @contextmanager
-def watching():
-    """Hooks installed, a budget without limit: every update is read, deep samples come at the usual gaps."""
+def watching(share=1e9):
+    """Hooks installed; by default a budget without limit: every update is read, deep samples come at the usual gaps."""
     recorder = MemoryRecorder()
-    watch, hooks = assemble(recorder, share=1e9)
+    watch, hooks = assemble(recorder, share=share)
     hooks.install()
     try:
         yield recorder

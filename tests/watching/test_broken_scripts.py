@@ -164,3 +164,14 @@ def test_parameters_of_a_running_model_may_be_swapped(data):
     assert {tuple(names) for names in (e["parameters"] for e in record.of("optimizer"))} == {
         ("weight", "bias")
     }
+
+
+@pytest.mark.parametrize("share", [0.001, 1e9])
+def test_a_training_that_is_over_has_ended_before_the_next_one_begins(data, share):
+    with watching(share) as record:
+        for _ in range(2):
+            model = nn.Linear(8, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(200):
+                train(model, optimizer, data)
+    assert max(record.values(s.STEP_TIME, "0")) <= min(record.values(s.STEP_TIME, "1"))

@@ -50,14 +50,14 @@ def _run(subject: Subject) -> Iterator[Result]:
     count, reported, tried = 0, set(), set()
     for extreme in extremes(subject):
         for dtype in _DTYPES:
-            found = _judge(subject, extreme, dtype)
-            if found is None:
+            judged = _judge(subject, extreme, dtype)
+            if judged is None:
                 continue
+            what, found = judged
             count += 1
             tried.add(str(dtype).removeprefix("torch."))
-            group = (found.severity, found.figures.get("kind"))
-            if found.severity and group not in reported:
-                reported.add(group)
+            if found.severity and (what, found.severity) not in reported:
+                reported.add((what, found.severity))
                 yield found
     if count == 0:
         yield skipped(_NONE)
@@ -65,22 +65,26 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield passed(_PASS, {"cases": count}, count=count, dtypes=", ".join(sorted(tried)))
 
 
-def _judge(subject: Subject, extreme: Extreme, dtype: torch.dtype) -> Result | None:
-    """A result for one case in one precision; ``None`` where the loss does not take this precision."""
+def _judge(subject: Subject, extreme: Extreme, dtype: torch.dtype) -> tuple[str, Result] | None:
+    """A result for one case in one precision, and of what; ``None`` where the loss does not take this precision."""
     case = cast(extreme.case, dtype)
     try:
         value, _, found = gradients(subject, case)
     except Raised as raised:
         if dtype not in (torch.float32, torch.float64) or isinstance(raised.error, NotImplementedError):
             return None
-        return _raised(subject, extreme, raised)
+        return _of("error", _raised(subject, extreme, raised))
     name = str(dtype).removeprefix("torch.")
     if not math.isfinite(float(value.detach())):
-        return _bad_value(subject, extreme, dtype, name, float(value.detach()))
+        return _of("value", _bad_value(subject, extreme, dtype, name, float(value.detach())))
     bad = [g for g in found if g is not None and not bool(torch.isfinite(g).all())]
     if bad:
-        return _bad_gradient(subject, extreme, dtype, name, (float(value.detach()), bad[0]))
-    return passed(_PASS, count=1, dtypes=name)
+        return _of("gradient", _bad_gradient(subject, extreme, dtype, name, (float(value.detach()), bad[0])))
+    return "all", passed(_PASS, count=1, dtypes=name)
+
+
+def _of(what: str, result: Result | None) -> tuple[str, Result] | None:
+    return None if result is None else (what, result)
 
 
 def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None:
@@ -94,7 +98,6 @@ def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None
         _RAISES(name=extreme.name, error=str(raised)),
         case=cast(extreme.case, torch.float32),
         seen=str(raised),
-        figures={"kind": 3},
     )
 
 
@@ -139,16 +142,16 @@ def _bad_value(
     if math.isinf(true) and not math.isnan(seen):
         if not extreme.boundary:
             return None
-        text, severity, kind = _INFINITE(name=extreme.name, dtype=name), "convention", 2
+        text, severity = _INFINITE(name=extreme.name, dtype=name), "convention"
     elif math.isinf(true):
-        text, severity, kind = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), "bug", 0
+        text, severity = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), "bug"
         if not extreme.boundary:
             return None
     elif math.isnan(true):
         severity = "bug" if math.isnan(seen) else "convention"
-        text, kind = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), 0 if severity == "bug" else 2
+        text = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen)
     else:
-        text, severity, kind = _VALUE(name=extreme.name, dtype=name, seen=seen, true=true), "bug", 0
+        text, severity = _VALUE(name=extreme.name, dtype=name, seen=seen, true=true), "bug"
 
     def fails(candidate: Sequence[Tensor]) -> bool:
         value = float(subject.value(cast(candidate, dtype)))
@@ -161,7 +164,6 @@ def _bad_value(
         fails=fails,
         seen=str(seen),
         expected=f"{true:.6g}" if math.isfinite(true) else "a number",
-        figures={"kind": kind},
     )
 
 
@@ -189,7 +191,6 @@ def _bad_gradient(
         expected="a finite gradient",
         requires_grad=True,
         call="x = {first}; loss({args_with_x}).sum().backward(); print(x.grad)",
-        figures={"kind": 1},
     )
 
 

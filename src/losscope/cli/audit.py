@@ -1,7 +1,6 @@
 """Test any loss, and show counterexamples for what is wrong with it."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from losscope.core.errors import BadUsage
+from losscope.report.stream import wants_colour
 
 
 @click.command(name="audit")
@@ -90,8 +90,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _coloured(text: str) -> str:
-    """Marks in colour on a terminal; click drops them elsewhere. ``NO_COLOR`` is obeyed."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+    """Marks in colour on a terminal that wants them."""
+    if not wants_colour(sys.stdout):
         return text
     colours = {"✗": "red", "!": "yellow", "✓": "green", "?": "yellow"}
     lines = []

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 import click
 
 from losscope.core.errors import BadUsage
+from losscope.report.stream import wants_colour
 
 
 @click.command(name="explain")
@@ -44,6 +45,6 @@ def command(code: str | None, lang: str) -> None:
 def _plain(text: str) -> str:
     """The docstring without its inline markup, as the terminal shows it."""
     body = text.partition("\n")[2].strip()
-    bold = "\033[1m{}\033[0m" if sys.stdout.isatty() else "{}"
+    bold = "\033[1m{}\033[0m" if wants_colour(sys.stdout) else "{}"
     pieces = body.replace("``", "`").split("**")
     return "".join(bold.format(piece) if index % 2 else piece for index, piece in enumerate(pieces))

@@ -1,8 +1,6 @@
 """List the losses that losscope knows, or show the contract of one."""
 
 import json
-import os
-import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from losscope.core.errors import BadUsage
+from losscope.report.stream import columns, wants_colour
 
 if TYPE_CHECKING:
     from losscope.losses.spec import LossSpec
@@ -87,19 +86,19 @@ def _table(specs: "list[LossSpec]") -> None:
 def _contract(spec: "LossSpec") -> None:
     from losscope.losses.describe import documentation, facts
 
-    columns = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    width = min(columns(sys.stdout), 110)
     click.echo(f"{_bold(spec.name)}: {spec.title} ({spec.family})\n")
     for paragraph in documentation(spec).replace("``", "`").split("\n\n"):
-        click.echo(textwrap.fill(" ".join(paragraph.split()), columns) + "\n")
+        click.echo(textwrap.fill(" ".join(paragraph.split()), width) + "\n")
     rows = facts(spec)
-    width = max(len(label) for label, _ in rows)
+    indent = max(len(label) for label, _ in rows)
     for label, text in rows:
-        lines = textwrap.wrap(text, max(columns - width - 2, 30))
-        click.echo(f"{label:<{width}}  {lines[0]}")
+        lines = textwrap.wrap(text, max(width - indent - 2, 30))
+        click.echo(f"{label:<{indent}}  {lines[0]}")
         for line in lines[1:]:
-            click.echo(" " * (width + 2) + line)
+            click.echo(" " * (indent + 2) + line)
     for number, reference in enumerate(spec.references):
-        click.echo(f"{'references' if number == 0 else '':<{width}}  {reference}")
+        click.echo(f"{'references' if number == 0 else '':<{indent}}  {reference}")
 
 
 def _plot(spec: "LossSpec", path: Path) -> None:
@@ -110,5 +109,4 @@ def _plot(spec: "LossSpec", path: Path) -> None:
 
 
 def _bold(text: str) -> str:
-    plain = not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
-    return text if plain else click.style(text, bold=True)
+    return click.style(text, bold=True) if wants_colour(sys.stdout) else text

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from losscope.anatomy.anatomy import Term
+from losscope.anatomy.finder import UNCONFIRMED
+from losscope.core.estimate import Estimate
 from losscope.core.finding import Where
+from losscope.losses.spec import LossSpec
 from losscope.losses.target_stats import TargetStats
 from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
@@ -47,15 +50,37 @@ class Objective(Probe):
             sample.record(signals.TERM_VALUE, term.value, label)
         if term.floor is not None:
             sample.record(signals.TERM_FLOOR, term.floor, label)
-        if term.target is None or term.spec is None:
-            return
-        sample.record(signals.BATCH_SIZE, float(term.target.shape[0] if term.target.ndim else 1), label)
-        stats = self._targets.setdefault((label, term.kind), TargetStats())
-        term.observe(stats)
-        chance = term.chance(stats)
+        chance = self._chance(sample, label, term)
         if chance is not None:
             sample.record(signals.TERM_CHANCE, chance.value, label)
             sample.record(signals.TERM_CHANCE_ERROR, chance.stderr, label)
+
+    def _chance(self, sample: Sample, label: str, term: Term) -> Estimate | None:
+        """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates."""
+        if term.spec is None:
+            return None
+        stats = self._targets.setdefault((label, term.kind), TargetStats())
+        if term.target is not None:
+            sample.record(signals.BATCH_SIZE, float(term.target.shape[0] if term.target.ndim else 1), label)
+            term.observe(stats)
+        elif not _options_tell(term, term.spec):
+            return None
+        return term.chance(stats)
+
+
+def _options_tell(term: Term, spec: LossSpec) -> bool:
+    """Whether the chance level follows from the options that were read, and the value is to fall towards it.
+
+    Options that the graph does not show may not matter: none of the contract's variants moves the level.
+    """
+    if spec.chance is None or not spec.value_is_progress or term.reduction != "mean":
+        return False
+    empty = TargetStats()
+    return all(
+        spec.chance(empty, {**variant, **term.options}) == spec.chance(empty, term.options)
+        for variant in spec.variants
+        if UNCONFIRMED in term.notes
+    )
 
 
 def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:

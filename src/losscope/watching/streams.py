@@ -19,11 +19,16 @@ Write = Callable[[int, float], None]
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One objective being minimised. ``step`` is the index of the update being prepared."""
+    """One objective being minimised. ``step`` is the index of the update being prepared.
+
+    ``timed`` updates have a known time; that of the last of them is ``unwritten`` where the fast path made it.
+    """
 
     label: str
     parameters: dict[int, TensorRef]  # by id; the reference tells whether it is still that one
     step: int = 0
+    timed: int = 0
+    unwritten: float | None = None
     rates: list[Any] = field(default_factory=list)
     gradients: GradientState = field(default_factory=GradientState)
     stale: bool | None = None

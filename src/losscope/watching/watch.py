@@ -265,6 +265,9 @@ class Watch:
         self._turn += updates
         self.governor.charge_fast(read)
         self.deep.rest(read if used else read - 1)
+        for stream in self.streams.all:
+            if stream.step != stream.timed:
+                stream.timed, stream.unwritten = stream.step, self.governor.elapsed
         if used:
             self.cycle.begin()
         else:
@@ -283,6 +286,7 @@ class Watch:
         elif total is not None:
             self.outlet.record(signals.LOSS, stream.label, step, total)
         stream.write_time(step, round(now - self.governor.began, 6))
+        stream.timed, stream.unwritten = step + 1, None
         if stream.stale is not None:
             stream.write_stale(step, float(stream.stale))
             stream.stale = None
@@ -379,8 +383,10 @@ class Watch:
             self._commit_manual()
         self.deep.close()
         for stream in self.streams.all:
-            if stream.step:  # where the stride passed over the last updates, their number is still exact
-                self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, self.governor.elapsed)
+            if (
+                stream.unwritten is not None
+            ):  # the stride passed over its last updates: their number stays exact
+                self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, stream.unwritten)
         self.evaluations.close(self.streams.main_step)
         self.outlet.drain()
 

@@ -66,7 +66,6 @@ SPEC = LossSpec(
     denominator="number of pairs",
     exceptions={
         "empty-batch": "as PyTorch does everywhere",
-        "chance": "of equal scores; two different constants for first and second do better on unbalanced labels",
     },
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),

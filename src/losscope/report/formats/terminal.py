@@ -6,7 +6,6 @@ replaced, so that a file name cannot steer the terminal.
 """
 
 import io
-import os
 import re
 import sys
 from typing import TextIO
@@ -20,6 +19,7 @@ from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
 from losscope.report.format import Format
+from losscope.report.stream import columns, wants_colour
 from losscope.report.view import (
     MARKS,
     SYMBOLS,
@@ -65,11 +65,11 @@ def render_for(verdict: Verdict, recording: Recording, language: Language, strea
     encoding = (getattr(stream, "encoding", None) if stream else None) or "utf-8"
     if language == "zh" and not _can_encode("结论", encoding):
         language = "en"
-    colour = stream is not None and _wants_colour(stream)
+    colour = wants_colour(stream)
     out = io.StringIO()
     console = Console(
         file=out,
-        width=_width(stream),
+        width=columns(stream),
         force_terminal=colour,
         color_system="standard" if colour else None,
         legacy_windows=False,
@@ -158,23 +158,6 @@ def _grid() -> Table:
 def _safe(text: str) -> str:
     """No escape sequences, no reordering of text, no line breaks that a name brought along."""
     return _UNSAFE.sub("\ufffd", text)
-
-
-def _wants_colour(stream: TextIO) -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
-        return False
-    return stream.isatty()
-
-
-def _width(stream: TextIO | None) -> int:
-    """Columns of the terminal, ``COLUMNS``, or 100; never so few that words fall apart."""
-    columns = os.environ.get("COLUMNS", "")
-    if stream is not None and stream.isatty():
-        try:
-            return max(40, os.get_terminal_size(stream.fileno()).columns)
-        except (OSError, ValueError):  # a stream that calls itself a terminal but has no descriptor
-            return 80
-    return max(40, int(columns)) if columns.isdecimal() else 100
 
 
 def _can_encode(text: str, encoding: str) -> bool:
