@@ -87,6 +87,7 @@ def _become(request: dict) -> None:
 
 if __name__ == "__main__":
     import scipy.special  # noqa: F401
+    import sklearn.datasets  # noqa: F401
     import torch._dynamo  # noqa: F401
 
     _become(_serve())
