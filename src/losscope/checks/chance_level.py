@@ -15,7 +15,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.constants import NO_MEAN, averaged, best, has_twins, options_of, skewed, stats_of
+from losscope.checks.constants import (
+    NO_MEAN,
+    OUT_OF_TIME,
+    averaged,
+    best,
+    has_twins,
+    options_of,
+    skewed,
+    stats_of,
+)
 from losscope.checks.subject import Case, Subject
 from losscope.core.estimate import Estimate
 from losscope.core.text import Text
@@ -56,11 +65,14 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     allowed = _RELATIVE * (1 + abs(chance.value)) + _correction(mean, case, options)
     goal = chance.value + allowed / 2
-    found = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal)
+    found, done = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal)
     if has_twins(mean) and abs(chance.value - found) > allowed:
-        tied = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal, tied=True)
-        found = min(found, tied, key=lambda value: abs(value - chance.value))
+        tied, ended = best(mean, case, _SHARED, seconds=_SECONDS, goal=goal, tied=True)
+        found, done = min(found, tied, key=lambda value: abs(value - chance.value)), done and ended
     figures = {"chance": chance.value, "best constant": found}
+    if found > chance.value + allowed and not done:
+        yield skipped(OUT_OF_TIME, found=found, claimed=chance.value)
+        return
     if not math.isfinite(chance.value) or abs(chance.value - found) > allowed:
         yield failed(
             "bug",

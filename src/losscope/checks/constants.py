@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from losscope.checks.domains import Free, from_domain
-from losscope.checks.minimise import minimise
+from losscope.checks.minimise import minimise, now
 from losscope.checks.subject import Case, Subject, replaced
+from losscope.core.text import Text
 from losscope.losses.target_stats import TargetStats
 
 _BINARY = frozenset({"binary", "binary-label", "mask", "unit", "events"})
@@ -98,10 +99,11 @@ def best(
     goal: float,
     bound: float = 200.0,
     tied: bool = False,
-) -> float:
-    """The smallest loss over predictions that are equal along the axes ``shared``: an upper bound of the minimum.
+) -> tuple[float, bool]:
+    """The smallest loss over predictions that are equal along the axes ``shared``, and whether all was searched.
 
-    The ends of the searches are also stretched, for minima at infinity. Searching ends when ``goal`` is reached.
+    An upper bound of the minimum. The ends of the searches are also stretched, for minima at infinity. Searching ends
+    when ``goal`` is reached, or for lack of time, which makes the second answer false.
     With ``tied`` predictions of the same kind are equal, as from one model that ignores what it is shown.
     """
     free = Free(subject, case, shared)
@@ -118,17 +120,27 @@ def best(
     def loss(vector: Tensor) -> Tensor:
         return free.value(vector[kept])
 
-    deadline, least = time.process_time() + seconds, math.inf
+    deadline, least, done = now() + seconds, math.inf, True
     for start in starts:
         left = deadline - time.process_time()
-        if least <= goal or (left < 0 and math.isfinite(least)):
+        if least <= goal:
             break
-        vector, value = minimise(loss, start, seconds=max(left / 2, seconds / 4), bound=bound)
+        if left < 0 and math.isfinite(least):
+            return least, False
+        vector, value, ended = minimise(loss, start, seconds=max(left / 2, seconds / 4), bound=bound)
+        done = done and ended
         with torch.no_grad():
             places = [(p, f) for p in (None, *subject.predictions) for f in _STRETCHES]
             far = [float(loss(_stretched(free, vector, p, f))) for p, f in places]
         least = min([least, value, *(v for v in far if not math.isnan(v))])
-    return least
+    return least, done
+
+
+OUT_OF_TIME = Text(
+    en="the search ran out of time at {found:.6g}, above the {claimed:.6g} of the contract",
+    zh="搜索在 {found:.6g} 处因时间耗尽而停止，仍高于契约的 {claimed:.6g}",
+)
+"""For a search that ended early: what it reached is no minimum."""
 
 
 def has_twins(subject: Subject) -> bool:

@@ -149,7 +149,7 @@ class _Targets:
         rest = free.size - len(fixed)
         if rest:
             inner = minima(lambda z: free.value(torch.cat([fixed, z])), [torch.zeros(rest).double()], seconds)
-            (z, at), *_ = inner
+            (z, at), *_ = inner.ends
             there = torch.cat([fixed, z])
         else:
             there = fixed
@@ -166,7 +166,7 @@ class _Targets:
             rounding = 64 * torch.finfo(free.value(there).dtype).eps * (1 + abs(at))
         ends = minima(free.value, starts, seconds, bound=1e4)
         slack = NEGLIGIBLE * spread + rounding
-        for vector, value in ends:
+        for vector, value in ends.ends:
             far = float((vector[: len(fixed)] - fixed).abs().max()) > _CLOSE
             if value < at - slack or (far and value <= at + slack):
                 return _Outcome(vector, value, fixed, at, slack)

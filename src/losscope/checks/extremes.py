@@ -125,6 +125,10 @@ def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
                 same = replaced(case, {position: case[other].to(case[position].dtype)})
                 edge = subject.arguments[position].of.high == 1.0
                 yield Extreme("prediction equals target", same, boundary=edge)
+                if argument.kind == "unit":
+                    hard = case[other].round().to(case[position].dtype)
+                    right = replaced(case, {position: hard, other: hard})
+                    yield Extreme("certain and right (0 and 1)", right, boundary=True)
                 return
 
 

@@ -7,12 +7,13 @@ below the floor proves the contract wrong; a floor that no search comes near is 
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.constants import NO_MEAN, averaged, best, options_of, stats_of
+from losscope.checks.constants import NO_MEAN, OUT_OF_TIME, averaged, best, options_of, stats_of
 from losscope.checks.subject import Case, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -52,15 +53,19 @@ def _run(subject: Subject) -> Iterator[Result]:
     for seed in (0, 1):
         compared = [_compare(mean, mean.case(seed, **sizes)) for sizes in _sizes(mean)[:1]]
         for sizes in _sizes(mean)[1:]:
-            if compared[-1] is not None and not _near(*compared[-1]):
+            if compared[-1] is not None and not _near(compared[-1].found, compared[-1].floor):
                 compared.append(_compare(mean, mean.case(seed, **sizes)))
-        known = [pair for pair in compared if pair is not None]
+        known = [comparison for comparison in compared if comparison is not None]
         if not known:
             yield skipped(_NONE)
             return
-        found, floor = min(known, key=lambda pair: abs(pair[0] - pair[1]))
+        found, floor, done = min(known, key=lambda comparison: abs(comparison.found - comparison.floor))
         figures = {"floor": floor, "smallest loss": found}
-        if found < floor - _BELOW * (1 + abs(floor)) or (free and not _near(found, floor)):
+        below = found < floor - _BELOW * (1 + abs(floor))
+        if free and not below and not _near(found, floor) and not done:
+            yield skipped(OUT_OF_TIME, found=found, claimed=floor)
+            return
+        if below or (free and not _near(found, floor)):
             text = _TOO_HIGH if found < floor else _TOO_LOW
             seen = f"{floor:.6g}"
             yield failed(
@@ -72,7 +77,13 @@ def _run(subject: Subject) -> Iterator[Result]:
     yield passed(_PASS, {"floor": floor, "smallest loss": found}, found=found, claimed=floor)
 
 
-def _compare(subject: Subject, case: Case) -> tuple[float, float] | None:
+class _Comparison(NamedTuple):
+    found: float
+    floor: float
+    done: bool
+
+
+def _compare(subject: Subject, case: Case) -> _Comparison | None:
     """The smallest loss found for a case, and the floor; ``None`` where the contract gives none."""
     options = options_of(subject, case)
     assert subject.spec is not None and subject.spec.floor is not None
@@ -80,7 +91,8 @@ def _compare(subject: Subject, case: Case) -> tuple[float, float] | None:
     if floor is None or not math.isfinite(floor):
         return None
     goal = floor + _ABOVE / 2 * (1 + abs(floor))
-    return best(subject, case, frozenset(), seconds=_SECONDS, goal=goal), floor
+    found, done = best(subject, case, frozenset(), seconds=_SECONDS, goal=goal)
+    return _Comparison(found, floor, done)
 
 
 def _near(found: float, floor: float) -> bool:

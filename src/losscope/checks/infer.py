@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from losscope.checks.sizes import built_for, matrices
 from losscope.checks.subject import NotALoss, Raised, Subject, cast, gradients
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
@@ -25,6 +26,7 @@ from losscope.losses.spec import LossSpec
 from losscope.losses.tasks import TASKS, InputTask
 
 _CASES = 3
+_HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _subject(target: Target, arguments: tuple[Argument, ...], spec: LossSpec | N
         call=target.make({}),
         arguments=arguments,
         spec=spec,
-        sizes=spec.lengths if spec else SIZES,
+        sizes={**(spec.lengths if spec else SIZES), **built_for(target.loss, target.options)},
         accepts=target.accepts,
         rebuild=target.make,
         options=target.options,
@@ -132,7 +134,10 @@ def _candidates(target: Target) -> list[InputTask]:
     count = len(target.parameters)
     fitting = [t for t in TASKS.values() if count == 0 or len(t.arguments) == count]
     order = list(TASKS)
-    return sorted(fitting, key=lambda t: (-_hints(target, t), order.index(t.name)))
+    owns = bool(matrices(target.loss))
+    return sorted(
+        fitting, key=lambda t: (not (owns and t.name == _HEAD), -_hints(target, t), order.index(t.name))
+    )
 
 
 def _hints(target: Target, task: InputTask) -> int:
@@ -182,6 +187,8 @@ def _best(target: Target, accepted: list[Tried]) -> Inferred:
             why = "its values are those of a loss of the catalogue"
             return Inferred(task.name, why, task.arguments, spec.name)
     first = accepted[0][0]
+    if first.name == _HEAD and matrices(target.loss):
+        return _chosen(first, "it has a weight matrix of its own")
     hinted = _hints(target, first) > 0
     masks = [t for t in accepted if t[0].name in _MASKS]
     if masks and first.name in _MASKS:

@@ -1,11 +1,13 @@
 """Numeric minimisation of a function of a vector in float64, without a demand on its smoothness.
 
-Limits are seconds of this process's own time, so that a busy machine does not change what is found.
+Limits are seconds of this process's own time, so that a busy machine does not change what is found. A slow one does:
+every search says whether it came to its end, and what follows from a search that did not is an upper bound alone.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +68,28 @@ class _Search:
             raise _OutOfTime
 
 
+class Minimum(NamedTuple):
+    """The best point of a search and its value, an upper bound of the minimum; ``done``: time did not end it."""
+
+    at: Tensor
+    value: float
+    done: bool
+
+
+class Minima(NamedTuple):
+    """Where several searches ended, best first; ``done``: time ended none of them, nor kept one from beginning."""
+
+    ends: list[tuple[Tensor, float]]
+    done: bool
+
+
+def now() -> float:
+    """Seconds of this process's own time; loading the optimiser is not charged to who reads the clock first."""
+    import scipy.optimize  # noqa: F401  lazy: 0.2 s
+
+    return time.process_time()
+
+
 def minimise(
     f: Function,
     start: Tensor,
@@ -74,15 +98,15 @@ def minimise(
     bound: float = 45.0,
     seconds: float = 1.0,
     polished: int = 6,
-) -> tuple[Tensor, float]:
-    """The best point found from ``start`` within ±``bound``, and its value: an upper bound of the minimum.
+) -> Minimum:
+    """The best point found from ``start`` within ±``bound``.
 
     L-BFGS-B, which may stop early at a kink or where no gradient arrives; vectors of at most ``polished`` numbers
     then get a simplex search (Nelder and Mead).
     """
-    from scipy.optimize import minimize  # lazy: 0.2 s to import
+    search = _Search(f, now() + seconds)
+    from scipy.optimize import minimize  # lazy: loaded by ``now``
 
-    search = _Search(f, time.process_time() + seconds)
     x = start.detach().clamp(-bound, bound).to(torch.float64).numpy()
     smooth = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-16, "gtol": 1e-13}
     simplex = {"maxfev": 3 * steps, "xatol": 1e-12, "fatol": 1e-15, "adaptive": True}
@@ -92,9 +116,10 @@ def minimise(
         kinked = search.slope > _FLAT * (1 + abs(search.value)) or search.slope == 0.0
         if search.best is not None and 0 < len(x) <= polished and kinked:
             minimize(search.without, search.best.numpy(), method="Nelder-Mead", options=simplex)
+        done = True
     except _OutOfTime:
-        pass
-    return (start.detach().clone() if search.best is None else search.best), search.value
+        done = False
+    return Minimum(start.detach().clone() if search.best is None else search.best, search.value, done)
 
 
 def minima(
@@ -106,17 +131,21 @@ def minima(
     steps: int = 200,
     bound: float = 45.0,
     goal: float = -math.inf,
-) -> list[tuple[Tensor, float]]:
-    """Where the searches from ``starts`` end, best first.
+) -> Minima:
+    """Where the searches from ``starts`` end.
 
     No search begins after ``seconds``, except the first, nor once the ``goal`` is reached.
     """
-    deadline = time.process_time() + seconds
-    ends: list[tuple[Tensor, float]] = []
+    deadline = now() + seconds
+    found: list[Minimum] = []
     for start in starts:
         left = deadline - time.process_time()
-        if ends and (left < 0 or min(value for _, value in ends) <= goal):
+        late = left < 0
+        if found and (late or min(end.value for end in found) <= goal):
             break
         share = max(left, seconds / 2)
-        ends.append(minimise(f, start, steps=steps, seconds=share, polished=polished, bound=bound))
-    return sorted(ends, key=lambda pair: pair[1])
+        found.append(minimise(f, start, steps=steps, seconds=share, polished=polished, bound=bound))
+    else:
+        late = False
+    ends = sorted(((end.at, end.value) for end in found), key=lambda pair: pair[1])
+    return Minima(ends, not late and all(end.done for end in found))

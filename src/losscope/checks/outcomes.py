@@ -63,6 +63,7 @@ class Minima:
     ends: list[tuple[Tensor, float]]
     at_truth: float
     tolerance: float
+    done: bool  # time ended none of them
 
 
 def why_not(subject: Subject, *, margins: bool = False) -> str:
@@ -189,8 +190,8 @@ def smallest(outcomes: Outcomes, seconds: float, seed: int = 0) -> Minima:
         dtype = outcomes.expected(truth).dtype
     spread = float((values - values[0]).abs().nan_to_num(posinf=1.0).max())
     rounding = 64 * torch.finfo(dtype).eps * (1 + abs(float(values[0])))
-    ends = minima(outcomes.expected, starts, seconds)
-    return Minima(ends, float(values[0]), NEGLIGIBLE * spread + rounding)
+    found = minima(outcomes.expected, starts, seconds)
+    return Minima(found.ends, float(values[0]), NEGLIGIBLE * spread + rounding, found.done)
 
 
 def case_of(outcomes: Outcomes, vector: Tensor) -> Case:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from losscope.checks.sizes import usual
 from losscope.core.errors import BadUsage
 
 _HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
@@ -26,7 +27,8 @@ _FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
 class Target:
     """A loss as named: ``make(options)`` calls or builds it with further options; ``source`` makes ``loss`` again.
 
-    ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options.
+    ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options;
+    ``loss`` is the function or the instance itself.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Target:
     options: Mapping[str, Any]
     source: str
     hints: str
+    loss: Any = None
 
 
 def resolve(text: str) -> Target:
@@ -77,17 +80,22 @@ def of(
         return (lambda *arguments: loss(*arguments, **merged)) if merged else loss
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
+    kept = {k: v for k in sorted(accepts) if (v := getattr(loss, k, None)) is not None}
     label = type(loss).__name__ if function is not loss else getattr(loss, "__name__", type(loss).__name__)
     return Target(
         name=f"{module}.{label}" if module else label,
         make=make,
         parameters=tuple(n for n in positional if n not in options),
         accepts=accepts,
-        options=options
-        if function is loss
-        else {k: v for k in accepts if (v := getattr(loss, k)) is not None},
-        source=_source(module, path, options, instance=function is not loss),
+        options=options if function is loss else kept,
+        source=_source(
+            module,
+            path,
+            options if function is loss else _unusual(type(loss), kept),
+            instance=function is not loss,
+        ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
+        loss=loss,
     )
 
 
@@ -100,6 +108,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
         raise BadUsage(
             f"{path} has no option {unknown[0]}", seen=f"{unknown[0]}=…", remedy=f"it has: {known}"
         )
+    options = usual([n for n in _signature(loss)[0] if n not in options]) | options
     instance = _build(loss, options)
     if not callable(instance):
         raise BadUsage(f"{path} is not a loss: its instances cannot be called", seen=f"{module}:{path}")
@@ -117,6 +126,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
         options=options,
         source=_source(module, path, options, instance=True),
         hints=f"{path} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
+        loss=instance,
     )
 
 
@@ -225,6 +235,20 @@ def _source(module: str, path: str, options: Mapping[str, Any], *, instance: boo
     if not module or "<" in path:
         return "import torch  # loss: the callable that was audited"
     root = path.partition(".")[0]
-    text = ", ".join(f"{k}={v!r}" for k, v in options.items())
+    text = ", ".join(f"{k}={_literal(v)}" for k, v in options.items())
     made = f"{path}({text})" if instance else path if not options else f"lambda *a: {path}(*a, {text})"
     return f"import torch; from {module} import {root}\nloss = {made}"
+
+
+def _literal(value: Any) -> str:
+    return f"torch.tensor({value.tolist()})" if isinstance(value, torch.Tensor) else repr(value)
+
+
+def _unusual(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of a live module that its constructor would not choose itself."""
+    try:
+        parameters = inspect.signature(kind).parameters
+    except (TypeError, ValueError):
+        return {}
+    defaults = {n: p.default for n, p in parameters.items()}
+    return {k: v for k, v in options.items() if isinstance(v, torch.Tensor) or v != defaults.get(k)}

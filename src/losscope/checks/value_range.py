@@ -25,7 +25,7 @@ from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 from losscope.losses.spec import LossSpec
 
-_SECONDS = 0.06
+_SECONDS, _TO_THE_END = 0.06, 2.0
 _NEAR = 1e-3
 _WIDE = (1.0, 10.0, 1e2, 1e4)
 _BOUNDS = (5.0, 15.0, 40.0)
@@ -93,7 +93,11 @@ class _Extremes:
         free, sign = Free(self.subject, case), (1.0, -1.0)[side]
         vector, values = free.vector(), []
         for bound in _BOUNDS:
-            vector, value = minimise(lambda z: sign * free.value(z), vector, bound=bound, seconds=_SECONDS)
+            vector, value, done = minimise(
+                lambda z: sign * free.value(z), vector, bound=bound, seconds=_TO_THE_END
+            )
+            if not done:
+                return False
             values.append(value)
             self.take(_detached(free.case(vector)))
         return values[-2] - values[-1] <= _SETTLED * (1 + abs(values[-1]))
@@ -124,7 +128,7 @@ class _Extremes:
             for sign in (1.0, -1.0):
                 starts = [free.random(generator), free.random(generator, 4.0)]
                 signed = lambda z, s=sign, f=free: s * f.value(z)  # noqa: E731
-                vector, _ = minima(signed, starts, _SECONDS, polished=0, steps=60, bound=30.0)[0]
+                vector, _ = minima(signed, starts, _SECONDS, polished=0, steps=60, bound=30.0).ends[0]
                 self.take(_detached(free.case(vector)))
                 found.append((free, vector))
         return found

@@ -158,6 +158,14 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 names="features target",
             ),
             _task(
+                "linear-head",
+                "features",
+                "head-weight",
+                "class-index",
+                words="linear_cross_entropy fused_linear lm_head linear vocab",
+                names="features weight target",
+            ),
+            _task(
                 "contrastive",
                 "embeddings",
                 "embeddings",

@@ -131,6 +131,9 @@ SPEC = LossSpec(
     chance=bernoulli_chance,
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),
+    exceptions={
+        "finite": "F.binary_cross_entropy divides by p(1 - p) + 1e-12, which is 0/0 in float16 at a right certainty",
+    },
     signatures=(Signature(("BinaryCrossEntropy",), _fused),),
     combinations=(Combination(("Log",), _hand_written),),
     references=("https://doi.org/10.1198/016214506000001437",),

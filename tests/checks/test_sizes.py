@@ -1,0 +1,84 @@
+"""Losses that were built for a number of classes or columns are given inputs of that size."""
+
+import pytest
+import torch
+from torch import nn
+
+import losscope
+from losscope.checks.sizes import axis_of, built_for, matrices, usual
+
+
+@pytest.mark.parametrize(
+    ("name", "axis"),
+    [
+        *((n, "C") for n in ("num_classes", "n_classes", "nclass", "class_num", "out_features", "_num_cls")),
+        *((n, "D") for n in ("in_features", "embedding_size", "feat_dim", "d_model", "hidden_dim", "emb_dim")),
+        *((n, None) for n in ("dim", "gamma", "reduction", "size", "ignore_index", "class_weights", "n")),
+    ],
+)  # fmt: skip
+def test_names_of_sizes(name, axis):
+    assert axis_of(name) == axis
+
+
+class Centers(nn.Module):
+    """As in many re-implementations of the centre loss: sizes have defaults, the weights show them."""
+
+    def __init__(self, num_classes=7, feat_dim=4):
+        super().__init__()
+        self.centers = nn.Parameter(torch.randn(num_classes, feat_dim))
+
+    def forward(self, features, labels):
+        return (features - self.centers[labels]).square().sum(1).mean()
+
+
+class Margins(nn.Module):
+    """Weights lie the other way round, [columns, classes]."""
+
+    def __init__(self, num_classes, embedding_size):
+        super().__init__()
+        self.num_classes = num_classes
+        self.weight = nn.Parameter(torch.randn(embedding_size, num_classes))
+
+    def forward(self, features, labels):
+        return nn.functional.cross_entropy(features @ self.weight, labels)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sizes"),
+    [
+        (Centers(), {"C": 7, "D": 4}),
+        (Margins(6, 9), {"C": 6, "D": 9}),
+        (nn.CrossEntropyLoss(weight=torch.ones(10)), {"C": 10, "D": 10}),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.ones(4)), {"C": 4, "D": 4}),
+        (nn.CrossEntropyLoss(), {}),
+        (nn.TripletMarginLoss(), {}),
+        (torch.nn.functional.mse_loss, {}),
+    ],
+)
+def test_a_loss_tells_what_it_was_built_for(loss, sizes):
+    assert built_for(loss, {}) == sizes
+
+
+def test_buffers_are_no_weights_of_its_own():
+    assert matrices(nn.CrossEntropyLoss(weight=torch.ones(10))) == []
+    assert [m.shape for m in matrices(Centers())] == [(7, 4)]
+
+
+def test_sizes_that_are_asked_for_are_filled_in():
+    assert usual(["in_features", "num_classes", "cutoffs"]) == {"in_features": 3, "num_classes": 5}
+
+
+@pytest.mark.parametrize("target", [Centers(), Margins(6, 9), "torch.nn:LinearCrossEntropyLoss"])
+def test_a_loss_with_a_weight_matrix_takes_features(target):
+    found = losscope.audit(target, only=["gradient", "descent"], isolate=False)
+    assert found.task == "head"
+    assert found.bugs == []
+
+
+def test_the_repro_of_a_live_module_has_its_weights():
+    weight = torch.tensor([1.0, 2.0, 0.5])
+    found = losscope.audit(
+        nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1), only=["ignored"], isolate=False
+    )
+    repro = found.conventions[0].counterexample
+    assert "CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.0, 0.5]))" in repro.repro
