@@ -74,6 +74,12 @@ class Streams:
         """The largest step index of any stream."""
         return max((stream.step for stream in self.all), default=0)
 
+    def passed(self, now: float) -> None:
+        """Updates were made since the last look, the last of them about now."""
+        for stream in self.all:
+            if stream.step != stream.timed:
+                stream.timed, stream.unwritten = stream.step, now
+
     def of(self, optimizer: Any) -> tuple[Stream, bool]:
         """The stream of an optimiser, and whether this optimiser object is new to it.
 

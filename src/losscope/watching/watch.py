@@ -265,9 +265,7 @@ class Watch:
         self._turn += updates
         self.governor.charge_fast(read)
         self.deep.rest(read if used else read - 1)
-        for stream in self.streams.all:
-            if stream.step != stream.timed:
-                stream.timed, stream.unwritten = stream.step, self.governor.elapsed
+        self.streams.passed(self.governor.elapsed)
         if used:
             self.cycle.begin()
         else:
