@@ -48,6 +48,14 @@ class Stream:
         self.write_stale = writer(signals.STALE_GRADIENT, self.label)
         return self.write_loss
 
+    def write(self, step: int, seconds: float) -> None:
+        """An update was made ``seconds`` after the start: its time, and what was judged at its beginning."""
+        self.write_time(step, seconds)
+        self.timed, self.unwritten = step + 1, None
+        if self.stale is not None:
+            self.write_stale(step, float(self.stale))
+            self.stale = None
+
     def changed_rates(self, optimizer: Any) -> list[tuple[str, float]]:
         """Label and learning rate of each parameter group, where any has changed."""
         rates = [group.get("lr") for group in optimizer.param_groups]

@@ -283,11 +283,7 @@ class Watch:
             write_loss(step, total)
         elif total is not None:
             self.outlet.record(signals.LOSS, stream.label, step, total)
-        stream.write_time(step, round(now - self.governor.began, 6))
-        stream.timed, stream.unwritten = step + 1, None
-        if stream.stale is not None:
-            stream.write_stale(step, float(stream.stale))
-            stream.stale = None
+        stream.write(step, round(now - self.governor.began, 6))
         if cycle.count != 1:
             self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.count))
         if self._clip is not None:
