@@ -8,22 +8,26 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing for this would be most of the cost of `import losscope`
 if TYPE_CHECKING:
+    from losscope import estimators as estimators
     from losscope import losses as losses
+    from losscope import operators as operators
     from losscope.anatomy.read import read as read
     from losscope.checks.audit import audit as audit
+    from losscope.objective.objective import Objective as Objective
     from losscope.watching.session import watch as watch
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Objective": "losscope.objective.objective",
     "audit": "losscope.checks.audit",
     "read": "losscope.anatomy.read",
     "watch": "losscope.watching.session",
 }
 
-_ROOMS = ("losses",)
+_ROOMS = ("estimators", "losses", "operators")
 
-__all__ = ["__version__", "audit", "losses", "read", "watch"]
+__all__ = ["Objective", "__version__", "audit", "estimators", "losses", "operators", "read", "watch"]
 
 
 def __getattr__(name: str) -> object:

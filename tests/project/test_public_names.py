@@ -8,7 +8,7 @@ from source_tree import PACKAGE, ROOT
 
 import losscope
 
-PUBLIC = {"__version__", "audit", "losses", "read", "watch"}
+PUBLIC = {"Objective", "__version__", "audit", "estimators", "losses", "operators", "read", "watch"}
 
 
 def test_exported_names_are_exactly_these() -> None:

@@ -25,3 +25,11 @@ def discover(package: str, attribute: str) -> dict[str, Any]:
         if value is not None:
             found[name] = value
     return found
+
+
+def exported(package: str) -> dict[str, str]:
+    """Public classes and functions below ``package`` that its modules name in ``__all__``, with their modules."""
+    found: dict[str, str] = {}
+    for name in module_names(package):
+        found |= dict.fromkeys(vars(import_module(name)).get("__all__", ()), name)
+    return found

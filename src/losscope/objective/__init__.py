@@ -1,0 +1,1 @@
+"""Objectives as structural risk: the mean loss of a model over data, and a penalty."""

@@ -1,0 +1,257 @@
+"""The objective that a network minimises: L(θ) = (1/N) Σ ℓ(f(θ; xᵢ), yᵢ) + λ R(θ)."""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losscope.anatomy.anatomy import Anatomy, Term
+from losscope.anatomy.read import read
+from losscope.core.errors import BadUsage, NotReadable
+from losscope.losses.target_stats import TargetStats
+from losscope.objective.batches import batches, cast
+from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole
+from losscope.objective.vectors import flat, parts
+from losscope.objective.weighting import coefficients
+
+
+class Objective:
+    """Mean loss of a model over data, and a penalty, as one function of the trainable parameters θ ∈ ℝᴾ.
+
+    ``model`` is any module, ``loss(prediction, target)`` any function or module that gives one number; without
+    ``loss`` the model returns it (Hugging Face: ``.loss``). ``data`` is one batch ``(inputs, targets)``, a dictionary
+    of inputs, or an iterable of batches, which are kept. ``penalty`` is a function of the model, or a number λ for
+    ½λ‖θ‖², PyTorch's weight decay. ``dtype`` and ``device`` make a copy of model and data; without them the
+    model is looked at as it is, and is never changed: buffers, ``.grad``, modes and random state stay.
+
+    The model's mode is part of the objective: in training mode batch normalisation uses the batch, and dropout draws
+    the same masks, fixed by ``seed``, at every look. Each batch enters with the weight of its denominator. A parameter
+    that several modules share counts once; those with ``requires_grad=False`` are constants.
+
+    Cost: one forward pass over the data for a value, one gradient for a gradient. Raises ``BadUsage`` where there is
+    nothing to train, no data, or no scalar loss.
+
+    >>> import torch
+    >>> line = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.constant_(line.weight, 3.0)
+    >>> x = torch.tensor([[1.0], [2.0]])
+    >>> objective = Objective(line, torch.nn.functional.mse_loss, (x, x), penalty=0.5)
+    >>> objective.data_value(), objective.penalty_value(), objective.value()
+    (10.0, 2.25, 12.25)
+    >>> objective.gradient()
+    tensor([11.5000])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss | None = None,
+        data: Any = None,
+        penalty: float | Penalty | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise BadUsage(
+                "the model must be a torch.nn.Module",
+                seen=type(model).__name__,
+                remedy="put the parameters of a plain function into a module",
+            )
+        model = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
+        self.whole = Whole(model, loss, _penalty(penalty))
+        if dtype is not None or device is not None:
+            self.whole = copy.deepcopy(self.whole).to(device=device, dtype=dtype)
+        self.batches = batches(data)
+        if dtype is not None or device is not None:
+            move = cast(dtype, None if device is None else torch.device(device))
+            self.batches = [batch.moved(move) for batch in self.batches]
+        trained = [(n, p) for n, p in self.whole.named_parameters() if p.requires_grad]
+        if not trained:
+            raise BadUsage(
+                "there is nothing to train: no parameter requires a gradient", seen=type(model).__name__
+            )
+        self.names = [name.removeprefix("model.") for name, _ in trained]
+        self.parameters = [parameter for _, parameter in trained]
+        for name, parameter in trained:
+            if not bool(torch.isfinite(parameter).all()):
+                raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
+        self._evaluate = Evaluator(self.whole, [name for name, _ in trained], seed)
+
+    def __repr__(self) -> str:
+        return f"<Objective of {self.size:,} parameters over {self.samples:,} samples: {self.expression}>"
+
+    # --- what it is -------------------------------------------------------------------------------
+    @property
+    def size(self) -> int:
+        """Number of parameters P."""
+        return sum(p.numel() for p in self.parameters)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples N."""
+        return sum(batch.samples for batch in self.batches)
+
+    @property
+    def theta(self) -> Tensor:
+        """The parameters as one vector [P], a copy."""
+        return flat(self.parameters, self.parameters)
+
+    @cached_property
+    def expression(self) -> str:
+        """What is minimised, in words of its terms."""
+        found = self.anatomies[0].expression if self.anatomies[0] is not None else "unknown"
+        return found if self.whole.penalty is None else f"{found} + penalty"
+
+    @cached_property
+    def anatomies(self) -> list[Anatomy | None]:
+        """The objective of each batch as read off its autograd graph; ``None`` where it cannot be read."""
+        with torch.enable_grad():
+            return [_read(self.loss_of(index)) for index in range(len(self.batches))]
+
+    @cached_property
+    def coefficients(self) -> list[float]:
+        """With what factor the loss of each batch enters L; they sum to 1 for a loss that is a mean."""
+        if len(self.batches) == 1 and self.batches[0].samples == 1:
+            return [1.0]
+        return coefficients(self.anatomies, self.batches)
+
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the loss, as read off the first batch."""
+        return self.anatomies[0].terms if self.anatomies[0] is not None else ()
+
+    @property
+    def floor(self) -> float | None:
+        """The smallest value that the data term can take, by the contracts of its losses; ``None`` unknown."""
+        floors = [(term.coefficient, term.floor) for term in self.terms()]
+        known = [c * f for c, f in floors if f is not None and c >= 0]
+        return sum(known) if floors and len(known) == len(floors) else None
+
+    @property
+    def chance(self) -> float | None:
+        """The data term of the best constant predictor for these targets; ``None`` unknown."""
+        total = 0.0
+        for index, term in enumerate(self.terms()):
+            stats = TargetStats()
+            for anatomy in self.anatomies:
+                if anatomy is not None and index < len(anatomy.terms):
+                    anatomy.terms[index].observe(stats)
+            level = term.chance(stats)
+            if level is None:
+                return None
+            total += term.coefficient * level.value
+        return total if self.terms() else None
+
+    @property
+    def skill(self) -> float | None:
+        """(chance - L) / (chance - floor) of the data term: 0 for a constant predictor, 1 at the floor."""
+        chance, floor = self.chance, self.floor
+        if chance is None or floor is None or chance <= floor:
+            return None
+        return (chance - self.data_value()) / (chance - floor)
+
+    # --- values -----------------------------------------------------------------------------------
+    def value(self, theta: Tensor | None = None) -> float:
+        """L(θ), at the model's own parameters or at a vector [P]."""
+        return self.data_value(theta) + self.penalty_value(theta)
+
+    def data_value(self, theta: Tensor | None = None) -> float:
+        """The mean loss over the data."""
+        at = self._at(theta)
+        with torch.no_grad():
+            return sum(c * float(self.loss_of(i, at)) for i, c in enumerate(self.coefficients) if c)
+
+    def penalty_value(self, theta: Tensor | None = None) -> float:
+        """λ R(θ); 0 without a penalty."""
+        if self.whole.penalty is None:
+            return 0.0
+        with torch.no_grad():
+            return float(self.penalty_of(self._at(theta)))
+
+    def gradient(self, theta: Tensor | None = None) -> Tensor:
+        """∇L(θ) [P]."""
+        at = self._at(theta)
+        leaves = self.parameters if at is None else at
+        total: Tensor | None = None
+        for coefficient, value in self.pieces(at):
+            found = torch.autograd.grad(value, leaves, allow_unused=True)
+            piece = flat(found, leaves).mul_(coefficient)
+            total = piece if total is None else total.add_(piece)
+        assert total is not None
+        return total
+
+    # --- what operators are made of -----------------------------------------------------------------
+    def pieces(self, at: list[Tensor] | None = None) -> Iterator[tuple[float, Tensor]]:
+        """Coefficient and value, with its graph, of each batch and of the penalty: L is their sum."""
+        for index, coefficient in enumerate(self.coefficients):
+            if coefficient:  # a mean over nothing, where everything is ignored, is NaN
+                yield coefficient, self.loss_of(index, at)
+        if self.whole.penalty is not None:
+            yield 1.0, self.penalty_of(at)
+
+    def loss_of(self, index: int, at: list[Tensor] | None = None) -> Tensor:
+        """The loss of one batch with its graph, in the parameters themselves or in those given."""
+        return _scalar(self._evaluate("loss", self.batches[index], index, at), "loss")
+
+    def prediction_of(self, index: int, at: list[Tensor] | None = None) -> Any:
+        """What the model makes of one batch, with its graph."""
+        return self._evaluate("prediction", self.batches[index], index, at)
+
+    def penalty_of(self, at: list[Tensor] | None = None) -> Tensor:
+        """The penalty with its graph."""
+        return _scalar(self._evaluate("penalty", None, len(self.batches), at), "penalty")
+
+    def _at(self, theta: Tensor | None) -> list[Tensor] | None:
+        if theta is None:
+            return None
+        if theta.shape != (self.size,):
+            raise BadUsage(
+                "θ must be a vector of all parameters", seen=f"{tuple(theta.shape)}, not ({self.size},)"
+            )
+        return [part.detach().requires_grad_() for part in parts(theta, self.parameters)]
+
+
+def _penalty(penalty: float | Penalty | None) -> Penalty | None:
+    if penalty is None or callable(penalty):
+        return penalty
+    strength = float(penalty)
+    return _l2(strength) if strength else None
+
+
+def _l2(strength: float) -> Callable[[nn.Module], Tensor]:
+    """½λ‖θ‖² of the trained parameters."""
+
+    def penalty(model: nn.Module) -> Tensor:
+        squares = [p.square().sum() for p in model.parameters() if p.requires_grad]
+        return 0.5 * strength * torch.stack(squares).sum()
+
+    return penalty
+
+
+def _scalar(value: Any, what: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise BadUsage(f"the {what} is no tensor", seen=type(value).__name__)
+    if value.numel() != 1:
+        raise BadUsage(
+            f"the {what} is not one number",
+            seen=f"shape {tuple(value.shape)}",
+            remedy="reduce it, with .mean()",
+        )
+    if value.is_complex():
+        raise BadUsage(f"the {what} is complex", seen=str(value.dtype))
+    if torch.is_grad_enabled() and not value.requires_grad:
+        raise BadUsage(
+            f"the {what} does not depend on the parameters in a differentiable way", seen="no autograd graph"
+        )
+    return value.reshape(())
+
+
+def _read(loss: Tensor) -> Anatomy | None:
+    try:
+        return read(loss, deep=False)
+    except NotReadable:
+        return None
