@@ -175,3 +175,15 @@ def test_a_training_that_is_over_has_ended_before_the_next_one_begins(data, shar
             for _ in range(200):
                 train(model, optimizer, data)
     assert max(record.values(s.STEP_TIME, "0")) <= min(record.values(s.STEP_TIME, "1"))
+
+
+def test_each_training_of_several_is_sampled_when_it_begins(data):
+    """Also where the last sample was taken a moment ago."""
+    with watching() as record:
+        for updates in (100, 4, 4, 4, 4):
+            model = nn.Linear(8, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(updates):
+                train(model, optimizer, data)
+    assert {e["stream"] for e in record.of("anatomy")} == {"0", "1", "2", "3", "4"}
+    assert all(record.values(s.TERM_CHANCE, f"{i}/0") for i in range(5))

@@ -57,6 +57,7 @@ def command(run: str, chosen: str, output: str, language: Language) -> None:
     folder = run_folder(run)
     recording = Recording.open(folder)
     verdict = judge_run(recording)
+    recording = recording.focused(verdict.streams)
     format = formats()[chosen]
     if output == "-":
         if sys.stdout is not None:  # closed by the shell: >&-

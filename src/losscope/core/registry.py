@@ -1,6 +1,7 @@
 """Discovery: one file per addition, no central list to edit."""
 
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -27,9 +28,15 @@ def discover(package: str, attribute: str) -> dict[str, Any]:
     return found
 
 
-def exported(package: str) -> dict[str, str]:
-    """Public classes and functions below ``package`` that its modules name in ``__all__``, with their modules."""
-    found: dict[str, str] = {}
-    for name in module_names(package):
-        found |= dict.fromkeys(vars(import_module(name)).get("__all__", ()), name)
-    return found
+def room(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose public names are what its modules list in ``__all__``."""
+
+    def names() -> dict[str, str]:
+        return {name: module for module, listed in discover(package, "__all__").items() for name in listed}
+
+    def get(name: str) -> Any:
+        if not name.startswith("_") and (module := names().get(name)) is not None:
+            return getattr(import_module(module), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get, lambda: sorted(names())

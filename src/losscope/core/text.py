@@ -27,7 +27,8 @@ class Message:
     values: dict[str, Any] = field(default_factory=dict)
 
     def render(self, language: Language = "en") -> str:
-        return getattr(self.text, language).format(**self.values)
+        values = {k: v.render(language) if isinstance(v, Message) else v for k, v in self.values.items()}
+        return getattr(self.text, language).format(**values)
 
     def __str__(self) -> str:
         return self.render()

@@ -75,7 +75,10 @@ class TermSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``value`` is the objective at the end as the sum of its terms, ``at_least`` what it cannot fall below."""
+    """``value`` is the objective at the end as the sum of its terms, ``at_least`` what it cannot fall below.
+
+    Of a script with several trainings one after another, ``streams`` are the labels of the one that this speaks of.
+    """
 
     state: State
     sentence: Message
@@ -87,6 +90,7 @@ class Verdict:
     passed: tuple[str, ...]
     value: float | None = None
     at_least: float | None = None
+    streams: tuple[str, ...] = ()
     losscope: str = "0.1.0"
 
     def to_json(self, language: Language = "en") -> dict[str, Any]:

@@ -75,13 +75,14 @@ class LinearOperator(ABC):
 
     def to_scipy(self) -> Any:
         """For ``scipy.sparse.linalg``: a ``LinearOperator`` on NumPy arrays."""
-        from scipy.sparse.linalg import LinearOperator as ScipyOperator  # lazy: 0.2 s
+        from scipy.sparse import linalg  # lazy: 0.2 s
 
         def product(array: Any) -> Any:
             return (self @ torch.as_tensor(array)).cpu().numpy()
 
+        made: Any = linalg.LinearOperator  # makes an instance of another class, which confuses type checkers
         kind = torch.empty(0, dtype=self.dtype).numpy().dtype
-        return ScipyOperator(self.shape, matvec=product, matmat=product, rmatvec=product, dtype=kind)
+        return made(self.shape, matvec=product, matmat=product, rmatvec=product, dtype=kind)
 
 
 class Sum(LinearOperator):

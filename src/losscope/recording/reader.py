@@ -1,8 +1,9 @@
 """The recording: what rules, reports and the dashboard read a run with."""
 
+import copy
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from losscope.core.errors import DamagedRecording, NotARun
 from losscope.recording.run_file import RUN_FILE
 from losscope.recording.segment_reader import ProcessRecord, SegmentRecords, read_segment
 from losscope.recording.series import EMPTY, Series
-from losscope.recording.signals import Signal
+from losscope.recording.signals import Signal, all_signals
 
 _SEGMENT = re.compile(r"(\d+)-(\d+)(?:-(\d+))?\.seg")
 _EVENTS = re.compile(r"events(?:-(\d+))?\.jsonl")
@@ -44,6 +45,7 @@ class Recording:
         self.damage = damage
         self._events = events
         self._processes = processes
+        self._focus: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, folder: Path | str) -> "Recording":
@@ -89,19 +91,32 @@ class Recording:
         """The labels under which a signal was recorded, in order of their first record."""
         process = self._process(rank, pid)
         name = _name(signal)
-        return [label for recorded, label in (process.keys() if process else ()) if recorded == name]
+        found = [label for recorded, label in (process.keys() if process else ()) if recorded == name]
+        if not self._focus or not _of_streams(name):
+            return found
+        return [label for label in found if label.split("/")[0] in self._focus]
+
+    def focused(self, streams: Collection[str]) -> "Recording":
+        """The same run as if these streams were all; of none given, the whole run."""
+        part = copy.copy(self)
+        part._focus = frozenset(streams)
+        return part
+
+    def _shows(self, event: Mapping[str, Any]) -> bool:
+        stream = event.get("stream")
+        return not self._focus or stream is None or str(stream) in self._focus
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """All events of rank 0 in order of writing, of all its processes (``"pid"`` tells which)."""
-        return self._events.get(0, [])
+        return [event for event in self._events.get(0, []) if self._shows(event)]
 
     def events_of(self, kind: str, *, rank: int = 0, pid: int | None = None) -> list[dict[str, Any]]:
         """The events of one kind, in order of writing."""
         return [
             event
             for event in self._events.get(rank, [])
-            if event.get("event") == kind and (pid is None or event.get("pid") == pid)
+            if event.get("event") == kind and (pid is None or event.get("pid") == pid) and self._shows(event)
         ]
 
     @property
@@ -123,6 +138,12 @@ class Recording:
         if pid is None:
             pid = next(iter(self.pids(rank)), None)
         return self._processes.get(rank, {}).get(pid) if pid is not None else None
+
+
+def _of_streams(name: str) -> bool:
+    """Whether the labels of a signal begin with a stream."""
+    signal = all_signals().get(name)
+    return signal is not None and signal.label.split("/")[0] == "stream"
 
 
 def _open(folder: Path) -> Recording:

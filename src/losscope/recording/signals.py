@@ -9,6 +9,7 @@ stream 0.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ WATCH_SECONDS = Signal(
 )
 
 
+@cache
 def all_signals() -> dict[str, Signal]:
     """Every signal by name."""
     return {s.name: s for s in globals().values() if isinstance(s, Signal)}

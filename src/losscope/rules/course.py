@@ -100,14 +100,15 @@ def _not_judged(recording: Recording, stream: str) -> Course:
 
 def _by_trend(recording: Recording, curve: Curve) -> Course:
     """A loss that has not fallen is stuck, unless its level is known to be better than chance (fine-tuning)."""
+    below = curve.last <= curve.first  # a fall from a burst after the start is not one
     direction = curve.trend.direction
-    if direction == "falling":
+    if direction == "falling" and below:
         return "falling"
-    fell = has_fallen(curve.losses, sigmas=1.5)
+    fell = below and has_fallen(curve.losses, sigmas=1.5)
     if not fell and not any(skill.low > 0 for skill in skills(recording, curve.stream)):
         return "stuck"
     if direction == "converged":
-        return "converged" if has_fallen(curve.losses) else "steady"
+        return "converged" if below and has_fallen(curve.losses) else "steady"
     if not fell:
         return "unsettled"
     return "rose" if direction == "rising" else "fell"

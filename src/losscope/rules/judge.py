@@ -1,6 +1,7 @@
 """From a recording to a verdict: run every rule, put causes before symptoms, say it in one sentence."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from losscope.core.finding import SEVERITIES, Finding, NotJudged
 from losscope.core.text import Message, Text
@@ -12,6 +13,7 @@ from losscope.rules.reasons import no_series
 from losscope.rules.rule import Outcome, Rule, all_rules
 from losscope.rules.sentence import sentence
 from losscope.rules.summary import expression, term_summaries, training, whole
+from losscope.rules.trainings import badness, introduced, judged, trainings
 
 _FAULT = Text(en="internal fault: {error}", zh="内部错误：{error}")
 
@@ -21,10 +23,21 @@ def judge_run(
 ) -> Verdict:
     """Judge one run with all rules, or those of ``select`` without those of ``ignore``.
 
-    A rule that raises is listed under ``not_judged`` as an internal fault and stops nothing. Cost: a few
-    passes over each series.
+    Of several trainings one after another each is judged by itself, and the verdict is that of the worst one; what
+    is shown with it should come from ``recording.focused(verdict.streams)``. A rule that raises is listed under
+    ``not_judged`` as an internal fault and stops nothing. Cost: a few passes over each series.
     """
     rules = {c: r for c, r in all_rules().items() if (not select or c in select) and c not in (ignore or ())}
+    every = trainings(recording)
+    if len(every) < 2:
+        return _judge_training(recording, rules)
+    verdicts = {i: _judge_training(recording.focused(every[i]), rules) for i in judged(every)}
+    worst = max(verdicts, key=lambda i: badness(verdicts[i]))
+    told = introduced(verdicts[worst].sentence, worst + 1, len(every))
+    return replace(verdicts[worst], sentence=told, streams=every[worst])
+
+
+def _judge_training(recording: Recording, rules: Mapping[str, Rule]) -> Verdict:
     found: list[Finding] = []
     not_judged: list[tuple[str, Message]] = []
     passed: list[str] = []
@@ -73,6 +86,6 @@ def _state(recording: Recording, findings: Iterable[Finding], did: Course) -> St
         return "wrong"
     if SEVERITIES[1] in severities:
         return "suspicious"
-    judged = did not in AIMLESS
-    unproven = did in INCONCLUSIVE or (judged and worse_than_chance(recording))
+    measures = did not in AIMLESS
+    unproven = did in INCONCLUSIVE or (measures and worse_than_chance(recording))
     return "not-enough-evidence" if unproven else "healthy"

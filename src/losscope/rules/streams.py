@@ -106,7 +106,7 @@ def coupled(recording: Recording) -> int:
             same_loss(recording, stream, other) for other in distinct
         ):
             continue
-        if not distinct or _overlap(recording, found[0], stream):
+        if not distinct or overlap(recording, found[0], stream):
             distinct.append(stream)
     return len(distinct)
 
@@ -118,7 +118,8 @@ def same_loss(recording: Recording, one: str, other: str) -> bool:
     return size > 0 and bool(np.allclose(first[:size], second[:size], rtol=1e-6, atol=0.0, equal_nan=True))
 
 
-def _overlap(recording: Recording, one: str, other: str) -> bool:
+def overlap(recording: Recording, one: str, other: str) -> bool:
+    """Whether two streams were minimised at the same time: for over a tenth of the shorter one's duration."""
     times = [values(recording, signals.STEP_TIME, stream) for stream in (one, other)]
     if any(time.size < 2 for time in times):
         return True

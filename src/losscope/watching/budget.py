@@ -45,6 +45,7 @@ class Governor:
     _last_deep: int = -(10**9)
     _deep_spent: float = 0.0
     _sampled: bool = False
+    _invited: bool = False
     first: float = 0.0  # seconds of the first deep sample
     _update_cost: float = 0.0
     _mark_time: float = field(default_factory=perf_counter)
@@ -82,6 +83,10 @@ class Governor:
         """That cost ÷ the time the script would have taken without us."""
         return self.cost / max(self.elapsed - self.cost, 1e-9)
 
+    def invite(self) -> None:
+        """Something new is trained: the next update is worth a sample, if it can be afforded."""
+        self._invited, self.look_at = True, 0
+
     def wants_deep(self, update: int) -> bool:
         """Whether this update may be sampled deeply. The first always is: it reads the objective.
 
@@ -90,14 +95,16 @@ class Governor:
         if not self._sampled:
             return True
         gap = max(_LEAST_GAP, update // _SPREAD) | 1
-        due = update in _WARM_UP or update - self._last_deep >= gap
+        due = self._invited or update in _WARM_UP or update - self._last_deep >= gap
         allowance = _AIM * self.share * (self.elapsed - self.cost)
         earned = allowance - min(_INDIRECT * self._shallow, (1 - _DEEP_LEAST) * allowance)
         lacking = _INDIRECT_DEEP * (self._deep_spent + self.deep_cost) - earned
         # On credit, samples come evenly on a log scale: the last one is never far from the end of a short run.
         on_credit = lacking < _INDIRECT_DEEP * _CREDIT * self.share
         rare = max(_LEAST_GAP, update // _SPREAD_ON_CREDIT) | 1
-        wanted = due and (lacking < 0 or (on_credit and update - self._last_deep >= rare))
+        spread = self._invited or update - self._last_deep >= rare
+        wanted = due and (lacking < 0 or (on_credit and spread))
+        self._invited = False
         if wanted or update < _WARM:
             self.look_at = update + 1
         else:

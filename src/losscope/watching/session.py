@@ -235,7 +235,7 @@ def judge_folder(folder: Path, options: RunOptions, voice: Voice | None = None) 
             voice.say(str(error))
             return None
         verdict = judge_run(recording, select=options.select or None, ignore=options.ignore or None)
-        publish(verdict, recording, folder, options.lang, voice)
+        publish(verdict, recording.focused(verdict.streams), folder, options.lang, voice)
     return verdict
 
 

@@ -212,6 +212,8 @@ class Watch:
         if new:
             self._by_hand, self.manual.stream = False, None
             self.deep.joined(stream, optimizer)
+            if stream.step == 0:
+                self.governor.invite()
         self._in_step, self._optimizer = stream, optimizer
         if closure and self.cycle.fresh:
             self._open_update()
