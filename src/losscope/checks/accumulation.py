@@ -57,11 +57,18 @@ def _run(subject: Subject) -> Iterator[Result]:
             _WRONG(n=n, dtype=name, seen=seen, true=true),
             case=cast(case, dtype),
             fails=lambda candidate, dtype=dtype: _wrong(subject, candidate, dtype) is not None,
+            again=lambda c, dtype=dtype: _figures(subject, c, dtype),
             seen=f"{seen:.6g}",
             expected=f"{true:.6g}",
         )
         return
     yield passed(_PASS, n=n, dtypes=", ".join(right))
+
+
+def _figures(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> dict[str, float]:
+    found = _wrong(subject, case, dtype)
+    samples = {"n": subject.count(case)}
+    return samples if found is None else {**samples, "seen": found[0], "true": found[1], "expected": found[1]}
 
 
 def _affordable(subject: Subject) -> int:

@@ -6,6 +6,7 @@ plausible, and the model learns the mean. Accepting it without a word is a bug; 
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -63,25 +64,35 @@ def _try(subject: Subject, case: Sequence[Tensor], prediction: int, flat: int) -
     expected = float(subject.value(case))
     if abs(seen - expected) <= 1e-6 * (1 + abs(expected)):
         return "same"
-    shapes = [
-        tuple(mixed[i].shape)
-        for i in (prediction, next(j for j in subject.targets if case[j].shape == case[prediction].shape))
-    ]
+    partner = next(j for j in subject.targets if case[j].shape == case[prediction].shape)
+
+    def figures(mixed: Sequence[Tensor]) -> dict[str, Any]:
+        seen, expected = _both(subject, mixed, prediction, flat)
+        first, second = (tuple(mixed[i].shape) for i in (prediction, partner))
+        return {"first": first, "second": second, "seen": seen, "expected": expected}
+
     text = _WARNS if told else _SILENT
     return failed(
         "convention" if told else "bug",
-        text(first=shapes[0], second=shapes[1], seen=seen, expected=expected),
+        text(**figures(mixed)),
         case=mixed,
         fails=lambda c: _broadcasts(subject, c, prediction, flat),
+        again=figures,
         seen=f"{seen:.6g}",
         expected=f"{expected:.6g}",
     )
 
 
-def _broadcasts(subject: Subject, mixed: Sequence[Tensor], prediction: int, flat: int) -> bool:
+def _both(subject: Subject, mixed: Sequence[Tensor], prediction: int, flat: int) -> tuple[float, float]:
+    """The loss of a vector against a column, and that of two of one shape."""
     other = next(j for j in subject.targets if j != flat) if flat == prediction else prediction
     straight = replaced(mixed, {flat: mixed[flat].reshape(mixed[other].shape)})
-    return abs(float(subject.value(mixed)) - float(subject.value(straight))) > 1e-3
+    return float(subject.value(mixed)), float(subject.value(straight))
+
+
+def _broadcasts(subject: Subject, mixed: Sequence[Tensor], prediction: int, flat: int) -> bool:
+    seen, expected = _both(subject, mixed, prediction, flat)
+    return abs(seen - expected) > 1e-3
 
 
 CHECK = Check(

@@ -5,7 +5,7 @@ harmless neighbour, on which it must stay silent. The module docstring is the ch
 to be registered.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ class Result:
     """One answer. ``fails(case)`` tells again whether a case shows the fault: it drives the shrinking.
 
     ``severity`` is ``None`` for a pass; ``skipped`` marks "not applicable". ``call`` is the expression of the repro,
-    with ``{args}`` for the arguments.
+    with ``{args}`` for the arguments. ``again(case)`` gives the figures of the message for another case, so that what
+    is said is what the shrunken case shows; "seen" and "expected" among them also stand beside the repro.
     """
 
     text: Message
@@ -30,6 +31,7 @@ class Result:
     skipped: bool = False
     case: Sequence[Tensor] | None = None
     fails: Callable[[Sequence[Tensor]], bool] | None = None
+    again: Callable[[Sequence[Tensor]], Mapping[str, Any]] | None = None
     seen: str = ""
     expected: str = ""
     call: str = "print(loss({args}))"

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ def _from_result(check: Check, subject: Subject, result: Result, began: float) -
         return _evidence(check, "not-applicable", result.text, began)
     if result.severity is None:
         return _evidence(check, "pass", result.text, began, figures=result.figures)
+    result = _shrunken(result.subject or subject, result)
     found = _counterexample(result.subject or subject, result)
     spec = subject.spec if subject.described else None  # what one implementation declares, another does not
     why = spec.exceptions.get(check.name) if spec is not None else None
@@ -81,12 +83,33 @@ def _evidence(check: Check, outcome, text, began: float, **more) -> Evidence:
     )
 
 
+def _shrunken(subject: Subject, result: Result) -> Result:
+    """The result at the smallest case that still shows it, with the figures of that case."""
+    if result.case is None or result.fails is None:
+        return result
+    case = _smallest(subject, tuple(result.case), result)
+    if all(torch.equal(a, b) for a, b in zip(case, result.case, strict=True)):
+        return result
+    if result.again is None:
+        figures = [w for w in (result.seen, result.expected) if _is_figure(w)]
+        blank = {"seen": "", "expected": ""} if figures else {}
+        return replace(result, case=case, **blank)
+    values = {**result.text.values, **result.again(case)}
+    told = {
+        key: f"{values[key]:.6g}" for key in ("seen", "expected") if isinstance(values.get(key), int | float)
+    }
+    return replace(result, case=case, text=replace(result.text, values=values), **told)
+
+
+def _is_figure(words: str) -> bool:
+    """Whether words hold a number, which belongs to the case that it was measured at."""
+    return any(c.isdigit() for c in words)
+
+
 def _counterexample(subject: Subject, result: Result) -> Counterexample | None:
     if result.case is None:
         return None
     case = tuple(result.case)
-    if result.fails is not None:
-        case = _smallest(subject, case, result)
     arguments = tuple(source(value) for value in case)
     return Counterexample(arguments, repro(subject, case, result), result.seen, result.expected)
 
@@ -114,12 +137,9 @@ def repro(subject: Subject, case: Sequence[Tensor], result: Result) -> str:
     with_x = [("x" if i == first else text) for i, text in enumerate(texts)]
     call = result.call.replace("{args_with_x}", ", ".join(with_x)).replace("{args}", ", ".join(texts))
     call = call.replace("{first}", texts[first])
-    if result.expected and "# " not in call:
+    if result.expected and result.seen and "# " not in call:
         call += f"  # {result.seen}, expected {result.expected}"
     lines = subject.source or "import torch  # loss: the callable that was audited"
-    options = {k: v for k, v in subject.options.items() if not isinstance(v, Tensor)}
-    if result.subject is not None and options:
-        lines += f"\n# with {', '.join(f'{k}={v!r}' for k, v in options.items())}"
     return f"{lines}\n{call}"
 
 

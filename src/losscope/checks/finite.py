@@ -157,11 +157,16 @@ def _bad_value(
         value = float(subject.value(cast(candidate, dtype)))
         return math.isnan(value) if math.isnan(seen) else math.isinf(value)
 
+    def again(candidate: Sequence[Tensor]) -> dict[str, float]:
+        there = float(subject.value(cast(candidate, torch.float64)))
+        return {"true": there, "expected": there} if math.isfinite(there) else {}
+
     return failed(
         severity,  # type: ignore[arg-type]
         text,
         case=cast(extreme.case, dtype),
         fails=fails,
+        again=again,
         seen=str(seen),
         expected=f"{true:.6g}" if math.isfinite(true) else "a number",
     )

@@ -106,7 +106,8 @@ def _subject(target: Target, arguments: tuple[Argument, ...], spec: LossSpec | N
         accepts=target.accepts,
         rebuild=target.make,
         options=target.options,
-        source=target.source,
+        source=target.source({}),
+        sourced=target.source,
     )
 
 

@@ -33,7 +33,8 @@ class Subject:
     """``call(*case, **options)`` is the loss. ``arguments`` say what it takes, ``spec`` is its contract if known.
 
     ``accepts`` are the names of options that it takes; ``rebuild(options)`` makes the same loss with other options
-    (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro. ``described``: the
+    (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
+    those that make it with more options. ``described``: the
     contract describes this very implementation, and not only one of the same values.
     """
 
@@ -46,6 +47,7 @@ class Subject:
     accepts: frozenset[str] = frozenset()
     rebuild: Callable[[Mapping[str, Any]], Loss] | None = None
     source: str = ""
+    sourced: Callable[[Mapping[str, Any]], str] | None = None
     described: bool = False
 
     def __call__(self, *case: Tensor) -> Tensor:
@@ -113,7 +115,8 @@ class Subject:
         except Exception:  # noqa: BLE001  an option that the loss refuses
             return None
         text = ", ".join(f"{k}={v!r}" for k, v in options.items())
-        return replace(self, call=call, options=merged, name=f"{self.name} [{text}]")
+        source = self.source if self.sourced is None else self.sourced(merged)
+        return replace(self, call=call, options=merged, name=f"{self.name} [{text}]", source=source)
 
 
 def as_tensor(result: Any) -> Tensor:

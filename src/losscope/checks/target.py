@@ -25,7 +25,7 @@ _FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A loss as named: ``make(options)`` calls or builds it with further options; ``source`` makes ``loss`` again.
+    """A loss as named: ``make(options)`` calls or builds it with further options; ``source(options)`` are lines for it.
 
     ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options;
     ``loss`` is the function or the instance itself.
@@ -36,7 +36,7 @@ class Target:
     parameters: tuple[str, ...]
     accepts: frozenset[str]
     options: Mapping[str, Any]
-    source: str
+    source: Callable[[Mapping[str, Any]], str]
     hints: str
     loss: Any = None
 
@@ -81,6 +81,7 @@ def of(
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
     kept = {k: v for k in sorted(accepts) if (v := getattr(loss, k, None)) is not None}
+    made = options if function is loss else _unusual(type(loss), kept)
     label = type(loss).__name__ if function is not loss else getattr(loss, "__name__", type(loss).__name__)
     return Target(
         name=f"{module}.{label}" if module else label,
@@ -88,12 +89,7 @@ def of(
         parameters=tuple(n for n in positional if n not in options),
         accepts=accepts,
         options=options if function is loss else kept,
-        source=_source(
-            module,
-            path,
-            options if function is loss else _unusual(type(loss), kept),
-            instance=function is not loss,
-        ),
+        source=lambda more: _source(module, path, {**made, **more}, instance=function is not loss),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
     )
@@ -124,7 +120,9 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
         parameters=tuple(positional),
         accepts=frozenset(keywords) - _FIXED_OPTIONS,
         options=options,
-        source=_source(module, path, options, instance=True),
+        source=lambda more: _source(
+            module, path, {**options, **more}, instance=True, seeded=_draws(instance)
+        ),
         hints=f"{path} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=instance,
     )
@@ -230,14 +228,21 @@ def _following(loss: Any) -> Callable[..., Any]:
     return call
 
 
-def _source(module: str, path: str, options: Mapping[str, Any], *, instance: bool) -> str:
-    """Lines that make ``loss`` in a fresh interpreter."""
+def _draws(loss: Any) -> bool:
+    return any(True for _ in getattr(loss, "parameters", tuple)())
+
+
+def _source(
+    module: str, path: str, options: Mapping[str, Any], *, instance: bool, seeded: bool = False
+) -> str:
+    """Lines that make ``loss`` in a fresh interpreter; ``seeded``: its own weights are drawn with seed 0."""
     if not module or "<" in path:
         return "import torch  # loss: the callable that was audited"
     root = path.partition(".")[0]
     text = ", ".join(f"{k}={_literal(v)}" for k, v in options.items())
     made = f"{path}({text})" if instance else path if not options else f"lambda *a: {path}(*a, {text})"
-    return f"import torch; from {module} import {root}\nloss = {made}"
+    seed = "torch.manual_seed(0); " if seeded else ""
+    return f"import torch; from {module} import {root}\n{seed}loss = {made}"
 
 
 def _literal(value: Any) -> str:

@@ -109,6 +109,7 @@ def _finding(
         text,
         case=wrong,
         fails=lambda c: bool((c[position] == label).any()) and _accepted(subject, c) is not None,
+        again=lambda c: {"seen": _accepted(subject, c)},
         seen=f"{seen:.6g}",
         expected="an error",
     )
