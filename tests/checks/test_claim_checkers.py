@@ -219,7 +219,7 @@ CASES: dict[str, tuple[str, Callable[[], Subject], str | None]] = {
     "additive: a plain mean that is said to be coupled": (
         "additive", lambda: planted(F.mse_loss, VALUES, batch_coupled=True), "bug"),
     "additive: coupled as said": (
-        "additive", lambda: planted(lambda x, t: F.mse_loss(x, t).sqrt(), VALUES, batch_coupled=True), None),
+        "additive", lambda: planted(lambda x, t: F.mse_loss(x, t).sqrt(), VALUES, batch_coupled=True), "by-design"),
     "range: below": (
         "range", lambda: planted(elementwise(lambda d: log_cosh(d) - 0.1), VALUES, range=(0.0, math.inf)), "bug"),
     "range: Welsch without an end": (

@@ -81,4 +81,5 @@ def test_the_repro_of_a_live_module_has_its_weights():
         nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1), only=["ignored"], isolate=False
     )
     repro = found.conventions[0].counterexample
-    assert "CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.0, 0.5]))" in repro.repro
+    assert "CrossEntropyLoss(label_smoothing=0.1, weight=torch.tensor([1.0, 2.0, 0.5])" in repro.repro
+    assert "ignore_index=-100" in repro.repro

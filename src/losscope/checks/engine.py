@@ -2,8 +2,9 @@
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,15 +91,28 @@ def _shrunken(subject: Subject, result: Result) -> Result:
     case = _smallest(subject, tuple(result.case), result)
     if all(torch.equal(a, b) for a, b in zip(case, result.case, strict=True)):
         return result
-    if result.again is None:
+    again = _again(result, case)
+    if again is None:
         figures = [w for w in (result.seen, result.expected) if _is_figure(w)]
         blank = {"seen": "", "expected": ""} if figures else {}
         return replace(result, case=case, **blank)
-    values = {**result.text.values, **result.again(case)}
+    values = {**result.text.values, **again}
     told = {
         key: f"{values[key]:.6g}" for key in ("seen", "expected") if isinstance(values.get(key), int | float)
     }
     return replace(result, case=case, text=replace(result.text, values=values), **told)
+
+
+def _again(result: Result, case: tuple[Tensor, ...]) -> Mapping[str, Any] | None:
+    """The figures of another case; ``None`` where they cannot be had."""
+    if result.again is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return result.again(case)
+    except (Raised, NotALoss):
+        return None
 
 
 def _is_figure(words: str) -> bool:

@@ -85,9 +85,8 @@ def _probabilities(subject: Subject, case: Case, position: int) -> Iterator[Extr
 
 def _log_probabilities(case: Case, position: int) -> Iterator[Extreme]:
     like = case[position]
-    yield Extreme(
-        "log-probabilities of -1e4", replaced(case, {position: torch.full_like(like, -LARGE)}), LARGE
-    )
+    low = replaced(case, {position: torch.full_like(like, -LARGE)})
+    yield Extreme("log-probabilities of -1e4", low, LARGE, at=(position, -torch.ones_like(like)))
     yield Extreme(
         "log-probabilities of 0 (certainty)",
         replaced(case, {position: torch.zeros_like(like)}),
@@ -104,7 +103,7 @@ def _boxes(case: Case, position: int) -> Iterator[Extreme]:
     yield Extreme("all boxes at the origin without area", zeros)
 
 
-_SAME_AS_TARGET = {
+SAME_AS_TARGET = {
     "values": ("real", "positive", "counts", "unit"),
     "positive-values": ("positive",),
     "probabilities": ("binary", "unit"),
@@ -119,7 +118,7 @@ _SAME_AS_TARGET = {
 def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
     """Predictions that equal their target, and embeddings that coincide."""
     for position in subject.predictions:
-        partners = _SAME_AS_TARGET.get(subject.kind(position), ())
+        partners = SAME_AS_TARGET.get(subject.kind(position), ())
         for other, argument in enumerate(subject.arguments):
             if other != position and argument.kind in partners and case[other].shape == case[position].shape:
                 same = replaced(case, {position: case[other].to(case[position].dtype)})

@@ -62,7 +62,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         found, floor, done = min(known, key=lambda comparison: abs(comparison.found - comparison.floor))
         figures = {"floor": floor, "smallest loss": found}
         below = found < floor - _BELOW * (1 + abs(floor))
-        if free and not below and not _near(found, floor) and not done:
+        if free and not below and not _near(found, floor) and (not done or subject.by_value):
             yield skipped(OUT_OF_TIME, found=found, claimed=floor)
             return
         if below or (free and not _near(found, floor)):

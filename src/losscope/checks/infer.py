@@ -73,7 +73,9 @@ def subject_of(target: Target, inferred: Inferred) -> Subject:
     """The loss, ready to be checked."""
     spec = specs().get(inferred.contract or "")
     subject = _subject(target, spec.arguments if spec else inferred.arguments, spec)
-    return replace(subject, described=inferred.described)
+    return replace(
+        subject, described=inferred.described, by_value=spec is not None and not inferred.described
+    )
 
 
 def _given(target: Target, task: str, spec: LossSpec | None) -> Inferred:
@@ -190,6 +192,10 @@ def _best(target: Target, accepted: list[Tried]) -> Inferred:
     first = accepted[0][0]
     if first.name == _HEAD and matrices(target.loss):
         return _chosen(first, "it has a weight matrix of its own")
+    if first.name in _CLASSES and (groups := _groups(accepted)) is not None:
+        return _chosen(groups, "other names for the same classes change nothing")
+    if first.name in _CLASSES and (tokens := _tokens(accepted)) is not None:
+        return _chosen(tokens, "the order of rows matters, that of sequences does not")
     hinted = _hints(target, first) > 0
     masks = [t for t in accepted if t[0].name in _MASKS]
     if masks and first.name in _MASKS:
@@ -204,6 +210,50 @@ def _best(target: Target, accepted: list[Tried]) -> Inferred:
             first = elementwise[0][0]
     why = "its names hint at it" if hinted else "the first that it accepts"
     return _chosen(first, why if len(accepted) > 1 else "it accepts nothing else")
+
+
+_CLASSES = ("multi-class", "class-probabilities", "log-probabilities", "ordinal")
+
+
+def _groups(accepted: list[Tried]) -> InputTask | None:
+    """Labels that only say which samples belong together: the value stays when classes exchange their names."""
+    found = next(((task, subject) for task, subject in accepted if task.name == "metric"), None)
+    if found is None:
+        return None
+    task, subject = found
+    try:
+        with _silence(), torch.no_grad():
+            cases = [subject.case(seed) for seed in range(_CASES)]
+            renamed = [(first, labels.max() - labels) for first, labels in cases]
+            pairs = [
+                (float(subject.value(a)), float(subject.value(b)))
+                for a, b in zip(cases, renamed, strict=True)
+            ]
+    except (Raised, NotALoss):
+        return None
+    same = all(math.isfinite(a) and abs(a - b) <= 1e-9 * (1 + abs(a)) for a, b in pairs)
+    return task if same and any(abs(a) > 0 for a, _ in pairs) else None
+
+
+def _tokens(accepted: list[Tried]) -> InputTask | None:
+    """Rows that are the tokens of one sequence: their order matters, as where the next one is predicted."""
+    by_name = {task.name: (task, subject) for task, subject in accepted}
+    if "tokens" not in by_name or "multi-class" not in by_name:
+        return None
+    task, sequences = by_name["tokens"]
+    return task if _ordered(by_name["multi-class"][1]) and not _ordered(sequences) else None
+
+
+def _ordered(subject: Subject) -> bool:
+    """Whether samples in the opposite order have another loss."""
+    with _silence(), torch.no_grad():
+        for seed in range(_CASES):
+            case = subject.case(seed)
+            other = subject.rows(case, torch.arange(subject.count(case)).flip(0))
+            one, two = float(subject.value(case)), float(subject.value(other))
+            if abs(one - two) > 1e-5 * (1 + abs(one)):
+                return True
+    return False
 
 
 def _chosen(task: InputTask, why: str) -> Inferred:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _HEAD = Text(en="{name}, as {task} ({why})", zh="{name}，任务 {task}（{why}）")
 _CONTRACT = Text(en="contract: {contract}", zh="契约：{contract}")
 _SENTENCE = Text(
-    en="{bugs} bugs, {conventions} conventions, {passed} checks passed, {unjudged} not applicable · {seconds:.1f} s",
+    en="bugs: {bugs}, conventions: {conventions}, passed: {passed}, not applicable: {unjudged} · {seconds:.1f} s",
     zh="{bugs} 个缺陷，{conventions} 个惯例问题，{passed} 项通过，{unjudged} 项不适用 · {seconds:.1f} 秒",
 )
 _BUG, _CONVENTION = Text(en="bug", zh="缺陷"), Text(en="convention", zh="惯例")

@@ -78,7 +78,18 @@ def source(value: Tensor) -> str:
     if value.numel() == 0:
         return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
     if value.numel() > 400:
-        return f"8 * torch.randn({tuple(value.shape)}).to({value.dtype})"
+        return _drawn(value)
     numbers = str(value.detach().tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
     natural = value.dtype in (torch.float32, torch.int64, torch.bool)
     return f"torch.tensor({numbers})" if natural else f"torch.tensor({numbers}, dtype={value.dtype})"
+
+
+def _drawn(value: Tensor) -> str:
+    """Source of numbers of the same kind: labels below the largest, shares of one, or values of the same spread."""
+    shape = tuple(value.shape)
+    if not value.dtype.is_floating_point:
+        return f"torch.randint({int(value.max()) + 1}, {shape})"
+    if bool(((value >= 0) & (value <= 1)).all()):
+        bits = bool(((value == 0) | (value == 1)).all())
+        return f"torch.rand({shape}){'.round()' if bits else ''}.to({value.dtype})"
+    return f"({float(value.double().std()):.3g} * torch.randn({shape})).to({value.dtype})"

@@ -35,7 +35,8 @@ class Subject:
     ``accepts`` are the names of options that it takes; ``rebuild(options)`` makes the same loss with other options
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
     those that make it with more options. ``described``: the
-    contract describes this very implementation, and not only one of the same values.
+    contract describes this very implementation; ``by_value``: it was found since the values are the same, so that what
+    it says may not hold where they were not compared.
     """
 
     name: str
@@ -49,12 +50,13 @@ class Subject:
     source: str = ""
     sourced: Callable[[Mapping[str, Any]], str] | None = None
     described: bool = False
+    by_value: bool = False
 
     def __call__(self, *case: Tensor) -> Tensor:
         """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""
         try:
             result = self.call(*case)
-        except (KeyboardInterrupt, SystemExit, MemoryError):
+        except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as error:
             raise Raised(error) from error

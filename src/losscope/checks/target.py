@@ -89,7 +89,11 @@ def of(
         parameters=tuple(n for n in positional if n not in options),
         accepts=accepts,
         options=options if function is loss else kept,
-        source=lambda more: _source(module, path, {**made, **more}, instance=function is not loss),
+        source=lambda more: (
+            _imported(*imported, more)
+            if imported and function is not loss
+            else _source(module, path, {**made, **more}, instance=function is not loss)
+        ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
     )
@@ -226,6 +230,13 @@ def _following(loss: Any) -> Callable[..., Any]:
         return copies[dtype](*arguments)
 
     return call
+
+
+def _imported(module: str, path: str, options: Mapping[str, Any]) -> str:
+    """Lines that take an instance from its module."""
+    root = path.partition(".")[0]
+    changed = "".join(f"; loss.{k} = {_literal(v)}" for k, v in options.items())
+    return f"import torch; from {module} import {root}\nloss = {path}{changed}"
 
 
 def _draws(loss: Any) -> bool:

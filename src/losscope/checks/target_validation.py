@@ -93,10 +93,10 @@ def _values(subject: Subject, position: int, refused: list[str]) -> Iterator[Res
 
 
 def _with_label(subject: Subject, position: int, label: float) -> Case:
-    """An ordinary case whose first target is ``label``."""
+    """An ordinary case whose last target is ``label``: losses that predict the next token never see the first."""
     case = cast(subject.case(0), torch.float32)
     target = case[position].clone()
-    target.view(-1)[0] = label
+    target.view(-1)[-1] = label
     return replaced(case, {position: target})
 
 

@@ -155,7 +155,13 @@ def _run(subject: Subject) -> Iterator[Result]:
             yield _violation(mean, case, value, (low, high), figures)
             return
         end = spec.range[side]
-        if math.isinf(end) and by_default(mean) and _elementwise(mean) and _lax(found, side, scales, size):
+        if (
+            math.isinf(end)
+            and not subject.by_value
+            and by_default(mean)
+            and _elementwise(mean)
+            and _lax(found, side, scales, size)
+        ):
             yield failed(
                 "bug", _SATURATED(end=end, value=value), case=case, seen=f"{value:.6g}", figures=figures
             )

@@ -1,6 +1,7 @@
 """List the losses that losscope knows, or show the contract of one."""
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -88,8 +89,8 @@ def _contract(spec: "LossSpec") -> None:
 
     width = min(columns(sys.stdout), 110)
     click.echo(f"{_bold(spec.name)}: {spec.title} ({spec.family})\n")
-    for paragraph in documentation(spec).replace("``", "`").split("\n\n"):
-        click.echo(textwrap.fill(" ".join(paragraph.split()), width) + "\n")
+    for paragraph in documentation(spec).split("\n\n"):
+        click.echo(textwrap.fill(_plain(" ".join(paragraph.split())), width) + "\n")
     rows = facts(spec)
     indent = max(len(label) for label, _ in rows)
     for label, text in rows:
@@ -106,6 +107,11 @@ def _plot(spec: "LossSpec", path: Path) -> None:
 
     save(spec, path)
     click.echo(f"losscope: wrote {path}", err=True)
+
+
+def _plain(text: str) -> str:
+    """A docstring's paragraph without its inline markup."""
+    return re.sub(r":\w+:`([^`]+)`", r"\1", text).replace("``", "`").replace("**", "")
 
 
 def _bold(text: str) -> str:

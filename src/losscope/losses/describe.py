@@ -29,7 +29,7 @@ def facts(spec: LossSpec) -> list[tuple[str, str]]:
             "range",
             interval(spec.range) + (f"; the infimum is reached {spec.attained}" if spec.attained else ""),
         ),
-        ("chance level", "; ".join(f"{value:.6g} for {what}" for what, value in chance_levels(spec))),
+        ("chance level", "; ".join(f"{value:.6g} {what}" for what, value in chance_levels(spec))),
         ("floor", "; ".join(f"{value:.7g} {what}" for what, value in floors(spec))),
         ("counts as 1", _normaliser(spec)),
         ("elicits", spec.elicits),
@@ -87,6 +87,17 @@ def chance_levels(spec: LossSpec, classes: int | None = None) -> list[tuple[str,
         estimate = spec.chance(stats, options)
         if estimate is not None and math.isfinite(estimate.value):
             found.append((what, estimate.value))
+    return found or _without_targets(spec, needed)
+
+
+def _without_targets(spec: LossSpec, needed: Options) -> list[tuple[str, float]]:
+    """The chance level of a loss that takes no targets, where its options alone give it."""
+    assert spec.chance is not None
+    found = []
+    for what, options in (("by default", {}), ("with 64 candidates", {"candidates": 64})):
+        estimate = spec.chance(TargetStats(), {**needed, **options})
+        if estimate is not None and math.isfinite(estimate.value):
+            return [(what, estimate.value)]
     return found
 
 
@@ -98,12 +109,12 @@ def _plain_targets(spec: LossSpec, classes: int | None) -> list[tuple[str, np.nd
         options = {"target": "class"}
         if classes is not None:
             balanced = np.arange(n - n % classes) % classes
-            return [(f"{classes} balanced classes", balanced, {**options, "num_classes": classes})]
+            return [(f"for {classes} balanced classes", balanced, {**options, "num_classes": classes})]
         return [
-            ("2 balanced classes", np.arange(n) % 2, {**options, "num_classes": 2}),
-            ("10 balanced classes", np.arange(n * 5) % 10, {**options, "num_classes": 10}),
+            ("for 2 balanced classes", np.arange(n) % 2, {**options, "num_classes": 2}),
+            ("for 10 balanced classes", np.arange(n * 5) % 10, {**options, "num_classes": 10}),
             (
-                "2 classes, 9 of 10 alike",
+                "for 2 classes, 9 of 10 alike",
                 (np.arange(n * 5) % 10 == 0).astype(int),
                 {**options, "num_classes": 2},
             ),
@@ -112,15 +123,16 @@ def _plain_targets(spec: LossSpec, classes: int | None) -> list[tuple[str, np.nd
         half = (np.arange(n) % 2).astype(float)
         rare = (np.arange(n * 5) % 10 == 0).astype(float)
         return [
-            ("as many 1 as 0", half, {"target": "binary"}),
-            ("1 positive in 10", rare, {"target": "binary"}),
+            ("for as many 1 as 0", half, {"target": "binary"}),
+            ("for 1 positive in 10", rare, {"target": "binary"}),
         ]
     if kind in ("real", "positive"):
         from scipy.special import ndtri  # lazy: 0.1 s to import, for few losses
 
         quantiles = ndtri((np.arange(n) + 0.5) / n)
+        quantiles = quantiles / quantiles.std()
         values = np.exp(quantiles) if kind == "positive" else quantiles
-        what = "log-normal targets (σ = 1)" if kind == "positive" else "standard normal targets"
+        what = "for log-normal targets (σ = 1)" if kind == "positive" else "for standard normal targets"
         return [(what, values, {"target": "real"})]
     return []
 
@@ -134,16 +146,17 @@ def floors(spec: LossSpec) -> list[tuple[str, float]]:
         value = spec.floor({"num_classes": 10, **options}, None)
         if value is None or not math.isfinite(value):
             continue
-        text = f"with {_option(options)}" if options else "by default"
+        text = f"with {_option(spec, options)}" if options else "by default"
         if value != 0 or not options:
-            found.append((text, value))
+            found.append((text, value + 0.0))  # no -0
     return found
 
 
-def _option(options: Options) -> str:
-    return ", ".join(f"{k}={v}" for k, v in options.items()) + (
-        " (10 classes)" if "label_smoothing" in options else ""
+def _option(spec: LossSpec, options: Options) -> str:
+    of_classes = "label_smoothing" in options and any(
+        "C" in (a.axes or a.of.axes).split() for a in spec.arguments
     )
+    return ", ".join(f"{k}={v}" for k, v in options.items()) + (" (10 classes)" if of_classes else "")
 
 
 def _normaliser(spec: LossSpec) -> str:

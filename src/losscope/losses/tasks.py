@@ -147,8 +147,13 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "metric",
                 "embeddings",
                 "groups",
-                words="contrastive supcon metric triplet circle ntxent arcface similarity",
+                words="contrastive supcon metric triplet circle ntxent arcface similarity embeddings batchhard",
                 names="embeddings labels",
+            ),
+            InputTask(
+                "tokens",
+                (Argument("input", "logits", axes="N T C"), Argument("target", "class-index", axes="N T")),
+                ("causal", "lm", "language", "token", "tokens", "shift", "causallm"),
             ),
             _task(
                 "head",

@@ -15,10 +15,12 @@ not registered (``torch.nn.ModuleList``).
 ``model.fc = nn.Linear(512, 10)``: the optimiser goes on moving parameters that nothing uses.
 
 **Remedy.** Make the optimiser after the model is complete, from all of its parameters; use ``nn.ModuleList`` in
-place of a list.
+place of a list. What is meant to stay fixed, such as a teacher or the reference model of DPO, belongs under
+``torch.no_grad()`` or gets ``requires_grad_(False)``.
 
 **False alarms.** Silent on ``requires_grad=False``, on parameters of another optimiser (GANs), on inputs that
-require a gradient (adversarial examples, physics-informed networks), and on experts that single updates skip.
+require a gradient (adversarial examples, physics-informed networks), and on experts that single updates skip. A
+teacher that is called without ``torch.no_grad()`` is reported: it costs a backward pass, but does no harm.
 """
 
 from dataclasses import dataclass
@@ -62,8 +64,10 @@ _EXPECTED_USED = Text(
 )
 _REMEDY_HELD = Text(
     en="Make the optimiser after the model is complete, from model.parameters(), and keep submodules in "
-    "nn.ModuleList, so that {names} are in it.",
-    zh="在模型完全构建之后再用 model.parameters() 创建优化器，子模块放入 nn.ModuleList，使 {names} 包含在内。",
+    "nn.ModuleList, so that {names} are in it. If they are meant to stay as they are (a teacher, a reference model), "
+    "call them under torch.no_grad().",
+    zh="在模型完全构建之后再用 model.parameters() 创建优化器，子模块放入 nn.ModuleList，使 {names} 包含在内。"
+    "如果它们本应保持不变（教师模型、参考模型），请在 torch.no_grad() 下调用。",
 )
 _REMEDY_HEAD = Text(
     en="Call requires_grad_(False) on the fixed part ({names}): the backward pass becomes cheaper.",

@@ -1,0 +1,136 @@
+"""A prediction that equals its target costs no more than one that has nothing to do with it.
+
+Only for losses whose prediction is of the kind of its target: values, shares, masks, boxes; and for triplets, where an
+anchor at its positive must cost no more than one at its negative. Compared with the perfect prediction are: the mean
+target for all, the targets of other samples, and the targets with height and width exchanged. Margins, smoothing
+and penalties may put the minimum beside the target, but not there. A pairwise difference that is broadcast over the
+batch, a mean over the wrong axis, exchanged axes and a wrong sign do, and shapes alone do not show them. Equal cost for
+the targets of other samples means that the loss does not see which prediction belongs to which target.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.extremes import SAME_AS_TARGET
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, replaced
+from losscope.core.text import Text
+from losscope.losses.arguments import Argument
+
+_CASES = 3
+_ITSELF = {"values": ("real",)}  # the score of a positive target or a count may be its logarithm
+_CLEARLY = 1e-3
+
+_WORSE = Text(
+    en="a prediction that equals its target costs {seen:.6g}, {other} only {expected:.6g}",
+    zh="与目标相同的预测损失为 {seen:.6g}，而{other}仅为 {expected:.6g}",
+)
+_UNPAIRED = Text(
+    en="predictions that equal the targets of other samples cost as little as right ones: {seen:.6g}",
+    zh="与其他样本目标相同的预测和正确预测的损失一样小：{seen:.6g}",
+)
+_PASS = Text(en="right predictions cost less than wrong ones", zh="正确的预测比错误的预测损失更小")
+_NONE = Text(en="a prediction of this kind cannot equal its target", zh="此类预测无法与其目标相等")
+_OTHERS = {
+    "the mean target for all": Text(en="the mean target for all", zh="全部取目标均值"),
+    "the targets of other samples": Text(en="the targets of other samples", zh="其他样本的目标"),
+    "height and width exchanged": Text(en="height and width exchanged", zh="高宽互换"),
+    "something else": Text(en="something else", zh="其他预测"),
+    "an anchor at its negative": Text(en="an anchor at its negative", zh="锚点位于负样本处"),
+}
+
+
+def _run(subject: Subject) -> Iterator[Result]:
+    found = [_looked_at(subject, seed) for seed in range(_CASES)]
+    looked = [f for f in found if f is not None]
+    if not looked:
+        yield skipped(_NONE)
+        return
+    failures = [f for f in looked if isinstance(f, Result)]
+    # One unlucky batch is no proof: every batch must show it.
+    yield failures[0] if len(failures) == len(looked) else passed(_PASS)
+
+
+def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
+    """A failure of one case, true for none, ``None`` where there is nothing to compare."""
+    compared = _candidates(subject, subject.case(seed, N=8))
+    if compared is None:
+        return None
+    right, others = compared
+    try:
+        with torch.no_grad():
+            seen = float(subject.value(right))
+            costs = {name: float(subject.value(case)) for name, case in others.items()}
+    except (Raised, NotALoss):
+        return None
+    spread = max(abs(v - seen) for v in costs.values())
+    for name, cost in costs.items():
+        if cost < seen - _CLEARLY * (spread + 1e-9):
+            text = _WORSE(seen=seen, other=_OTHERS[name](), expected=cost)
+            return failed("bug", text, case=right, seen=f"{seen:.6g}", expected=f"at most {cost:.6g}")
+    name = "the targets of other samples"
+    if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:
+        return failed("bug", _UNPAIRED(seen=seen), case=others[name], seen=f"{seen:.6g}", expected="more")
+    return True
+
+
+def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | None:
+    """The case with a perfect prediction, and with others."""
+    kinds = [a.kind for a in subject.arguments]
+    if kinds == ["embeddings"] * 3 and len(subject.predictions) == 3:
+        anchor, away = case[0], case[0] + 3.0
+        return (anchor, anchor, away), {"an anchor at its negative": (anchor, away, anchor)}
+    if len(kinds) != 2:  # of three, the right prediction may be made of the two others, as in flow matching
+        return None
+    for position, other in ((0, 1), (1, 0)):
+        kind, partner = kinds[position], subject.arguments[other]
+        fits = partner.kind in (_ITSELF.get(kind) or SAME_AS_TARGET.get(kind, ())) and partner.role == "target"
+        if position in subject.predictions and fits and case[other].shape == case[position].shape:
+            bounded = subject.arguments[position].of.high == 1.0
+            return _of_targets(case, position, case[other].to(case[position].dtype), bounded=bounded)
+    return None
+
+
+def _of_targets(
+    case: Sequence[Tensor], position: int, target: Tensor, *, bounded: bool
+) -> tuple[Case, dict[str, Case]] | None:
+    if target.dim() == 0 or len(target) < 2:
+        return None
+    given = {
+        "the mean target for all": target.mean(0, keepdim=True).expand_as(target).clone(),
+        "the targets of other samples": target.roll(1, 0),
+        "something else": 1 - target if bounded else target + 1,
+    }
+    if target.dim() >= 3 and target.shape[-1] == target.shape[-2]:
+        given["height and width exchanged"] = target.mT.clone()
+    others = {name: replaced(case, {position: value}) for name, value in given.items()}
+    return replaced(case, {position: target.clone()}), others
+
+
+CHECK = Check(
+    name="perfect",
+    title=Text(en="right predictions cost less than wrong ones", zh="正确的预测比错误的预测损失更小"),
+    run=_run,
+)
+
+_PAIR = (Argument("input", "values"), Argument("target", "real"))
+
+
+def broken() -> Subject:
+    """Every prediction against every target."""
+    return Subject(
+        name="broadcast inside",
+        call=lambda x, t: (x.reshape(-1, 1) - t.reshape(-1)).square().mean(),
+        arguments=_PAIR,
+    )
+
+
+def sound() -> Subject:
+    """A penalty moves the minimum beside the target."""
+    return Subject(
+        name="penalised mse",
+        call=lambda x, t: (x - t).square().mean() + 0.1 * x.square().mean(),
+        arguments=_PAIR,
+    )
