@@ -86,7 +86,9 @@ def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | 
         return None
     for position, other in ((0, 1), (1, 0)):
         kind, partner = kinds[position], subject.arguments[other]
-        fits = partner.kind in (_ITSELF.get(kind) or SAME_AS_TARGET.get(kind, ())) and partner.role == "target"
+        fits = (
+            partner.kind in (_ITSELF.get(kind) or SAME_AS_TARGET.get(kind, ())) and partner.role == "target"
+        )
         if position in subject.predictions and fits and case[other].shape == case[position].shape:
             bounded = subject.arguments[position].of.high == 1.0
             return _of_targets(case, position, case[other].to(case[position].dtype), bounded=bounded)
