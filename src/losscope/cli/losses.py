@@ -74,13 +74,13 @@ def _table(specs: "list[LossSpec]") -> None:
     """One line per loss, family by family."""
     from losscope.losses.describe import interval
 
-    width = max(len(spec.name) for spec in specs)
+    width, widest = max(len(s.name) for s in specs), max(len(interval(s.range)) for s in specs)
     family = ""
     for spec in specs:
         if spec.family != family:
             family = spec.family
             click.echo(("\n" if spec is not specs[0] else "") + _bold(family))
-        click.echo(f"  {spec.name:<{width}}  {interval(spec.range):<9} {spec.title}")
+        click.echo(f"  {spec.name:<{width}}  {interval(spec.range):<{widest}} {spec.title}")
     click.echo(f"\n{len(specs)} losses; `losscope losses NAME` shows one")
 
 

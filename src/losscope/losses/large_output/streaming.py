@@ -197,9 +197,13 @@ class _Pass:
         if self.by_input is not None:
             self.by_input[rows].mul_(weight)
         if self.keeps:
+            last: Tensor | None = None
+            factor, weighted = weight, scaled
             for block, z, peak in blocks:
-                factor = (peak - chunk.softmax.peak).exp2_().mul_(weight)
-                self.to_weights(block, z, torch.mul(x, factor, out=scaled), factor)
+                if peak is not last:  # without a running maximum it is the same for all blocks but the first
+                    factor = (peak - chunk.softmax.peak).exp2_().mul_(weight)
+                    weighted, last = torch.mul(x, factor, out=scaled), peak
+                self.to_weights(block, z, weighted, factor)
         self.subtract_label(chunk, rows, scale)
 
     def block(self, chunk: _Chunk, rows: slice, block: slice, scaled: Tensor) -> tuple[slice, Tensor, Tensor]:
