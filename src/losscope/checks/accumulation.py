@@ -4,23 +4,21 @@ One case of up to 4096 samples (fewer where every sample meets every other), lar
 bfloat16 against float64 on the same numbers. Only a ``mean`` is judged: a sum over that many may truly overflow.
 """
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
-from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.check import Check, Result, failed, passed, severity_in, skipped
+from losscope.checks.precision import differs, figures_of
 from losscope.checks.subject import Raised, Subject, cast
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _SAMPLES = (4096, 2048, 1024, 512)
 _SECONDS = 0.1  # for one call, if its cost grows with the square of the number of samples
-_UNITS = 64
 
 _WRONG = Text(
     en="over {n} samples {dtype} gives {seen:.6g}, the same numbers in float64 give {true:.6g}",
@@ -45,33 +43,24 @@ def _run(subject: Subject) -> Iterator[Result]:
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         try:
-            found = _wrong(subject, case, dtype)
+            found = differs(subject, case, dtype)
         except Raised:
             continue
         if found is None:
             right.append(name)
             continue
         seen, true = found
-        half = dtype != torch.float32
         yield failed(
-            "convention"
-            if half and not subject.described
-            else "bug",  # torch's own cross-entropy overflows there
+            severity_in(subject, dtype),
             _WRONG(n=n, dtype=name, seen=seen, true=true),
             case=cast(case, dtype),
-            fails=lambda candidate, dtype=dtype: _wrong(subject, candidate, dtype) is not None,
-            again=lambda c, dtype=dtype: _figures(subject, c, dtype),
+            fails=lambda candidate, dtype=dtype: differs(subject, candidate, dtype) is not None,
+            again=lambda c, dtype=dtype: {"n": subject.count(c), **figures_of(differs(subject, c, dtype))},
             seen=f"{seen:.6g}",
             expected=f"{true:.6g}",
         )
         return
     yield passed(_PASS, n=n, dtypes=", ".join(right))
-
-
-def _figures(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> dict[str, float]:
-    found = _wrong(subject, case, dtype)
-    samples: dict[str, float] = {"n": subject.count(case)}
-    return samples if found is None else {**samples, "seen": found[0], "true": found[1], "expected": found[1]}
 
 
 def _affordable(subject: Subject) -> int:
@@ -81,14 +70,6 @@ def _affordable(subject: Subject) -> int:
         subject.value(case)
     took = time.perf_counter() - began
     return next((n for n in _SAMPLES if took * (n / 512) ** 2 < _SECONDS), _SAMPLES[-1])
-
-
-def _wrong(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> tuple[float, float] | None:
-    low = cast(case, dtype)
-    seen, true = float(subject.value(low)), float(subject.value(cast(low, torch.float64)))
-    if not math.isfinite(true) or abs(true) > torch.finfo(dtype).max / 16:
-        return None
-    return None if abs(seen - true) <= _UNITS * torch.finfo(dtype).eps * (1 + abs(true)) else (seen, true)
 
 
 CHECK = Check(

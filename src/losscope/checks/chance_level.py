@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.constants import (
     NO_MEAN,
-    OUT_OF_TIME,
+    UNPROVEN,
     averaged,
     best,
     has_twins,
@@ -71,7 +71,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         found, done = min(found, tied, key=lambda value: abs(value - chance.value)), done and ended
     figures = {"chance": chance.value, "best constant": found}
     if found > chance.value + allowed and (not done or subject.by_value):
-        yield skipped(OUT_OF_TIME, found=found, claimed=chance.value)
+        yield skipped(UNPROVEN, found=found, claimed=chance.value)
         return
     if not math.isfinite(chance.value) or abs(chance.value - found) > allowed:
         yield failed(

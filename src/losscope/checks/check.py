@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from losscope.checks.subject import Subject
@@ -58,6 +59,13 @@ def all_checks() -> dict[str, Check]:
     """Every checker by name: those that cost little first, then by name."""
     found = discover("losscope.checks", "CHECK").values()
     return {check.name: check for check in sorted(found, key=lambda c: (c.slow, c.claim, c.name))}
+
+
+def severity_in(subject: Subject, dtype: torch.dtype) -> Severity:
+    """Of a wrong number in one precision. torch's own operators fail in half precision (cross-entropy overflows, the
+    direction of a zero vector is NaN): of somebody's loss that is no more than a surprise.
+    """
+    return "convention" if dtype in (torch.float16, torch.bfloat16) and not subject.described else "bug"
 
 
 def passed(text: Text, figures: dict[str, float] | None = None, **values: Any) -> Result:

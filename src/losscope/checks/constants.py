@@ -136,11 +136,11 @@ def best(
     return least, done
 
 
-OUT_OF_TIME = Text(
-    en="the search ran out of time at {found:.6g}, above the {claimed:.6g} of the contract",
-    zh="搜索在 {found:.6g} 处因时间耗尽而停止，仍高于契约的 {claimed:.6g}",
+UNPROVEN = Text(
+    en="the search reached {found:.6g} only, above the {claimed:.6g} of the contract: that proves nothing",
+    zh="搜索只达到 {found:.6g}，仍高于契约的 {claimed:.6g}：这不能说明问题",
 )
-"""For a search that ended early: what it reached is no minimum."""
+"""For a search that time ended, or a contract found by equal values: what was reached accuses nobody."""
 
 
 def has_twins(subject: Subject) -> bool:

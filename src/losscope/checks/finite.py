@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.check import Check, Result, failed, passed, severity_in, skipped
 from losscope.checks.extremes import Extreme, extremes
 from losscope.checks.subject import Raised, Subject, cast, gradients
-from losscope.core.claims import Severity
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -89,11 +88,6 @@ def _judge(subject: Subject, extreme: Extreme, dtype: torch.dtype) -> tuple[str,
 
 def _finite(case: Sequence[Tensor]) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in case if value.dtype.is_floating_point)
-
-
-def _severity(subject: Subject, dtype: torch.dtype) -> Severity:
-    """Half precision fails in torch's own operators at such inputs: of somebody's loss no more than a surprise."""
-    return "convention" if dtype in (torch.float16, torch.bfloat16) and not subject.described else "bug"
 
 
 def _of(what: str, result: Result | None) -> tuple[str, Result] | None:
@@ -169,7 +163,7 @@ def _bad_value(
     else:
         text, severity = (
             _VALUE(name=extreme.name, dtype=name, seen=seen, true=true),
-            _severity(subject, dtype),
+            severity_in(subject, dtype),
         )
 
     def fails(candidate: Sequence[Tensor]) -> bool:
@@ -209,7 +203,7 @@ def _bad_gradient(
         )
 
     return failed(
-        _severity(subject, dtype),
+        severity_in(subject, dtype),
         _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
         case=cast(extreme.case, dtype),
         fails=fails,

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.constants import NO_MEAN, OUT_OF_TIME, averaged, best, options_of, stats_of
+from losscope.checks.constants import NO_MEAN, UNPROVEN, averaged, best, options_of, stats_of
 from losscope.checks.subject import Case, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -63,7 +63,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         figures = {"floor": floor, "smallest loss": found}
         below = found < floor - _BELOW * (1 + abs(floor))
         if free and not below and not _near(found, floor) and (not done or subject.by_value):
-            yield skipped(OUT_OF_TIME, found=found, claimed=floor)
+            yield skipped(UNPROVEN, found=found, claimed=floor)
             return
         if below or (free and not _near(found, floor)):
             text = _TOO_HIGH if found < floor else _TOO_LOW

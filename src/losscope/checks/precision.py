@@ -47,8 +47,8 @@ def _run(subject: Subject) -> Iterator[Result]:
             "bug",
             _DIFFERS(dtype=name, seen=seen, true=true),
             case=case,
-            fails=lambda candidate, dtype=dtype: _differs(subject, candidate, dtype) is not None,
-            again=lambda c, dtype=dtype: _figures(_differs(subject, c, dtype)),
+            fails=lambda candidate, dtype=dtype: differs(subject, candidate, dtype) is not None,
+            again=lambda c, dtype=dtype: figures_of(differs(subject, c, dtype)),
             seen=f"{seen:.6g}",
             expected=f"{true:.6g}",
         )
@@ -61,20 +61,21 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield passed(_PASS, {"precisions": len(agreed)}, dtypes=", ".join(agreed))
 
 
-def _figures(found: tuple[float, float] | None) -> dict[str, float]:
+def figures_of(found: tuple[float, float] | None) -> dict[str, float]:
+    """What a message and a repro say of both values."""
     return {} if found is None else {"seen": found[0], "true": found[1], "expected": found[1]}
 
 
 def _differing(subject: Subject, dtype: torch.dtype) -> tuple[Sequence[Tensor], float, float] | None:
     for case in subject.cases(3, (1.0, 3.0)):
         low = cast(case, dtype)
-        found = _differs(subject, low, dtype)
+        found = differs(subject, low, dtype)
         if found is not None:
             return (low, *found)
     return None
 
 
-def _differs(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> tuple[float, float] | None:
+def differs(subject: Subject, case: Sequence[Tensor], dtype: torch.dtype) -> tuple[float, float] | None:
     """Both values where they differ by more than rounding allows."""
     low = cast(case, dtype)
     seen = float(subject.value(low))

@@ -34,9 +34,8 @@ class Subject:
 
     ``accepts`` are the names of options that it takes; ``rebuild(options)`` makes the same loss with other options
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
-    those that make it with more options. ``described``: the
-    contract describes this very implementation; ``by_value``: it was found since the values are the same, so that what
-    it says may not hold where they were not compared.
+    those that make it with more options. ``described``: the contract describes this very implementation; ``by_value``:
+    it was found since the values are the same, so that what it says may not hold where they were not compared.
     """
 
     name: str
