@@ -1,6 +1,6 @@
 """What watching costs: seconds per training step with and without, for losscope and its peers, in one process.
 
-    python benchmarks/overhead/bench_overhead.py [--blocks 60] [--workloads 0.3ms 3ms 30ms]
+    python benchmarks/overhead/bench_overhead.py [--blocks 60] [--workloads 0.3ms 3ms 30ms] [--device cuda]
 
 Each tool has a model of its own, and blocks of a quarter of a second alternate with and without the tool. A ratio is
 that of a watched block to the mean of the two plain ones around it; a row gives their geometric mean with its
@@ -26,6 +26,7 @@ from workloads import WORKLOADS, workload
 
 os.environ["LOSSCOPE_QUIET"] = "1"
 BLOCK = 0.25  # seconds
+DEVICE = torch.device("cpu")
 GOALS = {"0.3ms": 1.05, "3ms": 1.03, "30ms": 1.02}
 SLOWER = {"torchmortem": 4, "cockpit": 20}  # shorter blocks: these multiply the time of a step
 Step = Callable[[], None]
@@ -36,7 +37,8 @@ class Tool:
 
     def __init__(self, name: str) -> None:
         torch.manual_seed(0)
-        self.model, self.x, self.y = workload(name)
+        model, x, y = workload(name)
+        self.model, self.x, self.y = model.to(DEVICE), x.to(DEVICE), y.to(DEVICE)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
 
     def step(self) -> None:
@@ -146,12 +148,19 @@ TOOLS: dict[str, type[Tool]] = {
 }
 
 
+def wait() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def per_step(step: Step, steps: int) -> float:
     for _ in range(5):
         step()
+    wait()
     began = time.perf_counter()
     for _ in range(steps):
         step()
+    wait()
     return (time.perf_counter() - began) / steps
 
 
@@ -196,8 +205,11 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS))
     parser.add_argument("--tools", nargs="*", default=list(TOOLS), choices=list(TOOLS))
+    parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    global DEVICE  # noqa: PLW0603
+    DEVICE = torch.device(chosen.device)
     print(f"{'step':>6} {'tool':<17} {'plain ms':>9} {'ratio':>7} {'':7} {'median':>8} {'says':>6}  goal")
     for name in chosen.workloads:
         measure(name, chosen.tools, chosen.blocks)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losscope.losses.large_output import autograd, streaming
 from losscope.losses.large_output import head as head_module
 
 N, D, V = 13, 4, 11
@@ -19,6 +20,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of three classes, so that small cases have many of them."""
     monkeypatch.setattr(head_module, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(head_module, "_LEAST_COLUMNS", 3)
+
+
+def never_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an accelerator, where a look at the data would wait for the device."""
+    for module in (head_module, streaming, autograd):
+        monkeypatch.setattr(module, "waits_for_data", lambda _: False)
 
 
 def reference(

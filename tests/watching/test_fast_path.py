@@ -9,6 +9,7 @@ from memory_watch import MemoryRecorder
 from torch import nn
 
 from losscope.recording import signals as s
+from losscope.watching import fast_path, values
 from losscope.watching import watch as watch_module
 from losscope.watching.assembly import assemble
 from losscope.watching.budget import Governor
@@ -219,3 +220,20 @@ def test_updates_by_hand_too(moves):
     assert dict(zip(fast.steps(s.LOSS), fast.values(s.LOSS), strict=True)) == expected
     assert dict(zip(thin.steps(s.LOSS), thin.values(s.LOSS), strict=True)).items() <= expected.items()
     assert thin.steps(s.STEP_TIME)[-1] == fast.steps(s.STEP_TIME)[-1] == max(expected)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=12))
+def test_losses_that_stay_on_their_device_take_it_as_well(moves):
+    def on_device(value):
+        return value.detach().reshape(()).clone()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        at_once, _ = run(moves, monkeypatch, stride=1)
+        for module in (values, fast_path):
+            monkeypatch.setattr(module, "number", on_device)
+        later, some = run(moves, monkeypatch, stride=1)
+    assert some > 0
+    for stream in STREAMS:
+        assert later.steps(s.LOSS, stream) == at_once.steps(s.LOSS, stream)
+        assert later.values(s.LOSS, stream) == pytest.approx(at_once.values(s.LOSS, stream), rel=1e-6)

@@ -33,9 +33,19 @@ _WALK_AGAIN = 7  # afterwards one in so many; odd, so that alternating streams t
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Our own tensor work: no autograd, and invisible to the user's dispatch and function modes."""
-    with torch.no_grad(), torch._C.DisableTorchFunction(), _disable_current_modes():
-        yield
+    """Our own tensor work: no autograd, and invisible to the user's dispatch and function modes.
+
+    Nor does it count for a user who looks for what waits for a GPU: samples do, and are rare enough to.
+    """
+    strict = torch.cuda.get_sync_debug_mode() if torch.cuda.is_initialized() else 0
+    if strict:
+        torch.cuda.set_sync_debug_mode(0)
+    try:
+        with torch.no_grad(), torch._C.DisableTorchFunction(), _disable_current_modes():
+            yield
+    finally:
+        if strict:
+            torch.cuda.set_sync_debug_mode(strict)
 
 
 class DeepSampler:
@@ -104,7 +114,7 @@ class DeepSampler:
         self._cost += perf_counter() - began
 
     # --- moments ----------------------------------------------------------------------------------
-    def objective(self, root: Tensor, scale: float) -> None:
+    def objective(self, root: Tensor, scale: Any) -> None:
         """A backward is about to start: read the objective off the graph while it is alive."""
         if len(self.roots) >= _ROOTS:
             return
@@ -114,7 +124,7 @@ class DeepSampler:
         self._walked = self._walked or walk
         try:
             with undisturbed():
-                anatomy = read(root, scale=scale, deep=walk, frame=frame)
+                anatomy = read(root, scale=float(scale), deep=walk, frame=frame)
         except NotReadable:  # a leaf: nothing can be learnt through it, which is itself worth knowing
             self._walked = True
             self._cost += perf_counter() - began

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from losscope.recording import signals
 from losscope.watching.user_code import call_path, user_frame, where
-from losscope.watching.values import is_plain
+from losscope.watching.values import in_capture, is_plain
 
 Emit = Callable[[Any, str, int, Any], None]
 
 
 def mean_value(result: Tensor, inputs: Any, reduction: Any) -> tuple[Any, int] | None:
     """What a loss function returned, as a mean over ``inputs`` samples, and their number; None for no number."""
-    if not is_plain(result) or not result.numel() or not result.is_floating_point():
+    if not is_plain(result) or not result.numel() or not result.is_floating_point() or in_capture(result):
         return None
     count = int(inputs.shape[0]) if isinstance(inputs, Tensor) and inputs.ndim else 1
     mean = result.detach().mean() if result.numel() > 1 else result.detach().reshape(())

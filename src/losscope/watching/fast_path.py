@@ -5,7 +5,8 @@ what counts is how many bytecodes are executed, not what they cost in a tight lo
 ``benchmarks/overhead/bench_per_update.py``). Of an ordinary update only the loss is read here. All else (the
 time, the learning rate, whether gradients were cleared) is looked at on the updates in between that take the
 slow path, :class:`losscope.watching.watch.Watch`, and everything that is out of the ordinary leads there at
-once: a second backward, a closure, another optimiser, a loss that is not one finite number on the CPU.
+once: a second backward, a closure, another optimiser, a loss that is not one finite number. On an accelerator it is
+copied on its device, and whether it was finite is seen when the copies are fetched.
 """
 
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from losscope.watching.step_frames import steps_under_way
 from losscope.watching.streams import Stream, Streams
-from losscope.watching.values import dispatch_modes, is_wrapped, tracing_state
+from losscope.watching.values import dispatch_modes, is_wrapped, number, tracing_state
 
 
 class SlowPath(Protocol):
@@ -29,7 +30,7 @@ class SlowPath(Protocol):
 
     def slow_step_ended(self, optimizer: Any, args: Any, kwargs: Any) -> None: ...
 
-    def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None: ...
+    def left_fast_path(self, updates: int, read: int, loss: Any, *, used: bool) -> None: ...
 
     def caught(self, place: str, error: Exception) -> None: ...
 
@@ -59,14 +60,14 @@ class FastPath:
         self._streams = slow.streams.by_id
         self._running = False
         self.stepping = 0  # nested steps: wrappers such as SAM call their base optimiser
-        self._loss: float | None = None  # of the last backward that was read
+        self._loss: Any = None  # of the last backward that was read
         self._used = True  # some optimiser has stepped since that backward
         self._stream: Stream | None = None  # whose optimiser is stepping
         self._by_hand: Stream | None = None
         self._given = self._left = self._was_read = 0
         self._stride = self._until_read = 1
 
-    def enter(self, updates: int, stride: int, loss: float | None, by_hand: Stream | None = None) -> None:
+    def enter(self, updates: int, stride: int, loss: Any, by_hand: Stream | None = None) -> None:
         """So many updates may pass; of every ``stride`` the loss of one is read.
 
         ``loss`` is that of the last backward: another optimiser may be about to step on it. ``by_hand`` is the
@@ -105,22 +106,24 @@ class FastPath:
         self._slow.slow_backward(outputs, args, kwargs)
 
     def _read(self, outputs: Any, kwargs: Any) -> bool:
-        """Read the loss if it is one finite number on the CPU."""
+        """Read the loss if it is one number, and finite as far as can be seen at once."""
         if len(outputs) != 1:
             return False
         root = outputs[0]
         if (
             type(root) is Tensor
-            and root.is_cpu
             and not root.ndim
             and not is_wrapped(root)
             and not dispatch_modes()
             and tracing_state() is None
             and kwargs.get("accumulate_grad")
+            and not root.is_meta
         ):
-            value = root.item()
-            if value - value == 0.0:
-                self._loss = value  # pyright: ignore[reportAttributeAccessIssue]  real: autograd made it
+            value = number(root)
+            if type(value) is float and value - value != 0.0:
+                return False
+            if value is not None:
+                self._loss = value
                 self._was_read += 1
                 return True
         return False

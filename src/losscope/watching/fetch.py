@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from losscope.recording.signals import Signal
+from losscope.watching.values import in_capture
 
 _BATCH = 64  # pending scalars that trigger a copy
 
@@ -31,7 +32,7 @@ class Fetch:
         elif value.is_cpu:
             self._write(signal, label, step, float(value.item()))
         else:
-            self._pending.append((signal, label, step, value.detach().reshape(())))
+            self._pending.append((signal, label, step, value if not value.ndim else value.reshape(())))
             if len(self._pending) >= _BATCH:
                 self.start()
 
@@ -44,11 +45,15 @@ class Fetch:
 
     def start(self) -> None:
         """Begin copying what is pending, and write whatever has arrived by now."""
+        if self._pending and in_capture(self._pending[0][3]):
+            return
         pending, self._pending = self._pending, []
-        if pending:
-            first = pending[0][3].device
-            stacked = torch.stack([v.to(device=first, dtype=torch.float64) for *_, v in pending])
-            self._send([(s, label, step) for s, label, step, _ in pending], stacked)
+        alike: dict[tuple[torch.device, torch.dtype], list[tuple[Signal, str, int, Tensor]]] = {}
+        for entry in pending:
+            alike.setdefault((entry[3].device, entry[3].dtype), []).append(entry)
+        for entries in alike.values():
+            stacked = torch.stack([value for *_, value in entries])
+            self._send([(signal, label, step) for signal, label, step, _ in entries], stacked)
         self.poll()
 
     def poll(self) -> None:

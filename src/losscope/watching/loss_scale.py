@@ -12,7 +12,7 @@ class LossScale:
     """Knows which root is a scaled loss, and by what."""
 
     def __init__(self) -> None:
-        self._scaled: tuple[weakref.ref[Tensor], float] | None = None
+        self._scaled: tuple[weakref.ref[Tensor], Any] | None = None
 
     @property
     def used(self) -> bool:
@@ -23,11 +23,14 @@ class LossScale:
         """``scaler.scale`` returned ``result``; true when that is a loss which was scaled."""
         if not (isinstance(result, Tensor) and result.numel() == 1 and scaler.is_enabled()):
             return False
-        self._scaled = (weakref.ref(result), float(scaler.get_scale()))
+        factor = scaler._scale  # get_scale() would wait for the device
+        if not isinstance(factor, Tensor) or factor.is_cpu:
+            factor = float(scaler.get_scale())
+        self._scaled = (weakref.ref(result), factor)
         return True
 
-    def of(self, root: Any) -> float:
-        """The factor in ``root``; 1 for what was not scaled."""
+    def of(self, root: Any) -> Any:
+        """The factor in ``root``, a number or a tensor on its device; 1 for what was not scaled."""
         return self._scaled[1] if self._scaled is not None and self._scaled[0]() is root else 1.0
 
     def total(self, outputs: Any) -> Any:

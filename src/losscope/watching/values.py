@@ -38,14 +38,24 @@ def is_plain(value: Any) -> bool:
     return plain and not value.is_meta and not is_wrapped(value) and tracing_state() is None
 
 
+def in_capture(value: Tensor) -> bool:
+    """Whether what is computed from ``value`` now would become part of a CUDA graph of the user's."""
+    return value.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def number(value: Tensor) -> float | Tensor | None:
+    """The value of a tensor of one element: a float on the CPU, a private copy on its device elsewhere, which is
+    looked at later. None in the capture of a CUDA graph."""
+    if value.is_cpu:
+        return value.item()
+    return None if in_capture(value) else value.detach().reshape(()).clone()
+
+
 def scalar(root: Any) -> float | Tensor | None:
-    """The value of a scalar loss: a float on the CPU, a private copy still on its device elsewhere.
+    """The value of a scalar loss, as :func:`number`.
 
     None where there is no single real number: other shapes, complex, meta, traced and vmapped tensors.
     """
-    if not is_plain(root) or root.numel() != 1:
+    if not is_plain(root) or root.numel() != 1 or root.is_complex():
         return None
-    if root.is_cpu:
-        value = root.item()
-        return value if type(value) is not complex else None
-    return root.detach().reshape(()).clone()
+    return number(root)

@@ -5,7 +5,7 @@ book the time. A fault in it is recorded and switches the watch off; it never re
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from time import perf_counter
 from typing import Any
 
@@ -14,10 +14,12 @@ from torch import Tensor
 from losscope.losses.graph.trace import is_ours
 from losscope.recording import signals
 from losscope.watching.budget import Governor
+from losscope.watching.clipping import Clipping
 from losscope.watching.deep import DeepSampler
 from losscope.watching.evaluation import Evaluations, mean_value
 from losscope.watching.fast_path import FastPath
 from losscope.watching.gradient_state import GradientState
+from losscope.watching.graph_capture import GraphCapture
 from losscope.watching.loaders import Loaders
 from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
@@ -59,8 +61,7 @@ class Watch:
         self.evaluations = Evaluations(outlet.record, outlet.event)
         self.manual = ManualUpdates()
         self.off = False
-        # Whether a backward needs a look when it begins; how many under way were looked at: checkpointing
-        # runs one inside another, and each ends with a look.
+        # Whether a backward needs a look; how many under way were looked at: checkpointing nests them.
         self.gate: list[Any] = [True, 0]
         self._in_step: Stream | None = None
         self._optimizer: Any = None
@@ -77,7 +78,8 @@ class Watch:
         self._nested = False  # some backward ran inside another
         self._within = GradientState()
         self._scale = LossScale()
-        self._clip: tuple[Any, float] | None = None
+        self._clipping = Clipping()
+        self._capture = GraphCapture(outlet.event)
         self.fast = FastPath(self)
 
     # --- backward ---------------------------------------------------------------------------------
@@ -105,6 +107,8 @@ class Watch:
 
     def _backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
         if not outputs or not self._is_training(outputs, args, kwargs) or not is_plain(root := outputs[0]):
+            return
+        if self._capture.holds(root):
             return
         if self.fast.stepping and not steps_under_way():  # a step failed: nothing came of its backwards
             self._in_step, self.fast.stepping = None, 0
@@ -176,15 +180,14 @@ class Watch:
     def _noticed(self) -> None:
         """Training goes on after an evaluation, or a new pass over the data begins."""
         self._notice = False
-        step = self.streams.main_step
-        self.evaluations.close(step)
+        self.evaluations.close(step := self.streams.main_step)
         if self.loaders.claimed_by_training():
             self.outlet.record(signals.EPOCH, "", step, float(self.loaders.epoch))
 
     # --- updates by a torch optimiser -------------------------------------------------------------
     def slow_step_begins(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """An optimiser's step begins. Most pass through without any work."""
-        if self.off:
+        if self.off or self._capture.lasts:
             return
         closure = bool(len(args) > 1 and args[1] is not None) or kwargs.get("closure") is not None
         stream = self.streams.known(optimizer)
@@ -245,7 +248,8 @@ class Watch:
         return (
             cycle.count == 1
             and len(cycle.roots) == 1
-            and type(cycle.roots[0]) is float
+            and cycle.roots[0] is not None
+            and not self.outlet.non_finite
             and not (deep.active or deep.expecting or self._notice or self._nested)
             and not self._scale.used
             and deep.rests > 1
@@ -262,7 +266,7 @@ class Watch:
         self.fast.enter(min(_PASSING, self.deep.rests) * stride, stride, loss, by_hand)
         return True
 
-    def left_fast_path(self, updates: int, read: int, loss: float | None, *, used: bool) -> None:
+    def left_fast_path(self, updates: int, read: int, loss: Any, *, used: bool) -> None:
         """``updates`` took the fast path; ``loss`` is that of the last of ``read`` backwards, ``used`` or not."""
         self._turn += updates
         self.governor.charge_fast(read)
@@ -284,14 +288,12 @@ class Watch:
         if type(total) is float:
             write_loss(step, total)
         elif total is not None:
-            self.outlet.record(signals.LOSS, stream.label, step, total)
+            stream.write_loss = partial(self.outlet.record, signals.LOSS, stream.label)
+            stream.write_loss(step, total)
         stream.write(step, round(now - self.governor.began, 6))
         if cycle.count != 1:
             self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.count))
-        if self._clip is not None:
-            self.outlet.record(signals.CLIP_NORM, stream.label, step, self._clip[0])
-            self.outlet.record(signals.CLIP_LIMIT, stream.label, step, self._clip[1])
-            self._clip = None
+        self._clipping.write(self.outlet.record, stream.label, step)
         cycle.fresh = True
         stream.step = step + 1
         self._turn += 1
@@ -339,8 +341,7 @@ class Watch:
     @guarded
     def clipped(self, norm: Any, limit: Any) -> None:
         """Hook behind clip_grad_norm_: the norm that it found, and its limit."""
-        if is_plain(norm):
-            self._clip = (norm.item() if norm.is_cpu else norm.detach().clone(), float(limit))
+        self._clipping.note(norm, limit)
 
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
@@ -378,10 +379,10 @@ class Watch:
         if self.manual.stream is not None:
             self._commit_manual()
         self.deep.close()
-        for stream in self.streams.all:
-            if (
-                stream.unwritten is not None
-            ):  # the stride passed over its last updates: their number stays exact
+        for (
+            stream
+        ) in self.streams.all:  # where the stride passed over the last updates, their number stays exact
+            if stream.unwritten is not None:
                 self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, stream.unwritten)
         self.evaluations.close(self.streams.main_step)
         self.outlet.drain()

@@ -19,7 +19,7 @@ from torch.autograd import Function
 
 from losscope.core.errors import BadUsage
 from losscope.losses.large_output.curvature import curvature, curvature_gradient
-from losscope.losses.large_output.head import Batch, Head, make_head
+from losscope.losses.large_output.head import Batch, Head, make_head, waits_for_data
 from losscope.losses.large_output.streaming import Gradients, Needs, losses_and_gradients
 
 P = ParamSpec("P")
@@ -83,7 +83,7 @@ def _scaled(gradient: Tensor | None, factor: Tensor, like: Tensor | None, *, own
     """``factor`` times a gradient, in place if it is ours alone."""
     if gradient is None or like is None:
         return None
-    if own and factor.device.type == "cpu" and float(factor) == 1:
+    if own and waits_for_data(factor) and float(factor) == 1:
         return gradient.to(like.dtype)
     return (gradient.mul_(factor) if own else gradient * factor).to(like.dtype)
 

@@ -5,9 +5,8 @@
 | ``"losscope"`` | this one | everything; the only one with second derivatives, z-loss or a soft cap on a CPU |
 | ``"torch"`` | torch ≥ 2.13, chunked | no soft cap, z-loss or label smoothing; first derivatives only |
 | ``"liger"`` | ``liger-kernel`` (Triton) | everything but class weights together with a z-loss; CUDA |
-| ``"cce"`` | ``cut-cross-entropy`` (Triton) | no class weights, z-loss or label smoothing; CUDA |
+| ``"cce"`` | ``cut-cross-entropy`` (Triton) | no bias, class weights, z-loss or label smoothing; CUDA |
 
-The last two are written from their published signatures and have not been run: this project is developed without a GPU.
 An option that a backend cannot take raises; nothing is dropped silently, and nothing is chosen automatically. What is
 said of targets out of range, of batches in which nothing counts and of rows with NaN holds for ``"losscope"`` only.
 """
@@ -92,17 +91,17 @@ def _cce(batch: Batch, settings: Settings) -> Tensor:
     """arXiv:2411.09009, ``cut_cross_entropy.linear_cross_entropy``."""
     _refuse(
         "cce",
-        class_weight=batch.class_weight,
+        class_weight=batch.class_weight is not None,
         z_loss=settings.z_loss,
         label_smoothing=settings.label_smoothing,
         chunk_rows=settings.chunk_rows,
+        bias=batch.bias is not None,
     )
     module = _imported("cut_cross_entropy", "cut-cross-entropy")
     return module.linear_cross_entropy(
         batch.input,
         batch.weight,
         batch.target,
-        bias=batch.bias,
         ignore_index=settings.ignore_index,
         softcap=settings.softcap,
         reduction=settings.reduction,

@@ -88,12 +88,12 @@ def curvature_gradient(
         None if not parts else torch.cat(parts) if chunked else _sum(parts)
         for parts, chunked in zip(sums, rows_of, strict=True)
     )
-    by_scale = scale.new_zeros(0) if by_scale is None else by_scale[:, 0]
+    by_scale = scale.new_zeros(0) if by_scale is None else head.counted(by_scale[:, 0])
     return by_scale, Gradients(x, weight, bias), Gradients(*along)
 
 
 def _places(head: Head, scale: Tensor, direction: Gradients) -> list[tuple[slice, _Place]]:
-    scale = scale.to(head.dtype).expand(head.input.shape[0])[:, None]
+    scale = head.per_sample(scale)
     weight, bias = head.part(slice(0, head.classes))
     along_x, along_weight, along_bias = (None if t is None else t.to(head.dtype) for t in direction)
     return [

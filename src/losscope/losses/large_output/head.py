@@ -16,6 +16,8 @@ LOG2_E = 1 / math.log(2)
 _BLOCK_BYTES = 1 << 23
 """Scores of one block. It is worked on several times at once, so it should stay in the last cache."""
 _LEAST_COLUMNS = 512
+_BLOCK_BYTES_ELSEWHERE, _CHUNK_BYTES_ELSEWHERE = 1 << 28, 1 << 30
+"""On an accelerator a block is made by few large kernels, and a chunk is as long as memory permits."""
 
 
 class Settings(NamedTuple):
@@ -45,7 +47,8 @@ class Head:
 
     ``input`` [n, D], ``target`` [n] and ``share`` [n, 1] (the class weight of each target) hold the samples left by
     ``ignore_index``; ``kept`` are their positions among all ``count`` samples, ``None`` for all. ``class_weight`` [V].
-    All arithmetic is in ``dtype``.
+    Finding the positions waits for the data, so that on an accelerator all samples stay, the ones that do not count as
+    zeros, and ``counts`` [n, 1] tells them apart. All arithmetic is in ``dtype``.
     """
 
     input: Tensor
@@ -55,6 +58,7 @@ class Head:
     class_weight: Tensor | None
     share: Tensor
     kept: Tensor | None
+    counts: Tensor | None
     count: int
     settings: Settings
     dtype: torch.dtype
@@ -76,14 +80,25 @@ class Head:
         rows ≈ 2D there is little to gain but memory to lose. Chunks are of nearly equal length.
         """
         n = max(1, self.input.shape[0])
-        most = self.settings.chunk_rows or min(max(256, 2 * self.input.shape[1]), 1024)
+        if waits_for_data(self.input):
+            most = min(max(256, 2 * self.input.shape[1]), 1024)
+        else:
+            most = max(256, _CHUNK_BYTES_ELSEWHERE // (self.dtype.itemsize * self.classes))
+        most = self.settings.chunk_rows or most
         return math.ceil(n / math.ceil(n / most))
 
     @property
     def columns(self) -> int:
         """Classes per block of a chunk, so that a block of scores fits into ``_BLOCK_BYTES``."""
-        fits = _BLOCK_BYTES // (self.dtype.itemsize * self.rows)
+        size = _BLOCK_BYTES if waits_for_data(self.input) else _BLOCK_BYTES_ELSEWHERE
+        fits = size // (self.dtype.itemsize * self.rows)
         return min(max(_LEAST_COLUMNS, fits // 256 * 256), max(1, self.classes))
+
+    @property
+    def low_precision(self) -> torch.dtype | None:
+        """In which the products are made, with results in ``dtype``: bfloat16 where the device has units for it."""
+        alike = self.input.dtype == self.weight.dtype == torch.bfloat16
+        return torch.bfloat16 if alike and has_fast_bfloat16(self.input) else None
 
     def chunks(self, rows: int = 0) -> Iterator[slice]:
         return _pieces(self.input.shape[0], rows or self.rows)
@@ -116,12 +131,22 @@ class Head:
     def spread(self, rows: Tensor) -> Tensor:
         """Back from the samples that count to all of them, 0 elsewhere."""
         if self.kept is None:
-            return rows
+            return self.counted(rows)
         return rows.new_zeros(self.count, *rows.shape[1:]).index_copy_(0, self.kept, rows)
 
     def gather(self, rows: Tensor) -> Tensor:
         """The samples that count, in ``dtype``."""
-        return (rows if self.kept is None else rows.index_select(0, self.kept)).to(self.dtype)
+        return (self.counted(rows) if self.kept is None else rows.index_select(0, self.kept)).to(self.dtype)
+
+    def counted(self, rows: Tensor) -> Tensor:
+        """``rows`` [n, ...], with zeros for the samples that do not count."""
+        if self.counts is None:
+            return rows
+        return torch.where(self.counts.reshape(-1, *(1 for _ in rows.shape[1:])), rows, 0.0)
+
+    def per_sample(self, scale: Tensor) -> Tensor:
+        """``scale`` [n] or a scalar as what multiplies each sample's loss, [n, 1]."""
+        return self.counted(scale.to(self.dtype).expand(self.input.shape[0])[:, None])
 
 
 def _pieces(length: int, step: int) -> Iterator[slice]:
@@ -167,12 +192,16 @@ def check(batch: Batch, settings: Settings) -> None:
 
 
 def make_head(batch: Batch, settings: Settings) -> Head:
-    """Leave out the samples that do not count and refuse targets that are no class."""
+    """Leave out the samples that do not count and refuse targets that are no class (on an accelerator by an
+    assertion of the device, as torch does: looking at the targets would wait for it)."""
     input, weight, bias, class_weight, target = batch
     classes, count = weight.shape[0], target.shape[0]
     kept = target != settings.ignore_index
     wrong = kept & ((target < 0) | (target >= classes))
-    if bool(wrong.any()):
+    waits = waits_for_data(target)
+    if not waits:
+        torch._assert_async(~wrong.any(), f"linear_cross_entropy: a target is no class of 0 … {classes - 1}")
+    elif bool(wrong.any()):
         raise BadUsage(
             "a target is no class",
             seen=f"{int(target[wrong][0])} with {classes} classes",
@@ -182,8 +211,24 @@ def make_head(batch: Batch, settings: Settings) -> Head:
     weights = None if class_weight is None else class_weight.to(dtype)
     if weights is not None and settings.label_smoothing == 0:
         kept = kept & (weights[target.clamp(0, classes - 1)] != 0)
+    if not waits:
+        input, target = torch.where(kept[:, None], input, 0.0), torch.where(kept, target, 0)
+        share = kept.to(dtype) if weights is None else torch.where(kept, weights[target], 0.0)
+        return Head(
+            input, weight, bias, target, weights, share[:, None], None, kept[:, None], count, settings, dtype
+        )
     index = None if bool(kept.all()) else kept.nonzero()[:, 0]
     if index is not None:
         input, target = input.index_select(0, index), target.index_select(0, index)
     share = input.new_ones(target.shape[0], dtype=dtype) if weights is None else weights[target]
-    return Head(input, weight, bias, target, weights, share[:, None], index, count, settings, dtype)
+    return Head(input, weight, bias, target, weights, share[:, None], index, None, count, settings, dtype)
+
+
+def has_fast_bfloat16(tensor: Tensor) -> bool:
+    """Whether products of bfloat16 are faster where ``tensor`` is, and can give float32."""
+    return tensor.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def waits_for_data(tensor: Tensor) -> bool:
+    """Whether it is free to look at values, as on a CPU; elsewhere the host would wait for the device."""
+    return tensor.device.type == "cpu"

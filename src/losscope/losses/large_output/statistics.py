@@ -64,12 +64,12 @@ def linear_cross_entropy_statistics(
     with torch.autocast(input.device.type, enabled=False):
         head = make_head(Batch(rows, weight, bias, None, labels), settings)
         columns = [_chunk(head, chunk) for chunk in head.chunks()] or [head.share.new_zeros(0, 4)]
-    table = torch.cat(columns)
+    table = head.counted(torch.cat(columns))
     if reduction == "none":
         parts = head.spread(table).reshape(*target.shape, 4).unbind(-1)
     else:
         parts = (table.sum(0) * head.scale()).unbind(0)
-    return HeadStatistics(*parts, samples=len(table))
+    return HeadStatistics(*parts, samples=len(table) if head.counts is None else int(head.counts.sum()))
 
 
 def _chunk(head: Head, rows: slice) -> Tensor:

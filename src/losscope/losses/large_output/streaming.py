@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from losscope.losses.large_output.head import LOG2_E, Head
+from losscope.losses.large_output.head import LOG2_E, Head, waits_for_data
 
 LN_2 = math.log(2)
 _NEAR, _HUGE = 64.0, 2.0**100
@@ -79,7 +79,7 @@ class OnlineSoftmax:
 
     def rebase(self) -> Tensor | None:
         """After the first block: take 0 for the reference if that is near. Returns a factor as ``absorb_``."""
-        if self.begun or self.peak.device.type != "cpu":
+        if self.begun or not waits_for_data(self.peak):
             return None
         self.begun = True
         if not bool((self.peak.abs() <= _NEAR).all()):
@@ -95,6 +95,21 @@ class OnlineSoftmax:
         """
         whole = self.total.log2().round()
         return ((self.total * (-whole).exp2()).log2() + (whole + (self.peak - z))).clamp_min(0.0)
+
+
+def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """``a`` times ``b`` in their own precision, summed up in and given as ``dtype``."""
+    return torch.mm(a, b, out_dtype=dtype) if a.is_cuda else a.to(dtype) @ b.to(dtype)
+
+
+def add_product_(into: Tensor, a: Tensor, b: Tensor, *, fresh: bool = False) -> None:
+    """Add ``a`` times ``b`` in place, or put it there."""
+    if a.dtype == into.dtype:
+        into.addmm_(a, b, beta=0 if fresh else 1)
+    elif fresh:
+        into.copy_(product(a, b, into.dtype))
+    else:
+        into.add_(product(a, b, into.dtype))
 
 
 def scores_(z: Tensor, scaled: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
@@ -150,7 +165,9 @@ class _Pass:
         self.by_weight = new((v, d), zero=not self.fresh) if needs.weight else None
         self.by_bias = new((v,)) if needs.bias else None
         self.keeps = needs.weight or needs.bias
-        self.buffer = new((head.rows * (v if self.keeps else head.columns),), zero=False)
+        self.low = None if self.dense else head.low_precision
+        width = 0 if self.low else v if self.keeps else head.columns
+        self.buffer = new((head.rows * width,), zero=False)
         self.losses = new((n, 1))
         self.pull, self.pull_bias = (
             self.smoothing_vector() if self.smoothing and not self.dense else (None, 0.0)
@@ -187,7 +204,7 @@ class _Pass:
             zero,
             torch.zeros_like(x),
         )
-        scaled = x * self.factor
+        scaled = head.input[rows] if self.low else x * self.factor
         blocks = [self.block(chunk, rows, block, scaled) for block in head.blocks()]
         weight = self.finish_losses(chunk, rows)
         if self.scale is None:
@@ -201,14 +218,14 @@ class _Pass:
             factor, weighted = weight, scaled
             for block, z, peak in blocks:
                 if peak is not last:  # without a running maximum it is the same for all blocks but the first
-                    factor = (peak - chunk.softmax.peak).exp2_().mul_(weight)
-                    weighted, last = torch.mul(x, factor, out=scaled), peak
+                    factor, last = (peak - chunk.softmax.peak).exp2_().mul_(weight), peak
+                    weighted = (x * factor).to(z.dtype)
                 self.to_weights(block, z, weighted, factor)
         self.subtract_label(chunk, rows, scale)
 
     def block(self, chunk: _Chunk, rows: slice, block: slice, scaled: Tensor) -> tuple[slice, Tensor, Tensor]:
         """Scores of one block, from the first product to the gradient of the input."""
-        w, b = self.head.part(block)
+        w, b = (self.head.weight[block], self.head.part(block)[1]) if self.low else self.head.part(block)
         z, slope = self.scores(block, scaled, w, b)
         local = chunk.target - block.start
         chunk.label = pick(z, local, chunk.label)
@@ -226,9 +243,10 @@ class _Pass:
         if self.scale is not None:
             if slope is not None:
                 z.mul_(slope)
+            z = z if self.low is None else z.to(self.low)
             if self.by_input is not None:
                 sums = self.by_input[rows]
-                (sums if shrink is None else sums.mul_(shrink)).addmm_(z, w)
+                add_product_(sums if shrink is None else sums.mul_(shrink), z, w)
                 if factor is not None:
                     sums.mul_(factor)
             if self.dense and slope is not None:
@@ -240,6 +258,10 @@ class _Pass:
     ) -> tuple[Tensor, Tensor | None]:
         """Scores times log₂e in their place of the buffer, and the slope of the soft cap."""
         k, v = scaled.shape[0], w.shape[0]
+        if self.low:
+            z = product(scaled, w.t(), self.head.dtype).mul_(self.factor)
+            z = z if b is None else z.add_(b, alpha=self.factor)
+            return z, None if self.softcap is None else capped_(z, self.softcap)
         start = k * block.start if self.keeps else 0
         z = scores_(self.buffer[start : start + k * v].view(k, v), scaled, w, b, self.factor)
         return z, None if self.softcap is None else capped_(z, self.softcap)
@@ -266,9 +288,9 @@ class _Pass:
 
     def to_weights(self, block: slice, z: Tensor, weighted: Tensor, factor: Tensor) -> None:
         if self.by_weight is not None:
-            self.by_weight[block].addmm_(z.t(), weighted, beta=0 if self.fresh else 1)
+            add_product_(self.by_weight[block], z.t(), weighted, fresh=self.fresh)
         if self.by_bias is not None:
-            self.by_bias[block].addmv_(z.t(), factor[:, 0])
+            add_product_(self.by_bias[block, None], z.t(), factor.to(z.dtype))
 
     def subtract_label(self, chunk: _Chunk, rows: slice, scale: Tensor) -> None:
         head, y = self.head, chunk.target[:, 0]
@@ -320,7 +342,9 @@ def losses_and_gradients(head: Head, scale: Tensor | None, needs: Needs) -> tupl
     if scale is None:
         needs = Needs()
     else:
-        scale = scale.to(head.dtype).expand(head.input.shape[0])[:, None]
+        scale = head.per_sample(scale)
     streaming = _Pass(head, scale, needs)
     streaming.run()
-    return streaming.losses[:, 0], Gradients(streaming.by_input, streaming.by_weight, streaming.by_bias)
+    return head.counted(streaming.losses[:, 0]), Gradients(
+        streaming.by_input, streaming.by_weight, streaming.by_bias
+    )
