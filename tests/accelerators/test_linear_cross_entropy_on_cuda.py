@@ -80,6 +80,7 @@ def test_statistics():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the compilers behind them import
 @pytest.mark.parametrize("backend", sorted(PACKAGES))
 def test_backends_agree(backend, reduction):
     if backend == "torch" and not hasattr(F, "linear_cross_entropy"):
