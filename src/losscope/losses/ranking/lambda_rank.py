@@ -68,6 +68,9 @@ SPEC = LossSpec(
     claims=(Claim("shift-invariant"), Claim("permutation-equivariant")),
     gradient_kind="detached",
     denominator="number of lists that are not empty",
+    exceptions={
+        "continuous": "the weights are those of the present order: they jump where two scores change places"
+    },
     references=(
         "https://doi.org/10.1145/3269206.3271784",
         "https://proceedings.neurips.cc/paper/2006/hash/af44c4c56f385c43f2529f9b1b018f6a-Abstract.html",
