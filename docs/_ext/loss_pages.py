@@ -1,6 +1,7 @@
 """The reference pages of losses, a gallery per family, and the table of what each value can be."""
 
 import math
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from io import StringIO
@@ -115,10 +116,10 @@ def _draw(specs: list[LossSpec]) -> str:
 
 
 def _panel(axes: Any, spec: LossSpec) -> None:
-    for (name, label, x, value), colour in zip(values_only(spec, points=48), _COLOURS, strict=False):
-        axes.plot(x.numpy(), value.numpy(), color=colour, linewidth=1.3, label=name or None)
-        axes.set_xlabel(label, fontsize=6)
-        if name:
+    for (path, x, value), colour in zip(values_only(spec, points=48), _COLOURS, strict=False):
+        axes.plot(x.numpy(), value.numpy(), color=colour, linewidth=1.3, label=path.name or None)
+        axes.set_xlabel(textwrap.fill(path.label, 52), fontsize=6)
+        if path.name:
             axes.legend(frameon=False, fontsize=6)
     axes.set_title(spec.name, loc="left", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

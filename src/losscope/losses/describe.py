@@ -73,8 +73,13 @@ def implementation(spec: LossSpec) -> str:
     return where + (f", {spec.module.__name__}" if spec.module is not None else "")
 
 
-def chance_levels(spec: LossSpec, classes: int | None = None) -> list[tuple[str, float]]:
-    """The chance level for some plain targets (or for so many balanced classes), computed by the contract itself."""
+def chance_levels(
+    spec: LossSpec, classes: int | None = None, candidates: int | None = None
+) -> list[tuple[str, float]]:
+    """The chance level for some plain targets (or for so many balanced classes), computed by the contract itself.
+
+    A loss without targets gets that of so many ``candidates``, 64 where none are given.
+    """
     if spec.chance is None:
         return []
     found, needed = [], needed_options(spec)
@@ -87,14 +92,14 @@ def chance_levels(spec: LossSpec, classes: int | None = None) -> list[tuple[str,
         estimate = spec.chance(stats, options)
         if estimate is not None and math.isfinite(estimate.value):
             found.append((what, estimate.value))
-    return found or _without_targets(spec, needed)
+    return found or _without_targets(spec, needed, candidates or 64)
 
 
-def _without_targets(spec: LossSpec, needed: Options) -> list[tuple[str, float]]:
+def _without_targets(spec: LossSpec, needed: Options, candidates: int) -> list[tuple[str, float]]:
     """The chance level of a loss that takes no targets, where its options alone give it."""
     assert spec.chance is not None
     found = []
-    for what, options in (("by default", {}), ("with 64 candidates", {"candidates": 64})):
+    for what, options in (("by default", {}), (f"with {candidates} candidates", {"candidates": candidates})):
         estimate = spec.chance(TargetStats(), {**needed, **options})
         if estimate is not None and math.isfinite(estimate.value):
             return [(what, estimate.value)]
