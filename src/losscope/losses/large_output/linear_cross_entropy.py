@@ -12,8 +12,9 @@ z-loss keeps the normaliser near 1; it is weighted like the sample (some kernels
 
 Traps: the loss is convex in the scores and not in (x, W). Samples of ``ignore_index`` are left out before anything is
 computed, whatever they hold; a batch of nothing else costs 0 with gradient 0, where torch gives NaN under ``mean``.
-A target that is no class raises. Second derivatives (``create_graph=True``, ``torch.func.hessian``, ``jvp``) work and
-stream as well; third ones raise. ``torch.compile`` runs it as it is, between two graphs.
+A target that is no class raises (on a GPU: an assertion of the device). Second derivatives (``create_graph=True``,
+``torch.func.hessian``, ``jvp``) work and stream as well; third ones raise. ``torch.compile`` runs it as it is, between
+two graphs.
 """
 
 import math
