@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_cross_entropy_reference import (
     CLASS_WEIGHT,
-    N,
     OPTIONS,
+    N,
     agree,
     all_orders,
     case,
