@@ -132,6 +132,7 @@ SPEC = LossSpec(
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),
     exceptions={
+        "empty-batch": "as PyTorch does everywhere",
         "finite": "F.binary_cross_entropy divides by p(1 - p) + 1e-12, which is 0/0 in float16 at a right certainty",
     },
     signatures=(Signature(("BinaryCrossEntropy",), _fused),),

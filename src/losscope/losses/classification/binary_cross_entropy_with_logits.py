@@ -162,6 +162,7 @@ SPEC = LossSpec(
     chance=bernoulli_chance,
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),
+    exceptions={"empty-batch": "as PyTorch does everywhere"},
     signatures=(Signature(("BinaryCrossEntropyWithLogits",), _fused),),
     combinations=(
         Combination(("Softplus",), _softplus_form),

@@ -258,6 +258,7 @@ SPEC = LossSpec(
     logit_hessian=_logit_hessian,
     denominator="number of targets, or Σ w[y] with class weights",
     exceptions={
+        "empty-batch": "as PyTorch does everywhere",
         "finite": "torch sums the smoothed part in float16 before it divides: it overflows at scores of 1e4",
     },
     chance=class_chance,

@@ -57,7 +57,10 @@ SPEC = LossSpec(
     floor=bernoulli_floor,
     normaliser=lambda _: math.log(2),
     combinations=(Combination(("LogSigmoid",), _match),),
-    exceptions={"broadcasting": "torch averages the last axis and accepts [N, 1] against [N]"},
+    exceptions={
+        "broadcasting": "torch averages the last axis and accepts [N, 1] against [N]",
+        "empty-batch": "as PyTorch does everywhere",
+    },
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html",),
     examples=(
         Example(

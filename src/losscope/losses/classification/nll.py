@@ -58,6 +58,7 @@ SPEC = LossSpec(
         Claim("permutation-equivariant"),
     ),
     gradient=lambda input, target, options: -F.one_hot(target, input.shape[1]).to(input.dtype),
+    exceptions={"empty-batch": "as PyTorch does everywhere"},
     denominator="number of targets that are not ignored, or Σ w[y] with class weights",
     signatures=(Signature(NLL_OPS, _match),),
     references=("https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),

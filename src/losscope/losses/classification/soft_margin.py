@@ -96,6 +96,7 @@ SPEC = LossSpec(
         Signature(("Softplus", "LogSigmoid"), _hand_written),
     ),
     exceptions={
+        "empty-batch": "as PyTorch does everywhere",
         "finite": "torch forms e^(-y·s), which overflows below y·s = -88 in float32",
         "accumulation": "torch forms e^(-y·s), which overflows below y·s = -11 in float16",
     },

@@ -69,6 +69,7 @@ SPEC = LossSpec(
     denominator="each target's length (at least 1), then the number of sequences",
     floor=zero_floor,
     exceptions={
+        "empty-batch": "torch refuses log-probabilities of no sequence",
         "gradient": "torch gives the gradient of the scores below a log-softmax, not the slope along log-probabilities",
         "second-gradient": "torch has no second derivative of it",
     },
