@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 
+from losscope.cli import names
+from losscope.cli.names import TaskName
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
 
 
 @click.command(name="audit")
 @click.argument("target", required=False)
-@click.option("--task", metavar="TASK", help="What the loss takes; without it the task is inferred.")
+@click.option(
+    "--task", type=TaskName(), metavar="TASK", help="What the loss takes; without it the task is inferred."
+)
 @click.option(
     "--json",
     "json_file",
@@ -64,6 +68,7 @@ def command(
         raise BadUsage(
             "no loss was named", remedy="losscope audit package.module:Loss; losscope audit --list"
         )
+    task = names.task(task) if task is not None else None
     from losscope.checks.audit import audit
 
     with _progress(target) as progress:

@@ -1,12 +1,11 @@
 """Explain a code of a finding: what it says, how it is measured, an example, the remedy, false alarms."""
 
-import sys
 from difflib import get_close_matches
 
 import click
 
+from losscope.cli.docstring import plain
 from losscope.core.errors import BadUsage
-from losscope.report.stream import wants_colour
 
 
 @click.command(name="explain")
@@ -37,14 +36,6 @@ def command(code: str | None, lang: str) -> None:
         raise BadUsage("no rule has this code", seen=code, remedy=remedy)
     rule = rules[code]
     click.echo(f"{code} ({rule.severity}): {rule.title().render('zh' if lang == 'zh' else 'en')}\n")
-    click.echo(_plain(documentation(code)))
+    click.echo(plain(documentation(code).partition("\n")[2].strip()))
     if rule.consequences:
         click.echo(f"\nExplains: {', '.join(rule.consequences)}")
-
-
-def _plain(text: str) -> str:
-    """The docstring without its inline markup, as the terminal shows it."""
-    body = text.partition("\n")[2].strip()
-    bold = "\033[1m{}\033[0m" if wants_colour(sys.stdout) else "{}"
-    pieces = body.replace("``", "`").split("**")
-    return "".join(bold.format(piece) if index % 2 else piece for index, piece in enumerate(pieces))

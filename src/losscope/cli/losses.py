@@ -1,38 +1,34 @@
 """List the losses that losscope knows, or show the contract of one."""
 
 import json
-import re
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
+from losscope.cli import names
+from losscope.cli.docstring import bold, plain
+from losscope.cli.names import Family, LossName, TaskName
 from losscope.core.errors import BadUsage
-from losscope.report.stream import columns, wants_colour
+from losscope.report.stream import columns
 
 if TYPE_CHECKING:
     from losscope.losses.spec import LossSpec
 
 
-class _LossName(click.ParamType):
-    """A name of a loss; the shell completes it."""
-
-    name = "loss"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
-        from losscope.losses.catalogue import specs
-
-        return [CompletionItem(n, help=s.title) for n, s in specs().items() if n.startswith(incomplete)]
-
-
 @click.command(name="losses")
-@click.argument("name", required=False, type=_LossName())
+@click.argument("name", required=False, type=LossName())
+@click.option("--family", type=Family(), help="List the losses of this family only.")
+@click.option(
+    "--task", type=TaskName(groups=True), help="List the losses of this task only (as in `audit --task`)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw value, gradient and curvature into FILE.")
-def command(name: str | None, *, as_json: bool, plot: Path | None) -> None:
+def command(
+    name: str | None, *, family: str | None, task: str | None, as_json: bool, plot: Path | None
+) -> None:
     """List the losses that losscope knows, or show the contract of one.
 
     What the value can be, what chance level and floor are, what it elicits, which properties it has: each number is
@@ -41,6 +37,8 @@ def command(name: str | None, *, as_json: bool, plot: Path | None) -> None:
     \b
     losscope losses
     losscope losses cross_entropy
+    losscope losses --family segmentation
+    losscope losses --task contrastive
     losscope losses dice --plot dice.svg
     losscope losses --json
     """
@@ -51,16 +49,43 @@ def command(name: str | None, *, as_json: bool, plot: Path | None) -> None:
             raise BadUsage(
                 "--plot needs the name of a loss", remedy="losscope losses cross_entropy --plot out.svg"
             )
-        every = [*specs().values()]
-        _json(every) if as_json else _table(every)
+        chosen = _chosen([*specs().values()], family, task)
+        _json(chosen) if as_json else _table(chosen)
         return
     spec = get(name)
+    if family or task:
+        raise BadUsage(
+            "--family and --task choose from the list", remedy=f"losscope losses {spec.name}, without them"
+        )
     if plot is not None:
         _plot(spec, plot)
     if as_json:
         _json(spec)
     elif plot is None:
         _contract(spec)
+
+
+def _chosen(losses: "list[LossSpec]", family: str | None, task: str | None) -> "list[LossSpec]":
+    from losscope.losses.taking import taking
+
+    if family is not None:
+        family = names.family(family)
+        losses = [spec for spec in losses if spec.family == family]
+    if task is None:
+        return losses
+    task = names.task(task, with_groups=True)
+    found = taking(losses, task)
+    if found:
+        return found
+    if family is not None:
+        raise BadUsage(
+            f"no loss of the family {family} is of this task",
+            seen=task,
+            remedy=f"losscope losses --task {task}",
+        )
+    raise BadUsage(
+        "no loss of the catalogue takes the inputs of this task", seen=task, remedy="losscope audit --list"
+    )
 
 
 def _json(what: "LossSpec | list[LossSpec]") -> None:
@@ -79,7 +104,7 @@ def _table(specs: "list[LossSpec]") -> None:
     for spec in specs:
         if spec.family != family:
             family = spec.family
-            click.echo(("\n" if spec is not specs[0] else "") + _bold(family))
+            click.echo(("\n" if spec is not specs[0] else "") + bold(family))
         click.echo(f"  {spec.name:<{width}}  {interval(spec.range):<{widest}} {spec.title}")
     click.echo(f"\n{len(specs)} losses; `losscope losses NAME` shows one")
 
@@ -88,9 +113,9 @@ def _contract(spec: "LossSpec") -> None:
     from losscope.losses.describe import documentation, facts
 
     width = min(columns(sys.stdout), 110)
-    click.echo(f"{_bold(spec.name)}: {spec.title} ({spec.family})\n")
+    click.echo(f"{bold(spec.name)}: {spec.title} ({spec.family})\n")
     for paragraph in documentation(spec).split("\n\n"):
-        click.echo(textwrap.fill(_plain(" ".join(paragraph.split())), width) + "\n")
+        click.echo(textwrap.fill(plain(" ".join(paragraph.split())), width) + "\n")
     rows = facts(spec)
     indent = max(len(label) for label, _ in rows)
     for label, text in rows:
@@ -107,12 +132,3 @@ def _plot(spec: "LossSpec", path: Path) -> None:
 
     save(spec, path)
     click.echo(f"losscope: wrote {path}", err=True)
-
-
-def _plain(text: str) -> str:
-    """A docstring's paragraph without its inline markup."""
-    return re.sub(r":\w+:`([^`]+)`", r"\1", text).replace("``", "`").replace("**", "")
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True) if wants_colour(sys.stdout) else text

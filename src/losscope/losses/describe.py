@@ -9,6 +9,7 @@ import numpy as np
 
 from losscope.core.registry import discover
 from losscope.losses.spec import LossSpec, Options, needed_options
+from losscope.losses.taking import tasks_of
 from losscope.losses.target_stats import TargetStats
 
 
@@ -23,7 +24,7 @@ def documentation(spec: LossSpec) -> str:
 def facts(spec: LossSpec) -> list[tuple[str, str]]:
     """Label and text of everything the contract states, in the order in which people ask."""
     rows = [
-        ("task", spec.task),
+        ("task", _task(spec)),
         ("takes", takes(spec)),
         (
             "range",
@@ -44,6 +45,12 @@ def facts(spec: LossSpec) -> list[tuple[str, str]]:
         ("declared", "; ".join(f"{check}: {why}" for check, why in spec.exceptions.items())),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def _task(spec: LossSpec) -> str:
+    """The group, and the name that ``losscope audit --task`` has for such inputs where that is another one."""
+    named = [name for name in tasks_of(spec) if name != spec.task]
+    return spec.task + (f" (audited as {', '.join(named)})" if named else "")
 
 
 def takes(spec: LossSpec) -> str:
@@ -200,6 +207,7 @@ def to_json(spec: LossSpec) -> dict[str, Any]:
         "title": spec.title,
         "family": spec.family,
         "task": spec.task,
+        "input_tasks": tasks_of(spec),
         "formula": spec.formula,
         "input_space": spec.input_space,
         "arguments": [

@@ -1,0 +1,103 @@
+"""``losscope losses``: its filters, what a wrong name is told, what the shell completes, how docstrings are shown."""
+
+import json
+
+import click
+import pytest
+
+from losscope.cli import docstring, names
+from losscope.cli.audit import command as audit
+from losscope.cli.losses import command as losses
+from losscope.cli.main import main
+from losscope.losses.catalogue import specs
+from losscope.losses.taking import groups, taking, tasks_of
+from losscope.losses.tasks import TASKS
+
+
+def listed(capsys: pytest.CaptureFixture, *words: str) -> list[str]:
+    assert main(["losses", *words, "--json"]) == 0
+    return [spec["name"] for spec in json.loads(capsys.readouterr().out)]
+
+
+def test_a_family_is_all_and_only_its_losses(capsys: pytest.CaptureFixture) -> None:
+    wanted = [name for name, spec in specs().items() if spec.family == "segmentation"]
+    assert listed(capsys, "--family", "segmentation") == wanted
+    assert listed(capsys, "--family", "Large-Output") == ["linear_cross_entropy"]
+
+
+def test_a_task_is_what_the_losses_take(capsys: pytest.CaptureFixture) -> None:
+    found = listed(capsys, "--task", "contrastive")
+    assert {"info_nce", "clip"} <= set(found) and "triplet_margin" not in found
+    assert listed(capsys, "--task", "triplet") == ["triplet_margin"]
+    assert {"info_nce", "triplet_margin"} <= set(listed(capsys, "--task", "embedding"))  # a group of tasks
+    both = listed(capsys, "--family", "ranking", "--task", "embedding")
+    assert both and all(specs()[name].family == "ranking" for name in both)
+
+
+def test_without_filters_the_whole_catalogue_is_listed(capsys: pytest.CaptureFixture) -> None:
+    assert listed(capsys) == list(specs())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["losses", "--family", "vision"], "adversarial, classification, contrastive"),
+        (["losses", "--task", "embeding"], "did you mean embedding"),
+        (["losses", "--task", "segmentation-plain"], "no loss of the catalogue takes"),
+        (["losses", "--family", "detection", "--task", "contrastive"], "losscope losses --task contrastive"),
+        (["losses", "dice", "--family", "detection"], "losscope losses dice, without them"),
+        (["audit", "torch.nn:L1Loss", "--task", "regresion"], "did you mean regression"),
+        (["audit", "torch.nn:L1Loss", "--task", "embedding"], "triplet"),
+    ],
+)
+def test_a_wrong_name_is_told_in_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_both_commands_have_the_same_tasks(capsys: pytest.CaptureFixture) -> None:
+    assert main(["audit", "--list"]) == 0
+    told = capsys.readouterr().out
+    for name in {task for tasks in groups().values() for task in tasks}:
+        assert f"\n  {name} " in told
+        assert names.task(name) == names.task(name, with_groups=True) == name
+        assert taking(specs().values(), name)
+    assert set(tasks_of(specs()["binary_cross_entropy_with_logits"])) == {
+        "binary"
+    }  # its targets may be shares
+
+
+def completed(command: click.Command, option: str, begun: str) -> set[str]:
+    parameter = next(p for p in command.params if p.name == option)
+    context = click.Context(command)
+    return {item.value for item in parameter.type.shell_complete(context, parameter, begun)}
+
+
+def test_the_shell_completes_names() -> None:
+    assert completed(losses, "family", "d") == {"detection", "distillation", "distribution"}
+    assert completed(losses, "name", "info") == {"info_nce"}
+    assert completed(losses, "task", "embed") == {"embedding"}
+    assert completed(audit, "task", "embed") == set()  # a group is no task that can be audited
+    assert completed(audit, "task", "") == set(TASKS)
+
+
+def test_the_help_shows_how_to_filter(capsys: pytest.CaptureFixture) -> None:
+    main(["losses", "--help"])
+    told = capsys.readouterr().out
+    assert "losscope losses --family segmentation" in told and "--task TASK" in told
+
+
+def test_markup_is_text_or_bold(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = "**Law.** See :func:`change` and ``x - y``."
+    assert docstring.plain(written) == "Law. See change and `x - y`."
+    monkeypatch.setattr(docstring, "wants_colour", lambda stream: True)
+    assert docstring.plain(written) == "\033[1mLaw.\033[0m See change and `x - y`."
+
+
+@pytest.mark.parametrize("words", [["explain", "still-falling"], ["losses", "info_nce"], ["losses", "ctc"]])
+def test_no_markup_is_left_on_the_terminal(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert not [mark for mark in ("**", "``", ":func:", ":mod:") if mark in told]
