@@ -30,7 +30,7 @@ class Whole(nn.Module):
         self.loss, self.penalty = loss, penalty  # a loss with weights of its own is registered by this
 
     def forward(self, what: str, batch: Batch | None) -> Any:
-        """The "prediction" or "loss" of a batch, or the "penalty"."""
+        """The "prediction" or "loss" of a batch, "both" of one evaluation, or the "penalty"."""
         if what == "penalty":
             assert self.penalty is not None
             return self.penalty(self.model)
@@ -39,8 +39,10 @@ class Whole(nn.Module):
         if what == "prediction":
             return output
         if self.loss is None:
-            return loss_within(output)
-        return self.loss(output) if batch.target is None else self.loss(output, batch.target)
+            loss = loss_within(output)
+        else:
+            loss = self.loss(output) if batch.target is None else self.loss(output, batch.target)
+        return (output, loss) if what == "both" else loss
 
 
 def loss_within(output: Any) -> Tensor:

@@ -201,6 +201,11 @@ class Objective:
         """What the model makes of one batch, with its graph."""
         return self._evaluate("prediction", self.batches[index], index, at)
 
+    def both_of(self, index: int, at: list[Tensor] | None = None) -> tuple[Any, Tensor]:
+        """Prediction and loss of one batch, of one evaluation and in one graph."""
+        prediction, loss = self._evaluate("both", self.batches[index], index, at)
+        return prediction, _scalar(loss, "loss")
+
     def penalty_of(self, at: list[Tensor] | None = None) -> Tensor:
         """The penalty with its graph."""
         return _scalar(self._evaluate("penalty", None, len(self.batches), at), "penalty")

@@ -16,22 +16,22 @@ from losscope.objective.batches import Batch
 def coefficients(anatomies: Sequence[Anatomy | None], batches: Sequence[Batch]) -> list[float]:
     """One coefficient per batch: L = Σ coefficient × loss of the batch."""
     total = sum(batch.samples for batch in batches)
-    mains = [_main(anatomy) for anatomy in anatomies]
+    mains = [main_term(anatomy) for anatomy in anatomies]
     if all(term is not None and term.reduction == "sum" for term in mains):
         return [1 / total] * len(batches)
-    counts = [_denominator(term) for term in mains]
+    counts = [denominator(term) for term in mains]
     weights = [c for c in counts if c is not None]
     if len(weights) < len(batches) or sum(weights) <= 0:
         weights = [float(batch.samples) for batch in batches]
     return [weight / sum(weights) for weight in weights]
 
 
-def _main(anatomy: Anatomy | None) -> Term | None:
+def main_term(anatomy: Anatomy | None) -> Term | None:
     """The first term with a target."""
     return None if anatomy is None else next((t for t in anatomy.terms if t.target is not None), None)
 
 
-def _denominator(term: Term | None) -> float | None:
+def denominator(term: Term | None) -> float | None:
     """What the mean of a term divides by; ``None`` where that is not known."""
     if term is None or term.target is None or term.reduction not in ("mean", "masked-mean", "batchmean"):
         return None

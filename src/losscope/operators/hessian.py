@@ -6,7 +6,7 @@ fits in ``memory`` bytes and the parameters stay as they are; otherwise it is ma
 that blocks are cheaper than single vectors. Forward mode is not used: nested, it is silently wrong through layer norm.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,12 +14,10 @@ from torch import Tensor
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.graph_memory import saved_bytes
+from losscope.operators.kept import MEMORY, Kept
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["Hessian"]
-
-MEMORY = 2 << 30
-"""Bytes of saved tensors that are kept between products."""
 
 
 class Hessian(LinearOperator):
@@ -37,47 +35,48 @@ class Hessian(LinearOperator):
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
         first = objective.parameters[0]
         super().__init__(objective.size, first.dtype, first.device)
-        self.objective, self.memory = objective, memory
-        self._kept: list[tuple[float, Sequence[Tensor]]] = []
-        self._versions: tuple[int, ...] = ()
-        self._fits = True
+        self.objective = objective
+        self._gradients = Kept(
+            lambda: gradients(objective, objective.pieces()),
+            lambda piece: saved_bytes(piece[1]),
+            objective.parameters,
+            memory,
+        )
 
     def apply(self, vectors: Tensor) -> Tensor:
-        leaves = self.objective.parameters
         total = torch.zeros_like(vectors)
-        columns = [parts(vectors[:, j].contiguous(), leaves) for j in range(vectors.shape[1])]
-        for coefficient, gradient in self._gradients():
-            known = [i for i, g in enumerate(gradient) if g.requires_grad]
-            if not known:
-                continue
-            for j, column in enumerate(columns):
-                found = torch.autograd.grad(
-                    [gradient[i] for i in known],
-                    leaves,
-                    [column[i] for i in known],
-                    retain_graph=True,
-                    allow_unused=True,
-                )
-                total[:, j].add_(flat(found, leaves), alpha=coefficient)
+        for coefficient, gradient in self._gradients:
+            add_products_(total, coefficient, gradient, self.objective.parameters, vectors)
         return total
 
-    def _gradients(self) -> Iterator[tuple[float, Sequence[Tensor]]]:
-        """Coefficient and gradient with its graph, of every piece of the objective."""
-        versions = tuple(p._version for p in self.objective.parameters)
-        if versions != self._versions:
-            self._kept, self._versions, self._fits = [], versions, True
-        if self._kept:
-            yield from self._kept
-            return
-        kept: list[tuple[float, Sequence[Tensor]]] = []
-        used = 0
-        for coefficient, value in self.objective.pieces():
-            gradient = torch.autograd.grad(
-                value, self.objective.parameters, create_graph=True, allow_unused=True, materialize_grads=True
-            )
-            if self._fits:
-                used += saved_bytes(gradient)
-                self._fits = used <= self.memory
-                kept = [*kept, (coefficient, gradient)] if self._fits else []
-            yield coefficient, gradient
-        self._kept = kept
+
+def gradients(
+    objective: Objective, pieces: Iterable[tuple[float, Tensor]]
+) -> Iterator[tuple[float, Sequence[Tensor]]]:
+    """Coefficient and gradient with its graph, of every piece of an objective."""
+    for coefficient, value in pieces:
+        yield (
+            coefficient,
+            torch.autograd.grad(
+                value, objective.parameters, create_graph=True, allow_unused=True, materialize_grads=True
+            ),
+        )
+
+
+def add_products_(
+    total: Tensor, coefficient: float, gradient: Sequence[Tensor], leaves: Sequence[Tensor], vectors: Tensor
+) -> None:
+    """Add ``coefficient`` times the derivative of a gradient along each column of ``vectors``, in place."""
+    known = [i for i, g in enumerate(gradient) if g.requires_grad]
+    if not known:
+        return
+    for j in range(vectors.shape[1]):
+        column = parts(vectors[:, j].contiguous(), leaves)
+        found = torch.autograd.grad(
+            [gradient[i] for i in known],
+            leaves,
+            [column[i] for i in known],
+            retain_graph=True,
+            allow_unused=True,
+        )
+        total[:, j].add_(flat(found, leaves), alpha=coefficient)

@@ -1,0 +1,94 @@
+"""Three matrices that are called Fisher information, F = (1/N) Σ E[s sᵀ] with scores s = ∇_θ of -ln p(y | f(θ; x)).
+
+* ``exact``: the expectation over labels y of the model's own distribution, in closed form. For likelihoods in natural
+  parameters it is the Gauss-Newton matrix (Martens, 2020, arXiv:1412.1193, section 9).
+* ``mc``: labels drawn from the model, the same ones at every product; unbiased, of rank ≤ rows × draws.
+* ``empirical``: the labels of the data instead. Not the Fisher information, however often it is called that: at a good
+  fit its scores vanish while those of the Fisher matrix do not, and far from one it is dominated by outliers
+  (Kunstner, Balles and Hennig, 2019, arXiv:1905.12558). It is the second moment of the gradient noise.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
+from losscope.objective.objective import Objective
+from losscope.operators.kept import MEMORY, Kept
+from losscope.operators.likelihood import Rows, draw_scores, rows_of, term_of
+from losscope.operators.linearisation import Linearisation, linearise
+from losscope.operators.operator import LinearOperator
+
+__all__ = ["Fisher"]
+
+Kind = Literal["exact", "mc", "empirical"]
+
+
+class Fisher(LinearOperator):
+    """The Fisher information of an objective's likelihood, [P, P]; rows are weighted as the loss weights them.
+
+    ``draws`` labels per row for "mc", from ``seed``. The penalty does not enter. Cost of a product: as Gauss-Newton's.
+    Raises ``BadUsage`` where the loss is not a likelihood in natural parameters (softmax or sigmoid cross-entropy,
+    squared error, Poisson with log rate, unweighted).
+
+    >>> import torch
+    >>> line = torch.nn.Linear(1, 1, bias=False)
+    >>> x = torch.tensor([[1.0], [2.0]])
+    >>> objective = Objective(line, torch.nn.functional.mse_loss, (x, x))
+    >>> float(Fisher(objective).dense())  # 2 mean x²
+    5.0
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        kind: Kind = "exact",
+        *,
+        draws: int = 1,
+        seed: int = 0,
+        memory: int = MEMORY,
+    ) -> None:
+        if kind not in ("exact", "mc", "empirical"):
+            raise BadUsage("a Fisher matrix is exact, mc or empirical", seen=repr(kind))
+        if draws < 1:
+            raise BadUsage("labels are drawn at least once", seen=f"draws={draws}")
+        first = objective.parameters[0]
+        super().__init__(objective.size, first.dtype, first.device)
+        self.objective, self.kind, self.draws, self.seed = objective, kind, draws, seed
+        self._batches = Kept(
+            lambda: linearise(objective), lambda batch: batch.bytes, objective.parameters, memory
+        )
+        for batch in linearise(objective):  # what cannot be done is said at once
+            term_of(objective, batch)
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        total = torch.zeros_like(vectors)
+        for batch in self._batches:
+            curve = self._curve(batch)
+            for j in range(vectors.shape[1]):
+                (pushed,) = batch.push(vectors[:, j])
+                total[:, j].add_(batch.pull([curve(pushed)]), alpha=batch.coefficient)
+        return total
+
+    def _curve(self, batch: Linearisation) -> Callable[[Tensor], Tensor]:
+        """w ↦ Σ_row weight · E[s sᵀ] w."""
+        term = term_of(self.objective, batch)
+        if self.kind == "exact":
+            return lambda w: batch.curve([w])[0]
+        rows = rows_of(term, batch)
+        if self.kind == "empirical":
+            scores = [batch.slope[0].detach() / rows.weight]
+        else:
+            generator = torch.Generator(self.device).manual_seed(self.seed + 7919 * batch.index)
+            prediction = batch.predictions[0].detach()
+            scores = [draw_scores(term, rows, prediction, generator) for _ in range(self.draws)]
+        return lambda w: _outer(rows, scores, w)
+
+
+def _outer(rows: Rows, scores: list[Tensor], w: Tensor) -> Tensor:
+    total = torch.zeros_like(w)
+    for score in scores:
+        total += score * rows.inner(score, w)
+    return total * rows.counts * (rows.weight / len(scores))

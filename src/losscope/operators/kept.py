@@ -1,0 +1,48 @@
+"""Graphs that are made once and differentiated many times, as long as they fit into memory and stay true."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+MEMORY = 2 << 30
+"""Bytes of saved tensors that are kept between products."""
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """Iterates over what ``make`` gives, one piece for each batch, made again only where it has to be.
+
+    ``size`` tells how many bytes a piece keeps alive. Beyond ``memory`` bytes in all, nothing is kept and every
+    iteration makes the pieces one by one. A change of a parameter (its version counter) makes all of them anew.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Iterable[T]],
+        size: Callable[[T], int],
+        parameters: Sequence[Tensor],
+        memory: int = MEMORY,
+    ) -> None:
+        self._make, self._size, self._parameters, self._memory = make, size, parameters, memory
+        self._pieces: list[T] | None = None
+        self._versions: tuple[int, ...] = ()
+        self._fits = True
+
+    def __iter__(self) -> Iterator[T]:
+        versions = tuple(p._version for p in self._parameters)
+        if versions != self._versions:
+            self._pieces, self._versions, self._fits = None, versions, True
+        if self._pieces is not None:
+            yield from self._pieces
+            return
+        pieces: list[T] = []
+        used = 0
+        for piece in self._make():
+            if self._fits:
+                used += self._size(piece)
+                self._fits = used <= self._memory
+                pieces = [*pieces, piece] if self._fits else []
+            yield piece
+        self._pieces = pieces if self._fits else None

@@ -1,0 +1,157 @@
+"""A network and its loss at θ, taken apart: the Jacobian of its predictions, and the loss as a function of these.
+
+What the loss is computed from is found in the model's output: the tensors through which all of ∇L flows. That is
+checked once, ∇L = Jᵀ ∂ℓ/∂f: a model whose loss reaches parameters beside its output (an auxiliary loss, say) is
+refused, since a Gauss-Newton matrix of a part of it would be wrong without a word.
+
+J v is the derivative of u ↦ Jᵀu, which is linear in u (the double-backward trick: Townsend, 2017), so that every
+network that can be differentiated twice has it. Both products reuse one graph.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
+from losscope.objective.objective import Objective
+from losscope.objective.vectors import flat, parts
+from losscope.operators.graph_memory import saved_bytes
+
+_AGREE = 1e-3  # of the norm of the gradient, in float32: rounding of two ways to sum it
+
+
+@dataclass(eq=False)
+class Linearisation:
+    """One batch. ``predictions`` are the tensors that the loss is computed from, ``coefficient`` is its weight in L.
+
+    Vectors over predictions are lists of tensors in their shapes.
+    """
+
+    index: int
+    coefficient: float
+    predictions: list[Tensor]
+    loss: Tensor
+    parameters: Sequence[Tensor]
+
+    @cached_property
+    def slope(self) -> list[Tensor]:
+        """∂ℓ/∂f with its graph."""
+        return list(torch.autograd.grad(self.loss, self.predictions, create_graph=True))
+
+    @cached_property
+    def _pullback(self) -> tuple[list[Tensor], list[Tensor]]:
+        """(u, Jᵀu) with the graph of the second in the first."""
+        u = [torch.zeros_like(p, requires_grad=True) for p in self.predictions]
+        pulled = torch.autograd.grad(
+            self.predictions,
+            self.parameters,
+            u,
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return u, list(pulled)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that its graphs keep alive."""
+        return saved_bytes([*self._pullback[1], *self.slope])
+
+    def push(self, vector: Tensor) -> list[Tensor]:
+        """J v, for a vector [P] over the parameters."""
+        u, pulled = self._pullback
+        column = parts(vector.contiguous(), self.parameters)
+        known = [i for i, g in enumerate(pulled) if g.requires_grad]
+        found = torch.autograd.grad(
+            [pulled[i] for i in known],
+            u,
+            [column[i] for i in known],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return [f.detach() for f in found]
+
+    def pull(self, weights: Sequence[Tensor]) -> Tensor:
+        """Jᵀ w [P], for a vector over the predictions."""
+        found = torch.autograd.grad(
+            self.predictions, self.parameters, list(weights), retain_graph=True, allow_unused=True
+        )
+        return flat(found, self.parameters)
+
+    def curve(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """∂²ℓ/∂f² w."""
+        known = [(s, v) for s, v in zip(self.slope, vector, strict=True) if s.requires_grad]
+        if not known:
+            return [torch.zeros_like(p) for p in self.predictions]
+        found = torch.autograd.grad(
+            [s for s, _ in known],
+            self.predictions,
+            [v for _, v in known],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return [f.detach() for f in found]
+
+
+def linearise(objective: Objective) -> Iterator[Linearisation]:
+    """Every batch that counts, one by one. Raises ``BadUsage`` where the loss is not a function of the output."""
+    for index, coefficient in enumerate(objective.coefficients):
+        if coefficient:
+            output, loss = objective.both_of(index)
+            yield _taken_apart(objective, index, output, loss)
+
+
+def _taken_apart(objective: Objective, index: int, output: Any, loss: Tensor) -> Linearisation:
+    """The first choice of tensors of the output through which the whole gradient flows."""
+    candidates = [t for t in tensors(output) if t.requires_grad]
+    if candidates:
+        slopes = torch.autograd.grad(loss, candidates, retain_graph=True, allow_unused=True)
+        pairs = zip(candidates, slopes, strict=True)
+        candidates = [c for c, s in pairs if s is not None and not _is_loss(c, s, loss)]
+    whole = flat(
+        torch.autograd.grad(loss, objective.parameters, retain_graph=True, allow_unused=True),
+        objective.parameters,
+    )
+    choices = [candidates, *([c] for c in candidates)] if len(candidates) > 1 else [candidates]
+    for chosen in choices:
+        if not chosen:
+            continue
+        found = Linearisation(index, objective.coefficients[index], chosen, loss, objective.parameters)
+        through = found.pull([s.detach() for s in found.slope])
+        tolerance = _AGREE if whole.dtype == torch.float32 else 1e-8 if whole.dtype == torch.float64 else 0.1
+        if float((through - whole).norm()) <= tolerance * float(whole.norm()) + 1e-30:
+            return found
+    raise BadUsage(
+        "the loss is not a function of the model's output alone",
+        seen=f"{len(candidates)} tensors of the output reach it"
+        if candidates
+        else "no tensor of the output reaches it",
+        remedy="use the Hessian, or return what the loss is computed from",
+    )
+
+
+def _is_loss(tensor: Tensor, slope: Tensor, loss: Tensor) -> bool:
+    """Whether an output is the loss itself, which a model returns beside its predictions."""
+    return tensor.numel() == 1 and bool((slope == 1).all()) and bool((tensor.reshape(()) == loss).all())
+
+
+def tensors(output: Any) -> list[Tensor]:
+    """All tensors of real numbers in an output, in order, each once."""
+    found: dict[int, Tensor] = {}
+    pending = [output]
+    while pending:
+        value = pending.pop(0)
+        if isinstance(value, Tensor):
+            if value.is_floating_point():
+                found.setdefault(id(value), value)
+        elif isinstance(value, Mapping):
+            pending = [*value.values(), *pending]
+        elif isinstance(value, tuple | list):
+            pending = [*value, *pending]
+    return list(found.values())
