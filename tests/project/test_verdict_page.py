@@ -9,7 +9,7 @@ from source_tree import ROOT
 from losscope.core import finding, verdict
 from losscope.core.finding import Evidence, Finding, TrialResult, Where
 from losscope.core.text import Text
-from losscope.core.verdict import TermSummary, Training, Validation, Verdict
+from losscope.core.verdict import Level, TermSummary, Training, Validation, Verdict
 
 WORD = Text(en="word", zh="词")()
 PAGE = (ROOT / "docs/reference/verdict-json.md").read_text(encoding="utf-8")
@@ -38,6 +38,7 @@ def full() -> Verdict:
         validation=Validation(first=1.0, best=1.0, last=1.0),
         overhead=0.0,
         seconds=1.0,
+        level=Level(first=1.0, last=1.0, window=1),
     )
     return Verdict(
         state="wrong",

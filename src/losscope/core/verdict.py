@@ -21,9 +21,19 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Where the loss began and where it ended, as means: ``last`` over the last ``window`` updates, a twentieth."""
+
+    first: float
+    last: float
+    window: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What happened to the loss. ``overhead`` is the watch's own share of the script's time (0.01 = 1 %).
 
+    ``first_loss`` and ``last_loss`` are those of single updates, as recorded; ``level`` is what the sentence says.
     ``start_seconds`` of that were paid once: placing the hooks, and the first sample, which loads the catalogue.
     """
 
@@ -35,6 +45,7 @@ class Training:
     overhead: float
     seconds: float
     start_seconds: float = 0.0
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +106,7 @@ class Verdict:
 
     def to_json(self, language: Language = "en") -> dict[str, Any]:
         """The stable ``verdict.json`` (schema 1); every number is finite or ``null``."""
-        training, validation = self.training, self.training.validation
+        training, validation, level = self.training, self.training.validation, self.training.level
         return _finite(
             {
                 "schema": SCHEMA,
@@ -107,6 +118,7 @@ class Verdict:
                     "steps": training.steps,
                     "first_loss": training.first_loss,
                     "last_loss": training.last_loss,
+                    "level": level and {"first": level.first, "last": level.last, "window": level.window},
                     "validation": validation
                     and {"first": validation.first, "best": validation.best, "last": validation.last},
                     "overhead": training.overhead,

@@ -169,14 +169,22 @@ def _watching(training: Training) -> float:
     return training.seconds * training.overhead / (1.0 + training.overhead)
 
 
+def losses_told(training: Training, language: Language) -> str:
+    """The levels that the sentence says, and the last single loss, each under its name."""
+    level = training.level
+    if level is None or level.window < 2:
+        return f"{number(training.first_loss)} → {number(training.last_loss)}"
+    told = {"first": level.first, "last": level.last, "window": level.window, "batch": training.last_loss}
+    return word("loss.levels", language, **{key: number(value) for key, value in told.items()})
+
+
 def training_line(verdict: Verdict, language: Language) -> str:
     """Status, length and losses of the run in one line."""
     t = verdict.training
     status = word(f"status.{t.status}", language)
     parts = [word("short.training", language, status=status, steps=number(t.steps), time=duration(t.seconds))]
     if t.first_loss is not None:
-        first, last = number(t.first_loss), number(t.last_loss)
-        parts.append(word("short.loss", language, first=first, last=last))
+        parts.append(word("short.loss", language, told=losses_told(t, language)))
     if t.validation:
         both = word("best-last", language, best=number(t.validation.best), last=number(t.validation.last))
         parts.append(f"{word('validation-short', language)} {both}")

@@ -253,7 +253,11 @@ WORDS: dict[str, Text] = {
         zh="{count} 项检查无法进行，原因见报告",
     ),
     "short.training": Text(en="{status}, {steps} updates in {time}", zh="{status}，{time} 内更新 {steps} 次"),
-    "short.loss": Text(en="loss {first} → {last}", zh="损失 {first} → {last}"),
+    "short.loss": Text(en="loss {told}", zh="损失 {told}"),
+    "loss.levels": Text(
+        en="{first} → {last} (mean of the last {window} updates; last batch {batch})",
+        zh="{first} → {last}（最后 {window} 次更新的平均；最后一批 {batch}）",
+    ),
     "per-element": Text(en="; {each} per element", zh="；每个元素 {each}"),
     "short.overhead": Text(en="watching cost {value}", zh="观测开销 {value}"),
     "short.more": Text(en="and {count} more; the report lists them", zh="另有 {count} 项发现，详见报告"),

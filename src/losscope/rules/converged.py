@@ -26,8 +26,8 @@ from losscope.rules.planted import falling, record
 from losscope.rules.rule import Outcome, Rule
 
 _TITLE = Text(
-    en="The loss has converged: it changed by {percent:.2g} % of {of} over the last {window} values",
-    zh="损失已收敛：最后 {window} 个值只改变了{of_zh}的 {percent:.2g}%",
+    en="The loss has converged: it changed by {percent:.2g} % of {of} over the last {window} updates",
+    zh="损失已收敛：最后 {window} 次更新中只改变了{of_zh}的 {percent:.2g}%",
 )
 _KNOWN, _COVERED = ("chance − floor", "（随机水平 − 下限）"), ("the range covered", "已覆盖范围")
 _EVIDENCE = Text(
@@ -56,7 +56,7 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(bound=curve.trend.tolerance * curve.scale),
     )
     percent = 100 * abs(curve.trend.relative)
-    title = _TITLE(percent=percent, of=of, of_zh=of_zh, window=moved.window)
+    title = _TITLE(percent=percent, of=of, of_zh=of_zh, window=curve.window)
     return [RULE.finding(title=title, confidence=0.95, evidence=(evidence,), remedy=_REMEDY())]
 
 

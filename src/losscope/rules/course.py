@@ -9,13 +9,11 @@ from typing import Literal
 
 from losscope.core.finding import Finding, NotJudged
 from losscope.core.verdict import Status
-from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.curve import Curve, has_fallen, loss_curve
 from losscope.rules.reasons import MIN_UPDATES
-from losscope.rules.statistics.robust import finite
 from losscope.rules.statistics.skill import Skill
-from losscope.rules.streams import is_aimless, main_stream, updates
+from losscope.rules.streams import is_aimless, losses, main_stream, updates
 from losscope.rules.terms import terms
 
 Course = Literal[
@@ -94,7 +92,7 @@ def _not_judged(recording: Recording, stream: str) -> Course:
     """Objectives whose value is no progress have only a direction; other curves are too sparse to judge."""
     if not is_aimless(recording, stream):
         return "unjudged"
-    kept = finite(recording.series(signals.LOSS, stream).values)
+    kept = losses(recording, stream)
     return "aimless-fall" if kept.size >= MIN_UPDATES and has_fallen(kept) else "aimless"
 
 

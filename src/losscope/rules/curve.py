@@ -6,10 +6,12 @@ import numpy as np
 
 from losscope.core.finding import NotJudged
 from losscope.core.text import Text
+from losscope.core.verdict import Level
 from losscope.recording.reader import Recording
+from losscope.recording.series import Series
 from losscope.rules.statistics.batch_means import Change, Trend, covered_range, trend
 from losscope.rules.statistics.robust import Floats, block_medians, difference_scale, mad_scale
-from losscope.rules.streams import losses, non_finite_end, progress
+from losscope.rules.streams import loss_series, non_finite_end, progress
 from losscope.rules.terms import natural_scale
 
 _ENDS_NON_FINITE = Text(
@@ -30,6 +32,8 @@ class Curve:
     scale: float
     known: bool
     trend: Trend
+    window: int
+    """Updates that the trend speaks of: the last half of the run, however few of them were recorded."""
 
     @property
     def first(self) -> float:
@@ -42,12 +46,27 @@ class Curve:
         return last_level(self.losses)
 
 
+def level(series: Series) -> Level | None:
+    """Of a series of finite losses at even spacing; ``None`` where it is empty."""
+    values = series.values
+    if not len(values):
+        return None
+    first, last = first_level(values), last_level(values)
+    if last < values[0] < first:  # a rise right after the start is not where training began
+        first = float(values[0])
+    return Level(first=first, last=last, window=int(series.steps[-1] - series.steps[-_twentieth(values)]) + 1)
+
+
 def first_level(values: Floats) -> float:
     return float(values[: max(1, min(10, len(values) // 100))].mean())
 
 
 def last_level(values: Floats) -> float:
-    return float(values[-max(1, len(values) // 20) :].mean())
+    return float(values[-_twentieth(values) :].mean())
+
+
+def _twentieth(values: Floats) -> int:
+    return max(1, len(values) // 20)
 
 
 def loss_curve(recording: Recording, minimum: int = 30) -> Curve | NotJudged:
@@ -57,13 +76,16 @@ def loss_curve(recording: Recording, minimum: int = 30) -> Curve | NotJudged:
         return stream
     if non_finite_end(recording, stream):
         return NotJudged(_ENDS_NON_FINITE())
-    values = losses(recording, stream)
+    series = loss_series(recording, stream)
+    values = series.values
     known = natural_scale(recording, stream)
     scale = known if known is not None else covered_range(values)
     judged = trend(values, scale)
     if judged is None:  # progress() has asked for more values than the trend needs
         judged = Trend("undecided", Change(0.0, 0.0, 0.0, 0.0, 0), scale, 0.01)
-    return Curve(stream, values, scale, known is not None, judged)
+    since = series.steps[len(values) - judged.change.window] if judged.change.window else series.steps[-1]
+    window = int(series.steps[-1] - since) + 1
+    return Curve(stream, values, scale, known is not None, judged, window)
 
 
 def has_fallen(values: Floats, sigmas: float = 4.0) -> bool:

@@ -10,12 +10,12 @@ from losscope.recording.reader import Recording
 from losscope.rules.comparison import compared
 from losscope.rules.composition import composition
 from losscope.rules.course import AIMLESS, Course, skills, worse_than_chance
-from losscope.rules.curve import first_level, last_level, loss_curve
+from losscope.rules.curve import loss_curve
 from losscope.rules.messages import join
 from losscope.rules.numbers import readable
 from losscope.rules.reasons import MIN_UPDATES
 from losscope.rules.remark import remark
-from losscope.rules.streams import aimless_kind, coupled, losses, main_stream
+from losscope.rules.streams import aimless_kind, coupled, main_stream
 from losscope.rules.terms import TermView, terms
 
 _HARDLY = 0.1  # skill below which a loss is not said to work, in words only: no finding rests on it
@@ -130,8 +130,8 @@ def _body(recording: Recording, did: Course, training: Training, findings: Seque
     stream = main_stream(recording)
     if stream is None:
         return _nothing(recording, training)
-    curve = losses(recording, stream)
-    first, last = (first_level(curve), last_level(curve)) if curve.size else (float("nan"), float("nan"))
+    level = training.level
+    first, last = (level.first, level.last) if level is not None else (float("nan"), float("nan"))
     if did == "too-short":
         return _SHORT(first=readable(first), last=readable(last), updates=training.steps, needed=MIN_UPDATES)
     if did in AIMLESS:
@@ -141,8 +141,6 @@ def _body(recording: Recording, did: Course, training: Training, findings: Seque
         return _NO_PROGRESS(updates=training.steps, kind=kind or "the loss")
     if did not in _WORKS:
         return _unjudged(recording, training)
-    if last < curve[0] < first:  # a rise right after the start is not where training began
-        first = float(curve[0])
     words = _facts(terms(recording, stream), first, last, training.steps)
     if _at_chance(recording, stream, did):
         said = _NOT_BETTER

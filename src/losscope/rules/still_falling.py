@@ -29,8 +29,8 @@ from losscope.rules.planted import falling, record
 from losscope.rules.rule import Outcome, Rule
 
 _TITLE = Text(
-    en="The loss is still falling: by {fallen:.3g} over the last {window} values",
-    zh="损失仍在下降：最后 {window} 个值下降了 {fallen:.3g}",
+    en="The loss is still falling: by {fallen:.3g} over the last {window} updates",
+    zh="损失仍在下降：最后 {window} 次更新中下降了 {fallen:.3g}",
 )
 _EVIDENCE = Text(
     en="change over the last half: {change:.3g}, 95 % interval {low:.3g} to {high:.3g}",
@@ -62,7 +62,7 @@ def judge(recording: Recording) -> Outcome:
         value=moved.value,
         expected=_EXPECTED(bound=bound),
     )
-    title = _TITLE(fallen=-moved.value, window=moved.window)
+    title = _TITLE(fallen=-moved.value, window=curve.window)
     return [RULE.finding(title=title, confidence=0.9, evidence=(evidence,), remedy=_remedy(recording))]
 
 

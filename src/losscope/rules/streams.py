@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from losscope.core.finding import NotJudged, Where
 from losscope.recording import signals
@@ -11,6 +12,10 @@ from losscope.recording.series import Series
 from losscope.recording.signals import Signal
 from losscope.rules import reasons
 from losscope.rules.statistics.robust import Floats, finite
+
+_USUAL = (0.95, 0.9, 0.8)
+"""Shares of the run in which the usual spacing is not exceeded: fewer where a hole in the record leaves too little."""
+_ENOUGH = 2 * reasons.MIN_VALUES
 
 
 def streams(recording: Recording) -> list[str]:
@@ -31,24 +36,48 @@ def updates(recording: Recording, stream: str) -> int:
 
 
 def losses(recording: Recording, stream: str) -> Floats:
-    """Finite loss values of a stream at evenly spaced updates, in order.
+    """Finite loss values of a stream at evenly spaced updates, in order."""
+    return loss_series(recording, stream).values
+
+
+def loss_series(recording: Recording, stream: str) -> Series:
+    """The same with their updates.
 
     The watch thins its sampling where it would cost too much; then the earlier, denser part is thinned to the
     spacing of the rest, so that a share of the values is a share of the run.
     """
-    return finite(evenly(recording.series(signals.LOSS, stream)).values)
+    series = evenly(recording.series(signals.LOSS, stream))
+    good = np.isfinite(series.values)
+    return series if good.all() else Series(series.steps[good], series.values[good])
 
 
 def evenly(series: Series) -> Series:
-    """The records at multiples of the widest usual spacing; the series itself where it is even already."""
-    if len(series) < 3:
-        return series
+    """The first record of every stretch as long as the widest usual spacing; the series itself where it is even.
+
+    Usual is the spacing in nearly all of the *run*: counted in updates, not in records, of which a dense beginning
+    has most. Stretches, not multiples of the spacing: after each deep sample the watch counts its stride anew.
+    """
     gaps = np.diff(series.steps)
-    stride = int(np.quantile(gaps, 0.95))
-    if stride <= 1 or gaps.min() >= stride or gaps.min() < 0:
+    if len(series) < 3 or gaps.min() < 0:
         return series
-    kept = series.steps % stride == 0
-    return Series(series.steps[kept], series.values[kept]) if np.count_nonzero(kept) > 2 else series
+    found = series
+    for share in _USUAL:
+        stride = _spacing(gaps, share)
+        if stride <= 1 or gaps.min() >= stride:
+            return series
+        stretch = (series.steps - series.steps[0]) // stride
+        kept = np.concatenate([[True], np.diff(stretch) > 0])
+        found = Series(series.steps[kept], series.values[kept])
+        if len(found) >= _ENOUGH:
+            break
+    return found
+
+
+def _spacing(gaps: NDArray[np.int64], share: float) -> int:
+    """The smallest spacing that is not exceeded in this share of the run."""
+    lengths = np.sort(gaps)
+    covered = np.cumsum(lengths)
+    return int(lengths[np.searchsorted(covered, share * covered[-1])])
 
 
 def values(recording: Recording, signal: Signal, label: str) -> Floats:

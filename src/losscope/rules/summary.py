@@ -10,11 +10,13 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.composition import Composition, Part, composition
 from losscope.rules.course import STATUS, course
+from losscope.rules.curve import level
 from losscope.rules.evaluations import held_out
 from losscope.rules.statistics.robust import finite
 from losscope.rules.streams import (
     events_of,
     is_aimless,
+    loss_series,
     main_stream,
     same_loss,
     streams,
@@ -37,6 +39,7 @@ def training(recording: Recording, findings: Sequence[Finding]) -> Training:
         overhead=overhead,
         seconds=seconds,
         start_seconds=float(recording.run.get("watch_start_seconds") or 0.0),
+        level=level(loss_series(recording, stream)) if stream is not None else None,
     )
 
 

@@ -11,6 +11,7 @@ from losscope.report.view import (
     confidence,
     evidence_line,
     grade,
+    losses_told,
     place,
     run_name,
     term_line,
@@ -83,7 +84,7 @@ def facts(context: Context) -> list[tuple[str, str]]:
     rows.append(("updates", number(training.steps)))
     rows.append(("time", duration(training.seconds)))
     if training.first_loss is not None:
-        rows.append(("loss", f"{number(training.first_loss)} → {number(training.last_loss)}"))
+        rows.append(("loss", losses_told(training, context.language)))
     if len(verdict.terms) == 1 and verdict.terms[0].chance is not None:
         rows.append(("objective-now", term_line(verdict.terms[0], context.recording, context.language)))
     if validation := training.validation:
