@@ -38,6 +38,7 @@ from losscope.losses.graph.forms import (
 )
 from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.part import Part
+from losscope.losses.graph.similarities import similarities
 from losscope.losses.graph.values import output
 from losscope.losses.spec import Combination, Example, LossSpec, Options, Reading, Signature, Twin
 
@@ -69,6 +70,11 @@ def _from_nll(part: Part) -> Reading | None:
         reduction=own_reduction(node),
         notes=notes,
     )
+
+
+def _of_classes(part: Part) -> Reading | None:
+    """An ``nll_loss`` over classes; over the samples of the batch itself it is InfoNCE."""
+    return None if similarities(part.node) is not None else _from_nll(part)
 
 
 def _from_picked(part: Part) -> Reading | None:
@@ -265,7 +271,7 @@ SPEC = LossSpec(
     floor=class_floor,
     normaliser=log_classes,
     signatures=(
-        Signature(NLL_OPS, _from_nll),
+        Signature(NLL_OPS, _of_classes),
         Signature(("Gather", "Index"), _from_picked),
         Signature(("LogSoftmax", "Log", "Sub"), _from_soft_targets),
         Signature(("Log",), _from_logarithm_of_picked),
@@ -348,6 +354,7 @@ SPEC = LossSpec(
     ),
     twins=(
         Twin("F.nll_loss(x, y)", "nll"),
+        Twin("F.cross_entropy(F.normalize(x) @ F.normalize(u).t() / 0.1, torch.arange(8))", "info_nce"),
         Twin("(x.logsumexp(1) - u.gather(1, y[:, None])[:, 0]).mean()", "unknown"),
         Twin("(2 * x.logsumexp(1) - x.gather(1, y[:, None])[:, 0]).mean()", "unknown"),
         Twin("-x.log_softmax(1).mean()", "unknown"),

@@ -28,9 +28,12 @@ from losscope.losses.contrastive.pairs import (
     require_rows,
     simplex_floor,
 )
+from losscope.losses.graph.fused import own_reduction
+from losscope.losses.graph.part import Part
+from losscope.losses.graph.similarities import similarities
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce, same_shape
-from losscope.losses.spec import LossSpec
+from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 
 __all__ = ["SPEC", "InfoNCELoss", "info_nce_loss"]
 
@@ -52,6 +55,25 @@ def info_nce_loss(
     input, target = full_precision(input, target)
     logits = cosines(input, target) / temperature
     return reduce(logits.logsumexp(1) - logits.diagonal(), reduction)
+
+
+def _as_cross_entropy(part: Part) -> Reading | None:
+    """``F.cross_entropy(cosines / τ, torch.arange(N))``."""
+    node = part.node
+    found = similarities(node)
+    if found is None:
+        return None
+    options: dict[str, object] = {"candidates": found.logits.shape[0], "target": "class"}
+    if found.temperature is not None:
+        options["temperature"] = found.temperature
+    return Reading(
+        prediction=found.logits,
+        tensor=node.saved("self"),
+        tensor_is="log-probabilities",
+        target=node.saved("target"),
+        options=options,
+        reduction=own_reduction(node),
+    )
 
 
 InfoNCELoss = as_module(info_nce_loss, "InfoNCELoss")
@@ -76,5 +98,45 @@ SPEC = LossSpec(
     claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
     batch_coupled=True,
     denominator="number of queries",
+    signatures=(Signature(("NllLoss",), _as_cross_entropy),),
     references=("https://arxiv.org/abs/1807.03748", "https://arxiv.org/abs/1911.05722"),
+    examples=(
+        Example(
+            "F.cross_entropy(F.normalize(x) @ F.normalize(u).t() / 0.1, torch.arange(8))",
+            "-(F.normalize(x) @ F.normalize(u).t() / 0.1).log_softmax(1).diagonal().mean()",
+            options={"temperature": 0.1, "candidates": 8},
+        ),
+        Example(
+            "F.cross_entropy(20 * torch.matmul(F.normalize(x), F.normalize(u).T).t(), torch.arange(8))",
+            "-(20 * F.normalize(u) @ F.normalize(x).t()).log_softmax(1).diagonal().mean()",
+            options={"temperature": 0.05, "candidates": 8},
+        ),
+        Example(
+            "F.cross_entropy(torch.einsum('nd,md->nm', F.normalize(x), F.normalize(u)), torch.arange(8), "
+            "reduction='sum')",
+            "-(F.normalize(x) @ F.normalize(u).t()).log_softmax(1).diagonal().sum()",
+            "sum",
+            options={"temperature": 1.0},
+        ),
+        Example(
+            "F.nll_loss((F.normalize(x) @ F.normalize(u.detach()).t() * 2).log_softmax(1), torch.arange(8))",
+            "-(2 * F.normalize(x) @ F.normalize(u).t()).log_softmax(1).diagonal().mean()",
+            options={"temperature": 0.5},
+        ),
+        Example(
+            "F.cross_entropy(F.normalize(x) @ F.normalize(u).t() * params[0].mean().exp(), torch.arange(8))",
+            "-(F.normalize(x) @ F.normalize(u).t() * params[0].mean().exp()).log_softmax(1).diagonal().mean()",
+            options={"temperature": None},  # learned: it will not be the same in the next batch
+        ),
+    ),
+    twins=(
+        Twin("F.cross_entropy(x @ u.t(), torch.arange(8))", "cross_entropy"),
+        Twin("F.cross_entropy(F.normalize(x) @ u.t() / 0.1, torch.arange(8))", "cross_entropy"),
+        Twin(
+            "F.cross_entropy(F.normalize(x) @ F.normalize(u).t() / 0.1, torch.arange(8).flip(0))",
+            "cross_entropy",
+        ),
+        Twin("F.cross_entropy(F.normalize(x) @ F.normalize(u).t()[:, :5], y)", "cross_entropy"),
+        Twin("F.cross_entropy(F.normalize(x)[:5] @ F.normalize(x).t()[:, :5], y[:5])", "cross_entropy"),
+    ),
 )
