@@ -118,7 +118,7 @@ def _draw(specs: list[LossSpec]) -> str:
 def _panel(axes: Any, spec: LossSpec) -> None:
     for (path, x, value), colour in zip(values_only(spec, points=48), _COLOURS, strict=False):
         axes.plot(x.numpy(), value.numpy(), color=colour, linewidth=1.3, label=path.name or None)
-        axes.set_xlabel(textwrap.fill(path.label, 52), fontsize=6)
+        axes.set_xlabel(textwrap.fill(path.label, 64), fontsize=6)
         if path.name:
             axes.legend(frameon=False, fontsize=6)
     axes.set_title(spec.name, loc="left", fontsize=8)
