@@ -49,10 +49,10 @@ _WORDS: dict[str, Text] = {
     "share-floor": Text(
         en="{value} = {share} of the chance level {chance}, and {above} above the floor {floor}: {left} of the "
         "way between them is left",
-        zh="{value} = 随机水平 {chance} 的 {share}，高于下限 {floor} {above}：从随机水平到下限的路程还剩 {left}",
+        zh="{value} = 随机水平 {chance} 的 {share}，比下限 {floor} 高 {above}：从随机水平到下限的路程还剩 {left}",
     ),
     "above": Text(
-        en="{value}, which is {above} above the floor {floor}", zh="{value}，高于下限 {floor} {above}"
+        en="{value}, which is {above} above the floor {floor}", zh="{value}，比下限 {floor} 高 {above}"
     ),
     "left": Text(
         en="{value}; {left} of the way from the chance level {chance} to the floor {floor} is left",
