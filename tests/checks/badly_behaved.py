@@ -71,3 +71,39 @@ class NeedsOption(nn.Module):
 
 
 number = 3
+
+
+def always_nan(input: Tensor, target: Tensor) -> Tensor:
+    return ((input - target) * float("nan")).mean()
+
+
+def detached(input: Tensor, target: Tensor) -> Tensor:
+    return (input - target).square().mean().detach()
+
+
+def forks(input: Tensor, target: Tensor) -> Tensor:
+    os.fork()
+    return F.l1_loss(input, target)
+
+
+def helped(input: Tensor, target: Tensor) -> Tensor:
+    """A helper process of its own, which does not come back, is nobody's business."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return F.l1_loss(input, target)
+
+
+def interrupts(input: Tensor, target: Tensor) -> Tensor:
+    raise KeyboardInterrupt
+
+
+def interrupts_on_large(input: Tensor, target: Tensor) -> Tensor:
+    if float(input.detach().abs().max()) > 1000:
+        raise KeyboardInterrupt
+    return F.l1_loss(input, target)
+
+
+def five(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    return (a - b).mean()

@@ -10,6 +10,7 @@ from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
 from losscope.checks.infer import infer, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
+from losscope.checks.note import Note
 from losscope.checks.report import text
 from losscope.checks.target import Target, of, resolve
 from losscope.core.claims import Evidence
@@ -19,6 +20,7 @@ from losscope.losses.catalogue import specs
 
 Progress = Callable[[int, int, str], None]
 _PER_CHECK = 15.0
+_BEGIN = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,7 @@ def audit(
     """
     began = time.perf_counter()
     checks = _selected(only, skip)
-    target = resolve(loss) if isinstance(loss, str) else of(loss)
+    target = resolve(loss, seconds=_first(seconds)) if isinstance(loss, str) else of(loss)
     apart = can_isolate() if isolate is None else isolate
     inferred = _inferred(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
@@ -167,15 +169,24 @@ def _per_check(seconds: float) -> float:
     return min(_PER_CHECK, max(1.0, seconds / 4))
 
 
+def _first(seconds: float) -> float:
+    """The limit for the import, and for finding out what the loss takes."""
+    return min(_BEGIN, seconds)
+
+
 def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
     if not apart:
         return infer(target, task)
+    specs()  # the catalogue is read before the clock runs
+    note = Note()
     try:
-        return in_child(lambda: infer(target, task), min(30.0, seconds))
+        return in_child(lambda: infer(target, task, note.write), _first(seconds))
     except TimeoutError:
         raise BadUsage(
-            f"{target.name} did not answer within {min(30.0, seconds):g} s",
-            remedy="name its task with --task, or raise the limit with --seconds",
+            f"{target.name} did not answer within {_first(seconds):g} s",
+            seen=f"{'its first call' if note.count < 2 else 'a call'}, as {note.words or 'any task'}, did not return",
+            remedy="raise the limit with --seconds"
+            + ("" if task or note.count < 2 else ", or name its --task"),
         ) from None
     except ChildProcessError as error:
         raise BadUsage(f"{target.name} ended the process that called it", seen=str(error)) from None

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -84,7 +85,7 @@ def _one_child(
 ) -> Iterator[tuple[Check, list[Evidence]]]:
     def work(send: Connection) -> None:
         for check in checks:
-            send.send(execute(check, subject))
+            send.send(_outcome(partial(execute, check, subject)))
 
     receiver, process = _start(work, memory)
     try:
@@ -94,11 +95,14 @@ def _one_child(
                 yield check, [_unfinished(check, _SLOW(seconds=round(limit, 1)))]
                 return
             try:
-                yield check, receiver.recv()
+                found = receiver.recv()
             except EOFError:
                 process.join()
                 yield check, [_unfinished(check, _DIED(how=_how(process.exitcode)))]
                 return
+            if isinstance(found, BaseException):  # an interrupt ends the audit
+                raise found
+            yield check, found
     finally:
         _stop(process, receiver)
 

@@ -1,7 +1,9 @@
 """How many classes and columns a loss was built for: told by its options, its attributes and the weights of its own."""
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,6 +23,8 @@ _NAMES = {
 _PER_CLASS = re.compile(
     r"(pos_)?weights?|class_?weights?|cls_num_list|class_counts|samples_per_(cls|class)|class_(freq|prior|prob).*|prior"
 )
+
+_LONGEST, _FEW = 64, 3
 
 
 def axis_of(name: str) -> str | None:
@@ -60,6 +64,31 @@ def built_for(loss: Any, options: Mapping[str, Any]) -> dict[str, int]:
             rows, columns = columns, rows
         if found.setdefault("C", rows) == rows:
             found.setdefault("D", columns)
+    return found
+
+
+def lengths(loss: Any, options: Mapping[str, Any]) -> list[int]:
+    """How long the lists are that a loss was built with: one entry per class, column or quantile may be meant."""
+    values = [value for _, value in _told(loss, options)] + _reached(loss)
+    return list(dict.fromkeys(n for value in values if 2 <= (n := _length(value)) <= _LONGEST))[:_FEW]
+
+
+def thresholds(loss: Any, options: Mapping[str, Any]) -> list[int]:
+    """Whole numbers that a loss was built with: it may behave otherwise for batches that are larger."""
+    values = [value for _, value in _told(loss, options)] + _reached(loss)
+    return [value for value in values if type(value) is int and value > 1]
+
+
+def _reached(loss: Any) -> list[Any]:
+    """Defaults of a function, and what it takes from around it."""
+    function = loss if inspect.isroutine(loss) else getattr(loss, "forward", None)
+    function = inspect.unwrap(function) if callable(function) else None
+    found = list(getattr(function, "__defaults__", None) or ())
+    found += (getattr(function, "__kwdefaults__", None) or {}).values()
+    if inspect.isfunction(function):
+        with suppress(ValueError):  # a variable that has no value yet
+            around = inspect.getclosurevars(function)
+            found += [*around.nonlocals.values(), *around.globals.values()]
     return found
 
 

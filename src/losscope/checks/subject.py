@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscope.checks.forks import Forked, one_process
 from losscope.losses.arguments import SIZES, Argument, Sizes, draw_case
 from losscope.losses.spec import LossSpec, Options, needed_options
 
@@ -54,9 +55,12 @@ class Subject:
     def __call__(self, *case: Tensor) -> Tensor:
         """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""
         try:
-            result = self.call(*case)
+            with one_process():
+                result = self.call(*case)
         except (KeyboardInterrupt, MemoryError):
             raise
+        except Forked:
+            raise NotALoss("it forks: a copy of the process came back from the call") from None
         except BaseException as error:
             raise Raised(error) from error
         return as_tensor(result)
@@ -121,12 +125,12 @@ class Subject:
 
 
 def as_tensor(result: Any) -> Tensor:
-    """The loss among what a callable returned: a tensor, the first of a tuple, or the ``loss`` of a mapping."""
+    """The loss among what a callable returned: a tensor, the first of a tuple, the ``loss`` or the sum of a mapping."""
     if isinstance(result, tuple | list) and result:
         named = getattr(result, "loss", None)
         result = named if isinstance(named, Tensor) else result[0]
     elif isinstance(result, Mapping):
-        result = result.get("loss", next(iter(result.values()), None))
+        result = result["loss"] if "loss" in result else _total(result)
     elif not isinstance(result, Tensor) and isinstance(getattr(result, "loss", None), Tensor):
         result = getattr(result, "loss")  # noqa: B009  no attribute of every class
     if not isinstance(result, Tensor):
@@ -134,6 +138,15 @@ def as_tensor(result: Any) -> Tensor:
     if not result.dtype.is_floating_point:
         raise NotALoss(f"it returned a tensor of {result.dtype}, not of real numbers")
     return result
+
+
+def _total(named: Mapping[Any, Any]) -> Any:
+    """The sum of several losses; what has no gradient beside others that do is a figure to look at."""
+    tensors = [v for v in named.values() if isinstance(v, Tensor) and v.dtype.is_floating_point]
+    learned = [v for v in tensors if v.requires_grad] or tensors
+    if len(learned) > 1:
+        return torch.stack([v.sum() for v in learned]).sum()
+    return learned[0] if learned else dict(named)
 
 
 def describe(value: Any) -> str:

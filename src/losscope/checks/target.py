@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from losscope.checks.sizes import usual
+from losscope.checks.time_limit import Overrun, time_limit
 from losscope.core.errors import BadUsage
 
 _HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
@@ -41,8 +42,23 @@ class Target:
     loss: Any = None
 
 
-def resolve(text: str) -> Target:
-    """Import and build what ``text`` names. Raises ``BadUsage``, one clear line, for all that can go wrong."""
+def resolve(text: str, seconds: float | None = None) -> Target:
+    """Import and build what ``text`` names, within a time limit.
+
+    Raises ``BadUsage``, one clear line, for all that can go wrong.
+    """
+    try:
+        with time_limit(seconds):
+            return _resolve(text)
+    except Overrun:
+        raise BadUsage(
+            f"importing {text.partition(':')[0]} did not end within {seconds:g} s",
+            seen="it waits, loops or trains at import",
+            remedy='put that under if __name__ == "__main__", or raise the limit with --seconds',
+        ) from None
+
+
+def _resolve(text: str) -> Target:
     module_name, separator, rest = text.partition(":")
     if not separator or not module_name or not rest:
         raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
@@ -173,7 +189,7 @@ def _import(name: str) -> Any:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise BadUsage(f"there is no module {error.name}", seen=name, remedy=_HELP) from error
         raise BadUsage(f"{name} cannot be imported", seen=f"no module {error.name}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadUsage(f"{name} cannot be imported", seen=f"{type(error).__name__}: {error}") from error
 
 

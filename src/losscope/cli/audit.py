@@ -71,8 +71,14 @@ def command(
     task = names.task(task) if task is not None else None
     from losscope.checks.audit import audit
 
-    with _progress(target) as progress:
-        found = audit(target, task, only=_names(only), skip=_names(skip), seconds=seconds, progress=progress)
+    try:
+        with _progress(target) as progress:
+            found = audit(
+                target, task, only=_names(only), skip=_names(skip), seconds=seconds, progress=progress
+            )
+    except KeyboardInterrupt:
+        click.echo("losscope: the audit was interrupted", err=True)
+        return 130
     data = json.dumps(found.to_json(language), ensure_ascii=False, indent=2)
     if str(json_file) == "-":
         click.echo(data)

@@ -78,6 +78,10 @@ def _binary(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     return values
 
 
+def _kept(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    return _binary(g, shape, scale).bool()
+
+
 def _sign(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     return 2 * _binary(g, shape, scale) - 1
 
@@ -206,6 +210,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "weights": Kind("N", "fixed", _positive, "a weight per sample", 0.0),
     "reference-log-likelihoods": Kind("N", "fixed", _log_likelihoods, "the same under a frozen model", -INF, 0.0),
     "thresholds": Kind("4", "fixed", _thresholds, "rising cut points between ordered classes"),
+    "kept": Kind("N D", "fixed", _kept, "True for what counts", 0.0, 1.0),
     "given-variance": Kind("N D", "fixed", _positive, "a known variance", 0.0),
 })  # fmt: skip
 """Every kind of argument by name. "fixed" arguments are neither predicted nor to be predicted."""

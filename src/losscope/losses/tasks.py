@@ -32,6 +32,19 @@ def _task(name: str, *kinds: str, words: str = "", names: str = "") -> InputTask
     )
 
 
+def _axes(name: str, *arguments: tuple[str, str], words: str, names: str = "input target third") -> InputTask:
+    """A task whose arguments have axes of their own: pairs of kind and axes. What comes third is no prediction."""
+    given = tuple(
+        Argument(n, kind, axes, "fixed" if n == "mask" else None)
+        for n, (kind, axes) in zip(names.split(), arguments, strict=False)
+    )
+    return InputTask(name, given, tuple(words.split()))
+
+
+_OVERLAP = "dice iou jaccard tversky lovasz segmentation multiclass onehot"
+_MASKED = "masked mask valid missing"
+
+
 def _plain_masks(name: str, kind: str, axes: str = "N H W") -> InputTask:
     """Masks without an axis of channels."""
     arguments = (Argument("input", kind, axes), Argument("target", "mask", "N H W"))
@@ -113,6 +126,18 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "class-index-map",
                 words="dice iou jaccard tversky lovasz segmentation multiclass",
             ),
+            _axes(
+                "segmentation-one-hot",
+                ("class-mask-logits", "N C H W"),
+                ("one-hot", "N C H W"),
+                words=_OVERLAP,
+            ),
+            _axes(
+                "segmentation-one-hot-probabilities",
+                ("class-probabilities", "N C H W"),
+                ("one-hot", "N C H W"),
+                words=f"{_OVERLAP} probs probabilities",
+            ),
             _plain_masks("segmentation-plain", "mask-logits"),
             _plain_masks("segmentation-squeezed", "mask-logits", "N 1 H W"),
             _plain_masks("segmentation-plain-probabilities", "mask-probabilities"),
@@ -183,6 +208,69 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "reference-samples",
                 words="mmd energy sinkhorn wasserstein",
                 names="samples reference",
+            ),
+            _axes("quantiles", ("values", "N D"), ("real", "N"), words="quantiles pinball quantile"),
+            _axes("quantiles-column", ("values", "N D"), ("real", "N 1"), words="quantiles pinball quantile"),
+            _axes("evidential", ("positive-values", "N 4"), ("real", "N"), words="evidential nig"),
+            _axes("evidential-column", ("positive-values", "N 4"), ("real", "N 1"), words="evidential nig"),
+            _axes("parameters", ("values", "N M"), ("real", "N"), words="evidential nig mdn"),
+            _axes("parameters-column", ("values", "N M"), ("real", "N 1"), words="evidential nig mdn"),
+            _task(
+                "latent", "values", "log-scale", words="vae latent kl logvar mu", names="mean log_variance"
+            ),
+            _task("latent-scale", "values", "variance", words="vae latent kl sigma mu", names="mean scale"),
+            _task(
+                "heteroscedastic-log",
+                "values",
+                "real",
+                "log-scale",
+                words="heteroscedastic logvar log_var log_variance nll",
+                names="input target log_variance",
+            ),
+            _task(
+                "pair-binary",
+                "embeddings",
+                "embeddings",
+                "binary-label",
+                words="contrastive pair siamese cosine",
+                names="input1 input2 target",
+            ),
+            _task(
+                "pair-ranking-binary",
+                "scores",
+                "scores",
+                "binary-label",
+                words="ranking ranknet rank",
+                names="input1 input2 target",
+            ),
+            *(
+                _axes(name, *given, words=f"{_MASKED} {words}", names="input target mask")
+                for name, words, given in (
+                    ("masked-regression", "mse l1", (("values", "N D"), ("real", "N D"), ("binary", "N D"))),
+                    (
+                        "masked-regression-boolean",
+                        "mse l1",
+                        (("values", "N D"), ("real", "N D"), ("kept", "N D")),
+                    ),
+                    (
+                        "masked-binary",
+                        "bce",
+                        (("binary-logits", "N D"), ("binary", "N D"), ("binary", "N D")),
+                    ),
+                    ("masked-multi-class", "ce", (("logits", "N C"), ("class-index", "N"), ("binary", "N"))),
+                    (
+                        "masked-tokens",
+                        "tokens",
+                        (("logits", "N T C"), ("class-index", "N T"), ("binary", "N T")),
+                    ),
+                )
+            ),
+            _axes(
+                "weighted-regression",
+                ("values", "N D"),
+                ("real", "N D"),
+                ("weights", "N"),
+                words="weighted weight weights",
             ),
             _task(
                 "survival",

@@ -1,0 +1,108 @@
+"""What an audit says of something that it cannot examine: one line that is about this very fault."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import badly_behaved
+import pytest
+import torch
+import torch.nn.functional as F
+
+import losscope
+from losscope.checks.subject import NotALoss, as_tensor
+from losscope.checks.time_limit import Overrun, time_limit
+from losscope.core.errors import BadUsage
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("always_nan", ("no finite value", "nan")),
+        ("returns_number", ("is no loss", "float 0.5", "not a tensor")),
+        ("detached", ("without a gradient", "detach")),
+        ("always_raises", ("tried", "RuntimeError: this loss needs", "wrap it")),
+        ("forks", ("is no loss", "forks")),
+        ("five", ("takes 7 arguments", "wrap it")),
+    ],
+)
+def test_the_line_names_the_fault(name: str, says: tuple[str, ...]) -> None:
+    with pytest.raises(BadUsage) as caught:
+        losscope.audit(getattr(badly_behaved, name))
+    assert [word for word in says if word not in str(caught.value)] == []
+    assert "--task" not in str(caught.value)
+
+
+def test_a_first_call_that_does_not_return_is_said_to_be_one() -> None:
+    with pytest.raises(BadUsage, match=r"its first call, as .*, did not return") as caught:
+        losscope.audit(badly_behaved.hangs, seconds=2)
+    assert "--task" not in str(caught.value)
+
+
+def test_the_most_plausible_kind_is_told() -> None:
+    def masked_error(pred: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("a table is missing")
+
+    with pytest.raises(BadUsage, match=r"as masked-.*: RuntimeError: a table is missing"):
+        losscope.audit(masked_error)
+
+
+def test_helpers_that_end_by_themselves_are_allowed() -> None:
+    found = losscope.audit(badly_behaved.helped, task="regression", only=["mutation"])
+    assert [e.outcome for e in found.evidence] == ["pass"]
+
+
+@pytest.mark.parametrize("name", ["interrupts", "interrupts_on_large"])
+def test_an_interrupt_ends_the_audit(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "losscope", "audit", f"badly_behaved:{name}", "--only", "finite,gradient"],
+        cwd=HERE, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stdout == ""
+    assert done.stderr == "losscope: the audit was interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("import time\ntime.sleep(1000)", "did not end within 1 s"),
+        (
+            "while True:\n    try:\n        pass\n    except Exception:\n        pass",
+            "did not end within 1 s",
+        ),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_an_import_has_a_time_limit(
+    lines: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"slow_{abs(hash(lines))}"
+    (tmp_path / f"{name}.py").write_text(lines + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(BadUsage) as caught:
+        losscope.audit(f"{name}:loss", seconds=1)
+    assert says in str(caught.value)
+    assert name in str(caught.value)
+    assert time.monotonic() - began < 30
+
+
+def test_a_time_limit_that_is_kept_leaves_nothing_behind() -> None:
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)
+    with pytest.raises(Overrun), time_limit(0.05):
+        time.sleep(10)
+
+
+def test_several_losses_are_added_and_figures_are_not() -> None:
+    x = torch.ones(3, requires_grad=True)
+    assert as_tensor({"a": x.sum(), "b": 2 * x.sum(), "accuracy": torch.tensor(7.0)}).item() == 9.0
+    assert as_tensor({"loss": x.sum(), "a": x.mean()}).item() == 3.0
+    assert as_tensor({"only": F.mse_loss(x, x + 2)}).item() == 4.0
+    with pytest.raises(NotALoss, match="dict"):
+        as_tensor({"a": 1.0})
