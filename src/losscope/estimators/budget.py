@@ -1,0 +1,86 @@
+"""What an estimate may cost, what it has cost, and the products themselves, which must be finite."""
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
+from losscope.operators.operator import LinearOperator
+
+Progress = Callable[[int, float], None]
+"""Called now and then with the products so far and the present error."""
+
+
+class Budget:
+    """Products and seconds of one estimate.
+
+    The limit of products is never exceeded. That of time is looked at between blocks: one block is always done.
+    """
+
+    def __init__(
+        self,
+        op: LinearOperator,
+        *,
+        rtol: float = 0.0,
+        seconds: float = math.inf,
+        products: int = 1000,
+        progress: Progress | None = None,
+    ) -> None:
+        if not 0 <= rtol < math.inf:
+            raise BadUsage("a relative tolerance is a number from 0", seen=f"rtol={rtol}")
+        if not seconds >= 0:
+            raise BadUsage("a limit of time is a number of seconds from 0", seen=f"seconds={seconds}")
+        if products < 1:
+            raise BadUsage("an estimate needs at least one product", seen=f"products={products}")
+        if op.size < 1:
+            raise BadUsage("an operator of size 0 has nothing to estimate", seen=repr(op))
+        self.op, self.rtol = op, rtol
+        self.used = 0
+        self._seconds, self._products, self._progress = seconds, products, progress
+        self._began = perf_counter()
+
+    @property
+    def left(self) -> int:
+        """Products that may still be made."""
+        return self._products - self.used
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return perf_counter() - self._began
+
+    @property
+    def late(self) -> bool:
+        """Whether time or products have run out."""
+        return self.left < 1 or self.elapsed >= self._seconds
+
+    @property
+    def working(self) -> torch.dtype:
+        """The type that vectors are kept in: double for a double operator, else single."""
+        return torch.float64 if self.op.dtype == torch.float64 else torch.float32
+
+    @property
+    def rounding(self) -> float:
+        """The relative error of one rounding in the operator's type."""
+        return torch.finfo(self.op.dtype).eps
+
+    def block(self, wanted: int, cost: int = 1) -> int:
+        """How many of ``wanted`` vectors may be worked on at once, at ``cost`` products each; 0 if none."""
+        fitting = max(1, (1 << 27) // self.op.size)
+        return max(0, min(wanted, fitting, self.left // cost))
+
+    def multiply(self, vectors: Tensor) -> Tensor:
+        """The products A V, counted."""
+        self.used += 1 if vectors.dim() == 1 else vectors.shape[1]
+        images = (self.op @ vectors).to(self.working)
+        if not math.isfinite(float(images.sum(dtype=torch.float64))):
+            raise BadUsage("a product with the operator is not finite", seen=repr(self.op))
+        return images
+
+    def report(self, error: float) -> None:
+        """Tell the caller how far it is."""
+        if self._progress is not None:
+            self._progress(self.used, error)

@@ -1,0 +1,1 @@
+"""Spectral densities, and traces of functions of an operator."""

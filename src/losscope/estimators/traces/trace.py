@@ -1,0 +1,96 @@
+"""The trace, by what is cheapest for the operator at hand.
+
+1. n ≤ 64: exactly, as Σ eᵢᵀAeᵢ, by n products.
+2. Otherwise ``xtrace`` with 8, 16, 32 … test vectors while that pays: while the variance of its samples falls
+   by more than the next doubling costs. Of a spectrum that decays this leaves little after few products.
+3. On a flat spectrum, where the leave-one-out errors say that deflation gains nothing, and where the range is
+   exhausted (low rank), the basis is kept and the rest is sampled by Hutchinson's method, at one product per sample.
+   The samples of XTrace and the new ones are uncorrelated and enter one mean.
+4. Where all of that is expected to cost more than n products: exactly.
+
+The tolerance is ``rtol · max(|tr A|, ‖A‖_F)``; for the norm and for the rule by which it ends, and why not by luck,
+see ``hutchinson``.
+"""
+
+import math
+
+import torch
+
+from losscope.core.estimate import Estimate
+from losscope.estimators.budget import Budget, Progress
+from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.traces.xtrace import LeaveOneOut
+from losscope.estimators.vectors import Probes
+from losscope.operators.operator import LinearOperator
+
+__all__ = ["trace"]
+
+_SMALL = 64  # size up to which n products are cheap
+
+
+def trace(
+    op: LinearOperator,
+    rtol: float = 0.02,
+    *,
+    seconds: float = math.inf,
+    products: int = 1000,
+    memory: float = 2**30,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Estimate:
+    """tr A ± its standard error (0: exact).
+
+    Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then. ``memory`` limits the bytes
+    of the vectors that are kept. ``progress(products, standard error)`` is called after each block of products.
+
+    >>> import torch
+    >>> from losscope.operators.dense import Dense
+    >>> trace(Dense(torch.diag(torch.arange(10.0)))).value
+    45.0
+    """
+    budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
+    if op.size <= min(_SMALL, products):
+        return _exact(budget)
+    search = LeaveOneOut(budget, Probes(op, seed))
+    most = int(memory / (2 * op.size * torch.finfo(budget.working).bits / 8))
+    before = math.inf
+    while True:
+        traces = _double(search)
+        if search.exhausted:
+            return search.finish()
+        stderr, target = search.stderr(traces), search.target(traces)
+        budget.report(stderr)
+        if budget.late or stderr * caution(len(traces)) <= target:
+            return search.result(traces)
+        needed = traces.variance / target**2 if target else math.inf
+        if min(op.size, needed) >= op.size and budget.left >= op.size:
+            return _exact(budget)
+        before = search.plain().variance if before == math.inf else before
+        gain = 1 - traces.variance / before if before else 0.0
+        doubled = 2 * len(search)
+        if gain * needed <= doubled or doubled > min(most, op.size // 2) or budget.left < doubled:
+            return search.finish(traces)
+        before = traces.variance
+
+
+def _double(search: LeaveOneOut) -> Samples:
+    """Twice as many test vectors (8 at first), and their estimates."""
+    wanted = max(LEAST, 2 * len(search))
+    while len(search) < wanted and not (len(search) and search.budget.late):
+        if not search.grow(min(LEAST, wanted - len(search))):
+            break
+    return search.traces()
+
+
+def _exact(budget: Budget) -> Estimate:
+    """Σ eᵢᵀAeᵢ; unless time runs out, when the mean of the entries seen stands for the others."""
+    n, entries = budget.op.size, Samples()
+    while len(entries) < n and not (len(entries) and budget.late):
+        first, count = len(entries), budget.block(min(LEAST, n - len(entries)))
+        vectors = torch.zeros(n, count, dtype=budget.working, device=budget.op.device)
+        vectors[range(first, first + count), range(count)] = 1
+        images = budget.multiply(vectors)
+        entries.extend(images[range(first, first + count), range(count)].tolist())
+        budget.report(math.inf if len(entries) < n else 0.0)
+    value = n * entries.mean
+    return Estimate(value, 0.0 if len(entries) == n else math.inf, budget.used, budget.elapsed)
