@@ -2,7 +2,8 @@
 
 1. n ≤ 64: exactly, as Σ eᵢᵀAeᵢ, by n products.
 2. Otherwise ``xtrace`` with 8, 16, 32 … test vectors while that pays: while the variance of its samples falls
-   by more than the next doubling costs. Of a spectrum that decays this leaves little after few products.
+   by more than the next doubling costs, or the next doubling is cheap against what else is ahead (a rank that is not
+   yet reached looks flat). Of a spectrum that decays this leaves little after few products.
 3. On a flat spectrum, where the leave-one-out errors say that deflation gains nothing, and where the range is
    exhausted (low rank), the basis is kept and the rest is sampled by Hutchinson's method, at one product per sample.
    The samples of XTrace and the new ones are uncorrelated and enter one mean.
@@ -26,6 +27,7 @@ from losscope.operators.operator import LinearOperator
 __all__ = ["trace"]
 
 _SMALL = 64  # size up to which n products are cheap
+_TRIAL = 8  # a doubling that costs so many times less than going on without it is tried anyway
 
 
 def trace(
@@ -63,14 +65,20 @@ def trace(
         if budget.late or stderr * caution(len(traces)) <= target:
             return search.result(traces)
         needed = traces.variance / target**2 if target else math.inf
-        if min(op.size, needed) >= op.size and budget.left >= op.size:
-            return _exact(budget)
+        whole = op.size if budget.left >= op.size else math.inf
         before = search.plain().variance if before == math.inf else before
         gain = 1 - traces.variance / before if before else 0.0
-        doubled = 2 * len(search)
-        if gain * needed <= doubled or doubled > min(most, op.size // 2) or budget.left < doubled:
-            return search.finish(traces)
+        rest, doubled = min(needed, whole), 2 * len(search)
+        worth = _ahead(needed, gain, doubled) < rest or _TRIAL * doubled <= rest
+        if not worth or doubled > min(most, op.size // 2, budget.left):
+            return _exact(budget) if whole <= min(needed, budget.left) else search.finish(traces)
         before = traces.variance
+
+
+def _ahead(needed: float, gain: float, doubled: int) -> float:
+    """Products that are needed if the basis is doubled once or more, and each time takes the same part off the rest."""
+    ways = [doubled * (2**j - 1) + (1 - gain) ** j * needed for j in range(1, 12)]
+    return min(ways) if needed < math.inf else math.inf
 
 
 def _double(search: LeaveOneOut) -> Samples:
