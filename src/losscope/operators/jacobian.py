@@ -7,13 +7,16 @@ of the Gauss-Newton matrix of the squared error up to a factor, its eigenvectors
 import torch
 from torch import Tensor
 
-from losscope.core.errors import BadUsage
+from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY, Kept
+from losscope.operators.layers import Layers, kernel
 from losscope.operators.linearisation import Linearisation, linearise
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["NTK", "Jacobian"]
+
+_MOST_OUTPUTS = 128
 
 
 class Jacobian:
@@ -94,6 +97,35 @@ class NTK(LinearOperator):
 
     def apply(self, vectors: Tensor) -> Tensor:
         return self.jacobian @ self.jacobian.pull(vectors)
+
+    def dense(self) -> Tensor:
+        """The whole matrix [M, M]: by layers, Σ (A Aᵀ)∘(G Gᵀ), where the network permits that; else by M products."""
+        try:
+            return self._by_layers()
+        except NotReadable:
+            return super().dense()
+
+    def _by_layers(self) -> Tensor:
+        """One backward pass for each output of a sample; ``NotReadable`` where that cannot be had."""
+        objective = self.jacobian.objective
+        parts = [Layers(objective, i) for i, c in enumerate(objective.coefficients) if c]
+        shapes = [part.batch.predictions[0].shape for part in parts]
+        outputs = shapes[0][1:].numel()
+        alike = {
+            (len(part.batch.predictions), shape[1:].numel())
+            for part, shape in zip(parts, shapes, strict=True)
+        }
+        if alike != {(1, outputs)} or outputs > _MOST_OUTPUTS:
+            raise NotReadable("too many outputs per sample, or several tensors", seen=str(outputs))
+        columns = []
+        for c in range(outputs):
+            units = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in shapes]
+            for unit in units:
+                unit.view(len(unit), -1)[:, c] = 1.0
+            columns.append([[unit] for unit in units])
+        found = kernel(parts, columns)
+        order = torch.arange(self.size, device=self.device).view(outputs, -1).T.reshape(-1)
+        return found[order][:, order]
 
 
 def _length(batch: Linearisation) -> int:

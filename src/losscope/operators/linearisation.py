@@ -103,8 +103,13 @@ def linearise(objective: Objective) -> Iterator[Linearisation]:
     """Every batch that counts, one by one. Raises ``BadUsage`` where the loss is not a function of the output."""
     for index, coefficient in enumerate(objective.coefficients):
         if coefficient:
-            output, loss = objective.both_of(index)
-            yield _taken_apart(objective, index, output, loss)
+            yield linearise_one(objective, index)
+
+
+def linearise_one(objective: Objective, index: int) -> Linearisation:
+    """One batch."""
+    output, loss = objective.both_of(index)
+    return _taken_apart(objective, index, output, loss)
 
 
 def _taken_apart(objective: Objective, index: int, output: Any, loss: Tensor) -> Linearisation:

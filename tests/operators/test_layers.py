@@ -1,0 +1,142 @@
+"""Per-sample gradients by layers against plain backward passes, sample by sample."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import NETWORKS, problem
+from references import gauss_newton, jacobian, sample_gradients
+from torch import nn
+
+import losscope
+from losscope.core.errors import NotReadable
+from losscope.estimators.traces.gauss_newton_trace import gauss_newton_trace
+from losscope.estimators.traces.gradient_covariance_trace import gradient_covariance_trace
+from losscope.operators.hessian import Hessian
+from losscope.operators.jacobian import NTK
+from losscope.operators.layers import Layers
+
+READABLE = [name for name in NETWORKS if name != "batch norm, training"]
+
+
+def layers_of(name):
+    model, loss, data = problem(name)
+    return Layers(losscope.Objective(model, loss, data[0]), 0), sample_gradients(model, loss, [data[0]])
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_norms_and_products(name):
+    layers, expected = layers_of(name)
+    weights = [s.detach() * layers.samples for s in layers.batch.slope]
+    torch.testing.assert_close(layers.squares(weights), expected.square().sum(1), rtol=1e-12, atol=1e-12)
+    factors = layers.factors(weights)
+    torch.testing.assert_close(
+        layers.products(factors, factors), expected @ expected.T, rtol=1e-11, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["relu", "convolution", "attention", "tied", "unused"])
+def test_tangent_kernel_by_layers(name):
+    model, loss, data = problem(name)
+    operator = NTK(losscope.Objective(model, loss, data))
+    j = torch.cat([jacobian(model, x) for x, _ in data])
+    torch.testing.assert_close(operator.dense(), j @ j.T, rtol=1e-11, atol=1e-12)
+    assert operator.products == 0  # no fallback
+
+
+def test_a_kernel_that_layers_cannot_give_is_made_by_products():
+    model, loss, data = problem("batch norm, training")
+    operator = NTK(losscope.Objective(model, loss, data))
+    j = torch.cat([jacobian(model, x) for x, _ in data])
+    torch.testing.assert_close(operator.dense(), j @ j.T, rtol=1e-11, atol=1e-12)
+    assert operator.products == operator.size
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_exact_trace_of_the_gradient_covariance(name):
+    model, loss, data = problem(name)
+    found = gradient_covariance_trace(losscope.Objective(model, loss, data, penalty=0.3))
+    g = sample_gradients(model, loss, data)
+    assert found.value == pytest.approx(float((g - g.mean(0)).square().sum() / len(g)), rel=1e-10)
+
+
+@pytest.mark.parametrize("places", ["many", "few"])
+def test_sequences_by_both_formulas(places):
+    """The cheaper of two ways: T² (p + q) against p q."""
+    torch.manual_seed(0)
+    t, d = (40, 2) if places == "many" else (3, 30)
+    model = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1)).double()
+    x, y = torch.randn(4, t, d).double(), torch.randn(4, t, 1).double()
+    layers = Layers(losscope.Objective(model, F.mse_loss, (x, y)), 0)
+    expected = sample_gradients(model, F.mse_loss, [(x, y)])
+    weights = [s.detach() * 4 for s in layers.batch.slope]
+    torch.testing.assert_close(layers.squares(weights), expected.square().sum(1), rtol=1e-11, atol=0)
+    factors = layers.factors(weights)
+    torch.testing.assert_close(layers.products(factors, factors), expected @ expected.T, rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_exact_trace_of_gauss_newton(name):
+    model, loss, data = problem(name)
+    found = gauss_newton_trace(losscope.Objective(model, loss, data))
+    assert found.value == pytest.approx(float(gauss_newton(model, loss, data).trace()), rel=1e-11)
+    assert found.stderr == 0
+
+
+def test_it_is_the_trace_of_the_hessian_of_a_relu_network():
+    objective = losscope.Objective(*problem("relu"))
+    assert gauss_newton_trace(objective).value == pytest.approx(float(Hessian(objective).dense().trace()))
+    curved = losscope.Objective(*problem("tanh"))
+    assert gauss_newton_trace(curved).value != pytest.approx(float(Hessian(curved).dense().trace()), rel=1e-2)
+
+
+class Transposed(nn.Module):
+    """Places come first: what looks like samples are places."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.inner(x.transpose(0, 1)))).mean(0)
+
+
+class Bare(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale, self.line = nn.Parameter(torch.ones(3)), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.line(x * self.scale)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "why"),
+    [
+        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), (6, 3), "mixes the samples"),
+        (Transposed(), (5, 5, 3), "not those of a backward pass"),
+        (Bare(), (6, 3), "no layer of a known kind"),
+        (nn.Sequential(nn.Conv2d(2, 4, 1, groups=2), nn.Flatten(), nn.Linear(16, 2)), (6, 2, 2, 2), "groups"),
+    ],
+    ids=["batch norm", "transposed", "bare parameter", "groups"],
+)
+def test_what_cannot_be_read_is_said(model, shape, why):
+    torch.manual_seed(0)
+    model.double()
+    objective = losscope.Objective(
+        model, F.cross_entropy, (torch.randn(shape).double(), torch.randint(2, shape[:1]))
+    )
+    with pytest.raises(NotReadable, match=why):
+        Layers(objective, 0)
+
+
+def test_a_loss_that_couples_samples_has_no_blocks():
+    model = nn.Linear(3, 2).double()
+    loss = lambda p: p.mean().square()  # noqa: E731
+    with pytest.raises(NotReadable, match="couples"):
+        gauss_newton_trace(losscope.Objective(model, loss, torch.randn(4, 3).double()))
+
+
+def test_hooks_are_gone():
+    model, loss, data = problem("relu")
+    Layers(losscope.Objective(model, loss, data), 0)
+    assert not any(m._forward_hooks for m in model.modules())
