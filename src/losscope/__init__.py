@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from losscope import operators as operators
     from losscope.anatomy.read import read as read
     from losscope.checks.audit import audit as audit
+    from losscope.examination.examine import examine as examine
     from losscope.objective.objective import Objective as Objective
     from losscope.watching.session import watch as watch
 
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Objective": "losscope.objective.objective",
+    "examine": "losscope.examination.examine",
     "audit": "losscope.checks.audit",
     "read": "losscope.anatomy.read",
     "watch": "losscope.watching.session",
@@ -27,7 +29,17 @@ _PUBLIC = {
 
 _ROOMS = ("estimators", "losses", "operators")
 
-__all__ = ["Objective", "__version__", "audit", "estimators", "losses", "operators", "read", "watch"]
+__all__ = [
+    "Objective",
+    "__version__",
+    "audit",
+    "estimators",
+    "examine",
+    "losses",
+    "operators",
+    "read",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> object:

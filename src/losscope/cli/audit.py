@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import click
 
 from losscope.cli import names
 from losscope.cli.names import TaskName
+from losscope.cli.progress import steps_shown, written
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
 
@@ -52,7 +51,7 @@ def command(
 
     TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options.
     What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
-    on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss.
+    on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130: interrupted.
 
     \b
     losscope audit torch.nn:CrossEntropyLoss
@@ -72,7 +71,7 @@ def command(
     from losscope.checks.audit import audit
 
     try:
-        with _progress(target) as progress:
+        with steps_shown(target) as progress:
             found = audit(
                 target, task, only=_names(only), skip=_names(skip), seconds=seconds, progress=progress
             )
@@ -85,19 +84,12 @@ def command(
     else:
         click.echo(_coloured(found.summary(language)))
         if json_file is not None:
-            _write(json_file, data)
+            written(json_file, data)
     return 1 if found.bugs else 0
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BadUsage("the JSON file cannot be written", seen=f"{path}: {error.strerror}") from error
 
 
 def _coloured(text: str) -> str:
@@ -110,39 +102,6 @@ def _coloured(text: str) -> str:
         mark = line.lstrip()[:1]
         lines.append(click.style(line, fg=colours[mark]) if mark in colours else line)
     return "\n".join(lines)
-
-
-def _progress(target: str) -> AbstractContextManager[Callable[[int, int, str], None] | None]:
-    """A bar on stderr where somebody looks at it."""
-    if not sys.stderr.isatty():
-        return nullcontext(None)
-    return _Bar(target)
-
-
-class _Bar:
-    def __init__(self, target: str) -> None:
-        from rich.console import Console  # lazy: 60 ms that only a terminal needs
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # lazy: the same
-
-        self._bar = Progress(
-            TextColumn("{task.fields[target]}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} {task.description}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task("importing", total=None, target=target)
-
-    def __enter__(self) -> Callable[[int, int, str], None]:
-        self._bar.start()
-        return self._show
-
-    def __exit__(self, *details: Any) -> None:
-        self._bar.stop()
-
-    def _show(self, done: int, total: int, name: str) -> None:
-        self._bar.update(self._task, completed=done, total=total, description=name)
 
 
 def _list(language: Any) -> None:

@@ -77,7 +77,7 @@ SPEC = LossSpec(
     claims=(Claim("scale-invariant"), Claim("permutation-equivariant"), Claim("convex", holds=False)),
     denominator="number of embeddings",
     exceptions={
-        "continuous": "beyond an angle of π - m the published penalty goes on as cos θ - m sin m, which does not meet it"
+        "continuous": "beyond an angle of π - m the published penalty goes on as cos θ - m sin m, with a step between"
     },
     references=("https://arxiv.org/abs/1801.07698",),
 )

@@ -1,0 +1,1 @@
+"""The deep examination of one objective at one point."""

@@ -1,0 +1,56 @@
+"""Where the loss is: value, data term and penalty, chance level, floor and skill."""
+
+from collections.abc import Iterator
+
+from losscope.core.estimate import Estimate
+from losscope.core.text import Text
+from losscope.examination.look import Fact, Look
+from losscope.examination.place import Place
+
+_VALUE = Text(
+    en="the loss is {value:.6g} over {samples:,} samples and {size:,} parameters: {expression}",
+    zh="损失为 {value:.6g}（{samples:,} 个样本，{size:,} 个参数）：{expression}",
+)
+_PENALTY = Text(
+    en="of it {data:.6g} is the data term and {penalty:.6g} ({share:.0%}) the penalty",
+    zh="其中数据项 {data:.6g}，惩罚项 {penalty:.6g}（{share:.0%}）",
+)
+_SKILL = Text(
+    en="{skill:.1%} of the way from the chance level {chance:.4g} to the floor {floor:.4g}",
+    zh="已走完从随机水平 {chance:.4g} 到下限 {floor:.4g} 的 {skill:.1%}",
+)
+_CHANCE = Text(
+    en="the best constant prediction would give {chance:.4g}", zh="最优常数预测的损失为 {chance:.4g}"
+)
+
+
+def _run(place: Place) -> Iterator[Fact]:
+    objective = place.objective
+    yield Fact(
+        name="value",
+        text=_VALUE(
+            value=place.value, samples=objective.samples, size=objective.size, expression=objective.expression
+        ),
+        value=Estimate(place.value),
+    )
+    penalty = objective.penalty_value()
+    data = place.value - penalty
+    if penalty:
+        share = penalty / place.value if place.value else 0.0
+        yield Fact(
+            name="penalty",
+            text=_PENALTY(data=data, penalty=penalty, share=share),
+            value=Estimate(penalty),
+            figures={"data": data, "share": share},
+        )
+    chance, floor = objective.chance, objective.floor
+    if chance is not None and floor is not None and chance > floor:
+        skill = (chance - data) / (chance - floor)
+        text = _SKILL(skill=skill, chance=chance, floor=floor)
+        figures = {"chance": chance, "floor": floor}
+        yield Fact(name="skill", text=text, value=Estimate(skill), figures=figures)
+    elif chance is not None:
+        yield Fact(name="chance", text=_CHANCE(chance=chance), value=Estimate(chance))
+
+
+LOOK = Look(name="value", title=Text(en="value", zh="损失值"), rank=0, cost=1, run=_run)

@@ -1,0 +1,112 @@
+"""The examination of objectives whose state is known in closed form."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import losscope
+from losscope.core.errors import BadUsage
+from losscope.examination.look import all_looks
+
+
+class Product(nn.Module):
+    """½(uv - 1)²: a saddle at 0, a valley of minima uv = 1 with tr H = u² + v²."""
+
+    def __init__(self, u, v):
+        super().__init__()
+        self.u = nn.Parameter(torch.tensor(u, dtype=torch.float64))
+        self.v = nn.Parameter(torch.tensor(v, dtype=torch.float64))
+
+    def forward(self):
+        return self.u * self.v
+
+
+def product(u, v):
+    return losscope.Objective(Product(u, v), lambda p: 0.5 * (p - 1) ** 2)
+
+
+def test_a_saddle_is_named_and_left():
+    found = losscope.examine(product(0.0, 0.0), 10)
+    state = found["state"]
+    assert "saddle" in str(state.text) and state.value.value == pytest.approx(-1)
+    assert 0 < state.figures["escape"] <= 0.5  # at most all of L(0) = ½
+    assert found.sentence().startswith("A saddle")
+
+
+def test_a_minimum_in_a_valley():
+    found = losscope.examine(product(2.0, 0.5), 10)
+    assert "minimum" in str(found["state"].text)
+    assert found["sharpness"].value.value == pytest.approx(4.25)
+    assert found["stable-rate"].figures == pytest.approx({"plain": 2 / 4.25, "momentum": 3.8 / 4.25})
+
+
+def test_a_slope_comes_before_everything():
+    found = losscope.examine(product(2.0, 1.0), 10)
+    assert found.sentence().startswith("On a slope")
+
+
+def test_the_cost_of_relative_noise_is_half_the_curvature_in_relative_coordinates():
+    """½ε²(u² H_uu + v² H_vv) = ε² u²v² for this loss at its minimum, and a little of higher order."""
+    found = losscope.examine(product(2.0, 0.5), 10, only=["flatness"])["relative-flatness"]
+    assert abs(found.value.value - 1e-4) < 4 * found.value.stderr + 1e-6
+    rescaled = losscope.examine(product(200.0, 0.005), 10, only=["flatness"])["relative-flatness"]
+    assert rescaled.value.value == pytest.approx(found.value.value, rel=1e-6)  # invariant
+    assert losscope.examine(product(200.0, 0.005), 10, only=["sharpness"])["sharpness"].value.value > 1e4
+
+
+def regression(slope, n=400):
+    torch.manual_seed(0)
+    x = torch.randn(n, 3).double()
+    line = nn.Linear(3, 1, bias=False).double()
+    noise = torch.randn(n, 1).double()
+    with torch.no_grad():
+        line.weight.zero_()
+    return losscope.Objective(line, F.mse_loss, (x, x @ torch.full((3, 1), slope).double() + noise))
+
+
+def test_noise_scale_against_its_definition():
+    objective = regression(0.5)
+    (x, t) = objective.batches[0].inputs[0], objective.batches[0].target
+    g = -2 * t * x  # at zero weights
+    expected = float((g - g.mean(0)).square().sum() / len(g) / g.mean(0).square().sum())
+    found = losscope.examine(objective, 10, only=["noise"])
+    assert found["noise-scale"].value.value == pytest.approx(expected)
+    with pytest.raises(KeyError):
+        found["within-noise"]
+
+
+def test_a_gradient_of_pure_noise_is_called_that():
+    found = losscope.examine(regression(0.0), 10, only=["noise"])
+    assert found["within-noise"].value.value < 10
+    assert "do not say where to go" in found.sentence()
+
+
+def test_no_time_leaves_looks_out_and_says_so():
+    found = losscope.examine(regression(0.5), 0.0)
+    assert found["value"] and len(found.left_out) == len(all_looks()) - 1
+    assert "left out" in found.summary()
+
+
+def test_progress_and_json_and_both_languages():
+    steps = []
+    found = losscope.examine(regression(0.5), 10, progress=lambda *step: steps.append(step))
+    assert [s[0] for s in steps] == list(range(len(all_looks()) + 1))
+    data = json.loads(json.dumps(found.to_json("zh")))
+    assert data["schema"] == 1 and {"value", "noise-scale", "state"} <= {f["name"] for f in data["facts"]}
+    assert "损失为" in found.summary("zh") and "<pre>" in found._repr_html_()
+
+
+def test_what_is_no_objective_is_one_line():
+    with pytest.raises(BadUsage, match="an Objective is examined"):
+        losscope.examine(nn.Linear(1, 1))  # type: ignore[arg-type]
+    with pytest.raises(BadUsage, match="no look has this name"):
+        losscope.examine(regression(0.5), only=["everything"])
+
+
+@pytest.mark.parametrize("name", all_looks())
+def test_a_look_is_documented_in_both_languages(name):
+    look = all_looks()[name]
+    assert look.title.en != look.title.zh and look.cost > 0
