@@ -8,6 +8,7 @@ import torch
 from loss_zoo import ZOO, anonymous
 from torch import Tensor
 
+import losscope
 from losscope.checks.infer import infer, subject_of
 from losscope.checks.target import of
 
@@ -65,3 +66,27 @@ def test_inputs_of_a_given_task_have_the_sizes_that_the_loss_needs() -> None:
     target = of(loss_zoo.focal_alpha)
     found = infer(target, "multi-class")
     assert subject_of(target, found).case(0)[0].shape == torch.Size([6, 3])
+
+
+def test_a_loss_keeps_its_own_label_for_padding() -> None:
+    found = losscope.audit(
+        loss_zoo.label_smoothed_nll_loss, only=["ignored", "target-validation"], isolate=False
+    )
+    assert found.bugs == []
+    assert "tried: 1, 0" in " ".join(str(e.text) for e in found.passed)
+
+
+def test_padding_that_counts_is_found_under_the_own_label() -> None:
+    def padded(logits: Tensor, target: Tensor, ignore_index: int = 1) -> Tensor:
+        lp, kept = logits.log_softmax(1), target != ignore_index
+        return -(lp.gather(1, target[:, None])[:, 0] * kept).sum() / kept.sum() - 0.1 * lp.mean()
+
+    found = losscope.audit(padded, task="multi-class", only=["ignored"], isolate=False)
+    assert [e.check for e in found.bugs] == ["ignored"]
+
+
+@pytest.mark.parametrize("loss", [loss_zoo.softmax_dice, loss_zoo.pinball, loss_zoo.nig_nll])
+def test_new_kinds_of_input_are_examined_without_a_fault(loss: Callable[..., Tensor]) -> None:
+    found = losscope.audit(loss, only=["gradient", "target-validation", "mutation"], isolate=False)
+    assert found.bugs == []
+    assert [str(e.text) for e in found.evidence if e.outcome == "not-finished"] == []

@@ -14,7 +14,7 @@ import torch
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, lengths, matrices
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, cast, gradients, replaced
-from losscope.checks.target import Target
+from losscope.checks.target import Target, defaults
 from losscope.losses.arguments import SIZES, Argument, Sizes
 from losscope.losses.spec import LossSpec
 from losscope.losses.tasks import TASKS, InputTask
@@ -112,6 +112,7 @@ def subject_with(
         options=target.options,
         source=target.source({}),
         sourced=target.source,
+        defaults=defaults(target.loss),
     )
 
 

@@ -58,23 +58,32 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield skipped(_NO_OPTION)
         return
     clean = []
-    for label in _LABELS:
+    own = subject.option("ignore_index")
+    labels = _labels(own)
+    for label in labels:
         ignoring = subject.with_options(ignore_index=label)
         if ignoring is None:
             continue
-        found = list(_one(ignoring, target, label))
+        found = list(_one(ignoring, target, label, with_nan=label == labels[0]))
         yield from found
         if any(r.severity == "bug" for r in found):
             return
         clean.append(str(label))
     if clean:
         yield passed(_PASS, labels=", ".join(clean))
-    ignoring = subject.with_options(ignore_index=-100)
+    ignoring = subject.with_options(ignore_index=labels[0])
     if ignoring is not None:
-        yield from _everything(ignoring, target)
+        yield from _everything(ignoring, target, labels[0])
 
 
-def _one(subject: Subject, target: int, label: int) -> Iterator[Result]:
+def _labels(own: object) -> tuple[int, ...]:
+    """The loss's own label first. One that is a class, as of padding, need not be able to be anything else."""
+    if not isinstance(own, int):
+        return _LABELS
+    return (own, *(label for label in _LABELS if label != own and (own < 0 or label == 0)))
+
+
+def _one(subject: Subject, target: int, label: int, *, with_nan: bool) -> Iterator[Result]:
     case = _with_ignored(subject, target, label)
     try:
         first, _, before = gradients(subject, case)
@@ -99,7 +108,7 @@ def _one(subject: Subject, target: int, label: int) -> Iterator[Result]:
     if abs(expected - float(first.detach())) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
         text = _MEAN(seen=float(first.detach()), expected=expected)
         yield failed("convention", text, case=case, seen=f"{float(first.detach()):.6g}", subject=subject)
-    if label == _LABELS[0]:
+    if with_nan:
         yield from _nan(subject, case, position)
 
 
@@ -134,9 +143,9 @@ def _nan(subject: Subject, case: Sequence[Tensor], position: int) -> Iterator[Re
         yield failed("convention", _NAN_OWN(), case=poisoned, seen="nan", subject=subject)
 
 
-def _everything(subject: Subject, target: int) -> Iterator[Result]:
+def _everything(subject: Subject, target: int, label: int) -> Iterator[Result]:
     case = subject.case(0, N=2)
-    case = replaced(case, {target: torch.full_like(case[target], -100)})
+    case = replaced(case, {target: torch.full_like(case[target], label)})
     try:
         value = float(subject.value(case))
     except Raised as error:

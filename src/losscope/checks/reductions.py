@@ -113,8 +113,8 @@ def _counts(subject: Subject, case: Sequence[Tensor], each: Tensor, samples: int
         weight = subject.options.get("weight")
         if kind.startswith("class-index") and isinstance(weight, Tensor):
             counts["Σ weights"] = float(weight.to(torch.float64)[target].sum())
-        if kind == "class-index" and isinstance(subject.options.get("ignore_index"), int):
-            counts["number of targets not ignored"] = float((target != subject.options["ignore_index"]).sum())
+        if kind == "class-index" and isinstance(subject.option("ignore_index"), int):
+            counts["number of targets not ignored"] = float((target != subject.option("ignore_index")).sum())
     return counts
 
 

@@ -37,6 +37,7 @@ class Subject:
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
     those that make it with more options. ``described``: the contract describes this very implementation; ``by_value``:
     it was found since the values are the same, so that what it says may not hold where they were not compared.
+    ``defaults`` are the options as the loss itself chooses them.
     """
 
     name: str
@@ -51,6 +52,11 @@ class Subject:
     sourced: Callable[[Mapping[str, Any]], str] | None = None
     described: bool = False
     by_value: bool = False
+    defaults: Options = field(default_factory=dict)
+
+    def option(self, name: str) -> Any:
+        """What an option is: as given, or the loss's own default; ``None`` where it is unknown."""
+        return self.options[name] if name in self.options else self.defaults.get(name)
 
     def __call__(self, *case: Tensor) -> Tensor:
         """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""

@@ -42,6 +42,16 @@ class Target:
     loss: Any = None
 
 
+def defaults(loss: Any) -> dict[str, Any]:
+    """The options as a loss itself chooses them: of a module those of its constructor."""
+    kind = loss if inspect.isroutine(loss) or not hasattr(loss, "forward") else type(loss)
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
 def resolve(text: str, seconds: float | None = None) -> Target:
     """Import and build what ``text`` names, within a time limit.
 

@@ -65,7 +65,7 @@ def _accepted(subject: Subject, case: Sequence[Tensor]) -> float | None:
 
 def _indices(subject: Subject, position: int, refused: list[str]) -> Iterator[Result]:
     classes = subject.sizes.get("C", SIZES["C"])
-    ignored = subject.options.get("ignore_index")
+    ignored = subject.option("ignore_index")
     for label in (-1, classes, classes + 4):
         if label == ignored:
             continue

@@ -94,7 +94,7 @@ def _classes(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
 def _one_hot(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     del scale
     index = torch.randint(shape[1], (shape[0], *shape[2:]), generator=g)
-    return torch.nn.functional.one_hot(index, shape[1]).movedim(-1, 1).double()
+    return torch.nn.functional.one_hot(index, shape[1]).movedim(-1, 1).double().contiguous()
 
 
 def _counts(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
