@@ -148,7 +148,8 @@ def test_each_is_cheap_where_it_should_be():
     decaying = Dense(matrix(0.6 ** torch.arange(200.0)))
     flat = Dense(matrix(torch.linspace(1, 1.1, 200)))
     low = Dense(matrix(torch.cat([torch.ones(30), torch.zeros(570)])))
-    assert xtrace(decaying, rtol=0.01).products < 60 < 500 < hutchinson(decaying, rtol=0.01).products
+    assert xtrace(decaying, rtol=0.01).products < 60
+    assert hutchinson(decaying, rtol=0.01).products > 500
     assert hutchinson(flat, rtol=0.02).products <= 16
     assert trace(flat, rtol=0.02).products <= 24
     assert trace(low, rtol=1e-4).products <= 80

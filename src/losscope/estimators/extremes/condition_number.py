@@ -9,6 +9,9 @@ its bound, it is min|λ|. If A is indefinite, min|λ| lies inside the spectrum, 
 The error follows from the bounds of the two eigenvalues. Where min|λ| is not above its bound (the matrix may be
 singular) the value is only a lower bound of κ, and its error infinite.
 
+By Lanczos the value is never too large, but for rounding: Ritz values lie inside the spectrum. It is too small, by
+more than the error, where the search has ended at an eigenvalue next to the smallest: a smaller ``rtol`` tells.
+
 Source: Parlett, *The Symmetric Eigenvalue Problem*, 1998, chapter 13.
 """
 

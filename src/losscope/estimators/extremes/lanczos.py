@@ -86,7 +86,7 @@ def eigsh(
     while True:
         step = search.extend()
         done = search.exhausted
-        if step % _CHECK == 0 or done or search.full:
+        if step % _CHECK == 0 or done or search.full or search.used >= allowed:
             found = search.ritz()
             done = done or found.worst <= rtol * max(abs(found.all).max(), np.finfo(np.float64).tiny)
             if progress is not None:

@@ -31,7 +31,8 @@ def minimal_residuals(columns: Columns, right: Tensor) -> Tensor:
         **{"phi": beta, "cos": zero - 1, "sin": zero},
     }
     columns.freeze(beta <= columns.tolerance)
-    least = 64 * columns.budget.rounding  # the Krylov space is at its end, or ‖Ar‖ ≪ ‖A‖ ‖r‖: least squares
+    # The Krylov space is at its end, or ‖Ar‖ ≪ ‖A‖ ‖r‖: least squares. Going on would blow up x in the null space.
+    least = max(64 * columns.budget.rounding, columns.budget.rtol / 10)
     while columns.busy:
         _step(columns)
         state = columns.state
