@@ -13,7 +13,7 @@ import torch
 
 from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, elsewhere, search, sizings, subject_with
 from losscope.checks.meaning import consistent, meaning
-from losscope.checks.probing import LIKELY
+from losscope.checks.probing import LIKELY, MAYBE
 from losscope.checks.recognise import contract_of, recognised
 from losscope.checks.refusals import unfit
 from losscope.checks.silence import silence
@@ -111,7 +111,7 @@ def _best(target: Target, accepted: list[Tried], note: Callable[[str], None]) ->
     if first.task.name in _CLASSES and (tokens := _tokens(accepted)) is not None:
         return _chosen(tokens, "the order of rows matters, that of sequences does not")
     meant = [(t, meaning(t.task, t.subject)) for t in accepted]
-    if max(fit for _, fit in meant) < LIKELY:
+    if max(fit for _, fit in meant) < MAYBE:
         more = [(t, meaning(t.task, t.subject)) for t in elsewhere(target, note)]
         meant += [(t, fit) for t, fit in more if fit >= LIKELY]
     scores = [m + _HINT * t.hints for t, m in meant]
