@@ -1,7 +1,5 @@
 """Traces: unbiased, with standard errors that are right; what each algorithm is for; ends that are not luck."""
 
-import inspect
-
 import pytest
 import torch
 from matrices import SPECTRA, Broken, Clock, calibration, matrix, scores, unbiased
@@ -239,9 +237,33 @@ def test_a_sketch_has_columns():
         hutchpp(Dense(torch.eye(100)), sketch=0)
 
 
+def test_memory_bounds_the_basis(monkeypatch):
+    """Room for 8 test vectors only: the rest is sampled, still unbiased, still with the right error."""
+    widths = []
+    grown = LeaveOneOut._extend
+    monkeypatch.setattr(
+        LeaveOneOut, "_extend", lambda self, *new: (grown(self, *new), widths.append(len(self)))[0]
+    )
+    full = matrix(SPECTRA["flat"])
+    for estimator in (xtrace, trace):
+        found = repeated(estimator, full, products=36, memory=1)
+        assert unbiased(found, float(full.trace()))
+        assert 0.8 < calibration(found, float(full.trace())) < 1.15
+    assert max(widths) == 8
+
+
+def test_integers_are_no_operator():
+    with pytest.raises(BadUsage, match="floating-point"):
+        trace(Dense(torch.eye(100, dtype=torch.int64)))
+
+
 def test_public_names():
+    """No subpackage hides an estimator of the same name, whatever has been imported."""
     import losscope
 
+    assert {"trace", "solve", "diagonal", "index", "spectral_density"} <= set(dir(losscope.estimators))
+    for name in dir(losscope.estimators):
+        assert callable(getattr(losscope.estimators, name))
+        assert getattr(losscope.estimators, name).__doc__
     for estimator in ALL:
         assert getattr(losscope.estimators, estimator.__name__) is estimator
-        assert inspect.isfunction(estimator)

@@ -37,6 +37,8 @@ class Budget:
             raise BadUsage("an estimate needs at least one product", seen=f"products={products}")
         if op.size < 1:
             raise BadUsage("an operator of size 0 has nothing to estimate", seen=repr(op))
+        if not op.dtype.is_floating_point:
+            raise BadUsage("an operator has real floating-point numbers", seen=str(op.dtype))
         self.op, self.rtol = op, rtol
         self.used = 0
         self._seconds, self._products, self._progress = seconds, products, progress
@@ -66,6 +68,10 @@ class Budget:
     def rounding(self) -> float:
         """The relative error of one rounding in the operator's type."""
         return torch.finfo(self.op.dtype).eps
+
+    def fitting(self, memory: float) -> int:
+        """How many vectors fit into so many bytes; at least 8."""
+        return max(8, int(memory / self.op.size / torch.finfo(self.working).bits * 8))
 
     def block(self, wanted: int, cost: int = 1) -> int:
         """How many of ``wanted`` vectors may be worked on at once, at ``cost`` products each; 0 if none."""

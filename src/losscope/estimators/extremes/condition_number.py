@@ -66,14 +66,14 @@ def condition_number(
         budget.report(error)
         return _quotient(budget, (largest, error), (smallest, error))
 
-    def search(of: LinearOperator, which: Which) -> Eigenpairs:
+    def search(of: LinearOperator, which: Which, cost: int = 1) -> Eigenpairs:
         return eigsh(
             of,
             1,
             which,
             rtol=rtol,
             seconds=max(0.0, seconds - budget.elapsed),
-            products=max(1, budget.left),
+            products=budget.left // cost,
             seed=seed,
             progress=lambda _, bound: budget.report(bound),
         )
@@ -86,8 +86,8 @@ def condition_number(
         return _quotient(budget, (largest, top.bounds[0]), (largest, math.inf))
     low = search(damped, "SA")
     value, bound = low.values[0], low.bounds[0] + rounding
-    if value < 0 and not budget.late:
-        inner = search(_Squared(damped), "SA")
+    if value < 0 and budget.left >= 2 and not budget.late:
+        inner = search(_Squared(damped), "SA", cost=2)
         square, error = max(inner.values[0], 0.0), inner.bounds[0] + rounding * largest
         value = math.sqrt(square)
         bound = value - math.sqrt(square - error) if square > error else math.inf

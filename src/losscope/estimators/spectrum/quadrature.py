@@ -71,7 +71,8 @@ def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Quadra
         basis[alive, j] = vectors.T
         image = budget.multiply(vectors)
         diagonal[alive, j] = dots(vectors, image)
-        known, rest = basis[alive, : j + 1], image.T[:, :, None]
+        known = basis[:, : j + 1] if len(alive) == count else basis[alive, : j + 1]
+        rest = image.T[:, :, None]
         for _ in range(2):  # twice is enough
             rest = rest - known.mT @ (known @ rest)
         rest = rest[:, :, 0].T
@@ -103,7 +104,9 @@ def _half(beside: Tensor, length: int) -> int:
 def _rule(diagonal: Tensor, beside: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
     """Nodes, weights and residuals of the leading tridiagonal matrix."""
     inner = beside[: length - 1]
-    matrix = torch.diag(diagonal[:length]) + torch.diag(inner, 1) + torch.diag(inner, -1)
+    matrix = torch.diag(diagonal[:length])
+    matrix.diagonal(1).copy_(inner)
+    matrix.diagonal(-1).copy_(inner)
     nodes, vectors = torch.linalg.eigh(matrix)
     return nodes, vectors[0].square(), beside[length - 1] * vectors[-1].abs()
 

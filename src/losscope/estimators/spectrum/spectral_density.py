@@ -194,7 +194,7 @@ def spectral_density(
 
 
 def groups(budget: Budget, probes: int, steps: int, memory: float) -> list[int]:
-    """How many probes are run at once, so that their vectors fit; at most 8."""
+    """How many probes are run at once, so that their vectors fit; at most 16."""
     each = budget.op.size * min(steps, budget.op.size) * torch.finfo(budget.working).bits / 8
-    size = max(1, min(8, int(memory / each)))
+    size = max(1, min(16, int(memory / each)))
     return [min(size, probes - first) for first in range(0, probes, size)]

@@ -32,13 +32,14 @@ def hutchpp(
     sketch: int = 30,
     seconds: float = math.inf,
     products: int = 1000,
+    memory: float = 2**30,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
     """tr A ± its standard error, by two products for each of ``sketch`` columns and one per sample.
 
-    The sketch takes at most two thirds of ``products``. Ends as ``hutchinson`` does. Memory: two sketches, n × sketch
-    numbers each.
+    The sketch takes at most two thirds of ``products``, and at most ``memory`` bytes (n × sketch numbers; at least 8
+    columns). Ends as ``hutchinson`` does.
 
     >>> import torch
     >>> from losscope.operators.dense import Dense
@@ -50,7 +51,7 @@ def hutchpp(
     if sketch < 1:
         raise BadUsage("a sketch has at least one column", seen=f"sketch={sketch}")
     probes = Probes(op, seed)
-    width = min(sketch, op.size, products // 3)
+    width = min(sketch, op.size, products // 3, budget.fitting(memory))
     basis = torch.empty(op.size, 0, dtype=budget.working, device=op.device)
     known = squares = 0.0
     while basis.shape[1] < width and not (basis.shape[1] and budget.late):

@@ -54,7 +54,7 @@ def trace(
     if op.size <= min(_SMALL, products):
         return _exact(budget)
     search = LeaveOneOut(budget, Probes(op, seed))
-    most = int(memory / (2 * op.size * torch.finfo(budget.working).bits / 8))
+    most = budget.fitting(memory) // 2
     before = math.inf
     while True:
         traces = _double(search)

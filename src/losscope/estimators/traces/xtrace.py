@@ -48,13 +48,15 @@ def xtrace(
     rtol: float = 0.02,
     seconds: float = math.inf,
     products: int = 1000,
+    memory: float = 2**30,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
     """tr A ± its standard error, by two products per test vector; exact where these are n.
 
     Ends where the upper 95 % confidence limit of the error is below ``rtol · max(|tr A|, ‖A‖_F)``, or after ``seconds``
-    or so many ``products``. Memory: 2 n m numbers for m test vectors. Below 4 products the error is infinite.
+    or so many ``products``. ``memory`` limits the bytes of the 2 n m numbers of m test vectors: beyond it the basis is
+    kept, and the rest is sampled at one product per sample. Below 4 products the error is infinite.
 
     >>> import torch
     >>> from losscope.operators.dense import Dense
@@ -70,6 +72,8 @@ def xtrace(
         budget.report(stderr)
         if budget.late or stderr * caution(len(traces)) <= search.target(traces):
             break
+        if not search.exhausted and 2 * (len(search) + LEAST) > budget.fitting(memory):
+            return search.finish(traces)
     return search.finish() if search.exhausted else search.result(search.traces())
 
 
