@@ -90,15 +90,3 @@ def test_new_kinds_of_input_are_examined_without_a_fault(loss: Callable[..., Ten
     found = losscope.audit(loss, only=["gradient", "target-validation", "mutation"], isolate=False)
     assert found.bugs == []
     assert [str(e.text) for e in found.evidence if e.outcome == "not-finished"] == []
-
-
-def test_sizes_that_are_written_into_the_code_are_found() -> None:
-    def tilted(out: Tensor, y: Tensor) -> Tensor:
-        q = torch.tensor([0.1, 0.25, 0.75, 0.9], dtype=out.dtype)
-        error = y.unsqueeze(-1) - out
-        return (error.relu() * q + (-error).relu() * (1 - q)).mean()
-
-    target = of(tilted)
-    found = infer(target)
-    assert found.task == "quantiles"
-    assert subject_of(target, found).case(0)[0].shape[1] == 4

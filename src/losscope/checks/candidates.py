@@ -68,15 +68,6 @@ def search(target: Target, note: Callable[[str], None] = lambda task: None) -> S
     return found
 
 
-def elsewhere(target: Target, note: Callable[[str], None] = lambda task: None) -> list[Tried]:
-    """What is accepted with sizes that the loss does not tell: they may be written into its code."""
-    tried = []
-    for task in _fitting(target):
-        note(task.name)
-        tried += [attempt(target, task, [sizes]) for sizes in sizings(target)[1]]
-    return [t for t in tried if isinstance(t, Tried)]
-
-
 def sizings(target: Target) -> tuple[list[Sizes], list[Sizes]]:
     """Lengths of axes to try, in order: those that the loss tells; and those for a loss that refuses them all."""
     told = built_for(target.loss, target.options)

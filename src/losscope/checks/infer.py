@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, elsewhere, search, sizings, subject_with
+from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
 from losscope.checks.meaning import consistent, meaning
-from losscope.checks.probing import LIKELY, MAYBE
+from losscope.checks.probing import LIKELY
 from losscope.checks.recognise import contract_of, recognised
 from losscope.checks.refusals import unfit
 from losscope.checks.silence import silence
@@ -65,7 +65,7 @@ def infer(
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
-    return _best(target, found.accepted, note)
+    return _best(target, found.accepted)
 
 
 def subject_of(target: Target, inferred: Inferred) -> Subject:
@@ -98,7 +98,7 @@ def _own(tried: Tried) -> Mapping[str, int]:
     return {axis: n for axis, n in tried.subject.sizes.items() if SIZES.get(axis) != n}
 
 
-def _best(target: Target, accepted: list[Tried], note: Callable[[str], None]) -> Inferred:
+def _best(target: Target, accepted: list[Tried]) -> Inferred:
     """The survivor that the catalogue knows, else the one whose meaning and names fit best."""
     for tried in accepted:
         if (spec := recognised(tried.subject, target)) is not None:
@@ -111,9 +111,6 @@ def _best(target: Target, accepted: list[Tried], note: Callable[[str], None]) ->
     if first.task.name in _CLASSES and (tokens := _tokens(accepted)) is not None:
         return _chosen(tokens, "the order of rows matters, that of sequences does not")
     meant = [(t, meaning(t.task, t.subject)) for t in accepted]
-    if max(fit for _, fit in meant) < MAYBE:
-        more = [(t, meaning(t.task, t.subject)) for t in elsewhere(target, note)]
-        meant += [(t, fit) for t, fit in more if fit >= LIKELY]
     scores = [m + _HINT * t.hints for t, m in meant]
     equals = [pair for pair, score in zip(meant, scores, strict=True) if score == max(scores)]
     best, fit = max(equals, key=lambda pair: consistent(pair[0].subject)) if len(equals) > 1 else equals[0]
