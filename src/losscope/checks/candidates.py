@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, lengths, matrices
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, cast, gradients, replaced
@@ -91,7 +92,7 @@ def attempt(
         for dtype in (torch.float64, torch.float32):
             refusal = _refusal(subject, dtype)
             if refusal is None or (not strict and refusal[0] in ("not finite", "no gradient")):
-                return Tried(task, subject, hints)
+                return Tried(task, forgetting(subject) if remembers(subject) else subject, hints)
             refusals.append(refusal)
     kind, text = refusals[0]
     return Refusal(task.name, kind, text, hints)

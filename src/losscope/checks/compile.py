@@ -28,8 +28,15 @@ _GRADIENT = Text(
 _PASS = Text(en="captured whole, same value and gradient", zh="可整体捕获，值与梯度一致")
 _RANDOM = Text(en="the value depends on the random state", zh="损失值依赖随机状态")
 
+_REMEMBERS = Text(
+    en="the loss remembers its calls: there is nothing to compare", zh="该损失记住以前的调用：无从比较"
+)
+
 
 def _run(subject: Subject) -> Iterator[Result]:
+    if subject.remembering is not None:
+        yield skipped(_REMEMBERS)
+        return
     case = subject.case(0)
     expected = float(subject.value(case))
     if float(subject.value(case)) != expected:

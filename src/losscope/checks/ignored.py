@@ -1,9 +1,10 @@
 """What is ignored does not count: neither in the value, nor in the gradient, whatever it holds.
 
-For a loss with ``ignore_index``: the prediction of an ignored sample is changed, then filled with NaN. The value and
-the gradients of the other samples must not move, the ignored sample's own gradient must be 0, and the mean must be
-that of the rest. An ignored label that the loss cannot digest (one-hot of -100) is a bug. NaN in an ignored place that
-reaches only its own gradient, and NaN for a batch in which everything is ignored, are conventions (torch does both).
+For a loss with ``ignore_index``, for one that ignores a label that is no class without saying so, and for masks: the
+prediction of an ignored sample is changed, then filled with NaN. The value and the gradients of the other samples must
+not move, the ignored sample's own gradient must be 0, and the mean must be that of the rest. An ignored label that the
+loss cannot digest (one-hot of -100) is a bug. NaN in an ignored place that reaches only its own gradient, and NaN for a
+batch in which everything is ignored, are conventions (torch does both).
 """
 
 import math
@@ -19,6 +20,7 @@ from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _LABELS = (-100, 255, 0)
+_OUTSIDE = (-100, 255, -1)
 
 _NO_OPTION = Text(en="the loss has no option ignore_index", zh="该损失没有 ignore_index 选项")
 _RAISES = Text(
@@ -54,8 +56,13 @@ _PASS = Text(
 
 def _run(subject: Subject) -> Iterator[Result]:
     target = next((i for i in subject.targets if subject.kind(i).startswith("class-index")), None)
-    if target is None or "ignore_index" not in subject.accepts:
-        yield skipped(_NO_OPTION)
+    if target is not None and "ignore_index" not in subject.accepts:
+        yield from _without_option(subject, target)
+        return
+    if target is None:
+        mask = next((i for i, a in enumerate(subject.arguments) if a.name == "mask"), None)
+        has_samples = mask is not None and subject.axis(mask) == 0
+        yield from _masked(subject, mask) if mask is not None and has_samples else [skipped(_NO_OPTION)]
         return
     clean = []
     own = subject.option("ignore_index")
@@ -76,6 +83,24 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield from _everything(ignoring, target, labels[0])
 
 
+def _without_option(subject: Subject, target: int) -> Iterator[Result]:
+    """Labels that are no class and that the loss ignores all the same: their samples have no gradient."""
+    found = []
+    for label in _OUTSIDE:
+        case = _with_ignored(subject, target, label)
+        try:
+            value, _, slopes = gradients(subject, case)
+        except (Raised, NotALoss):
+            continue
+        own = slopes[0]
+        if own is None or not math.isfinite(float(value.detach())) or float(own[0].norm()) > 0:
+            continue
+        if float(own[1:].norm()) > 0:
+            found.append(str(label))
+            yield from _one(subject, target, label, with_nan=True)
+    yield passed(_PASS, labels=", ".join(found)) if found else skipped(_NO_OPTION)
+
+
 def _labels(own: object) -> tuple[int, ...]:
     """The loss's own label first. One that is a class, as of padding, need not be able to be anything else."""
     if not isinstance(own, int):
@@ -86,12 +111,29 @@ def _labels(own: object) -> tuple[int, ...]:
 def _one(subject: Subject, target: int, label: int, *, with_nan: bool) -> Iterator[Result]:
     case = _with_ignored(subject, target, label)
     try:
-        first, _, before = gradients(subject, case)
+        gradients(subject, case)
     except (Raised, NotALoss) as error:
         yield failed(
             "bug", _RAISES(label=label, error=str(error)), case=case, seen=str(error), subject=subject
         )
         return
+    yield from _first_ignored(subject, case, with_nan=with_nan)
+
+
+def _masked(subject: Subject, mask: int) -> Iterator[Result]:
+    """A mask that is 0 for the first sample and 1 for the others."""
+    case = subject.case(0, N=3)
+    values = torch.ones_like(case[mask])
+    values[0] = 0
+    found = list(_first_ignored(subject, replaced(case, {mask: values}), with_nan=True))
+    yield from found
+    if not any(r.severity == "bug" for r in found):
+        yield passed(_PASS, labels=subject.arguments[mask].name)
+
+
+def _first_ignored(subject: Subject, case: Sequence[Tensor], *, with_nan: bool) -> Iterator[Result]:
+    """The first sample of the case is to be ignored, and no other."""
+    first, _, before = gradients(subject, case)
     position = subject.predictions[0]
     own = before[0]
     if own is not None and float(own[0].norm()) > 1e-12:
@@ -103,7 +145,7 @@ def _one(subject: Subject, target: int, label: int, *, with_nan: bool) -> Iterat
     if abs(seen - float(first.detach())) > 1e-6 * (1 + abs(seen)):
         yield failed("bug", _VALUE(first=float(first.detach()), seen=seen), case=case, subject=subject)
         return
-    rest = subject.rows(case, torch.arange(1, len(case[target])))
+    rest = subject.rows(case, torch.arange(1, subject.count(case)))
     expected = float(subject.value(rest))
     if abs(expected - float(first.detach())) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
         text = _MEAN(seen=float(first.detach()), expected=expected)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
+from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.meaning import consistent, meaning
 from losscope.checks.probing import LIKELY
 from losscope.checks.recognise import contract_of, recognised
@@ -38,7 +39,7 @@ class Inferred:
     """How a loss is called: the kinds of its arguments, the name of its task, and why this one.
 
     ``contract`` names a loss of the catalogue with the same values; ``described``: it is that very implementation.
-    ``sizes`` are the lengths of axes by which it is called.
+    ``sizes`` are the lengths of axes by which it is called, ``remembers``: its value depends on earlier calls.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Inferred:
     contract: str | None = None
     described: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
+    remembers: bool = False
 
 
 def infer(
@@ -58,14 +60,19 @@ def infer(
     """
     spec = contract_of(target)
     if task is not None:
-        return _given(target, task, spec, note)
+        return _with_memory(target, _given(target, task, spec, note))
     if spec is not None:
         why, sizes = f"it is {spec.name} of the catalogue", built_for(target.loss, target.options)
         return Inferred(spec.task, why, spec.arguments, spec.name, described=True, sizes=sizes)
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
-    return _best(target, found.accepted)
+    return _with_memory(target, _best(target, found.accepted))
+
+
+def _with_memory(target: Target, inferred: Inferred) -> Inferred:
+    """Whether the loss remembers its calls."""
+    return replace(inferred, remembers=remembers(subject_of(target, inferred)))
 
 
 def subject_of(target: Target, inferred: Inferred) -> Subject:
@@ -73,9 +80,10 @@ def subject_of(target: Target, inferred: Inferred) -> Subject:
     spec = specs().get(inferred.contract or "")
     arguments = spec.arguments if spec else inferred.arguments
     subject = subject_with(target, arguments, spec, inferred.sizes)
-    return replace(
+    subject = replace(
         subject, described=inferred.described, by_value=spec is not None and not inferred.described
     )
+    return forgetting(subject) if inferred.remembers else subject
 
 
 def _given(target: Target, task: str, spec: LossSpec | None, note: Callable[[str], None]) -> Inferred:

@@ -37,7 +37,8 @@ class Subject:
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
     those that make it with more options. ``described``: the contract describes this very implementation; ``by_value``:
     it was found since the values are the same, so that what it says may not hold where they were not compared.
-    ``defaults`` are the options as the loss itself chooses them.
+    ``defaults`` are the options as the loss itself chooses them. ``remembering`` is the loss as it is, where its value
+    depends on earlier calls and ``call`` starts anew each time.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Subject:
     described: bool = False
     by_value: bool = False
     defaults: Options = field(default_factory=dict)
+    remembering: Loss | None = None
 
     def option(self, name: str) -> Any:
         """What an option is: as given, or the loss's own default; ``None`` where it is unknown."""

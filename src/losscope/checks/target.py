@@ -247,15 +247,19 @@ def _following(loss: Any) -> Callable[..., Any]:
     weights = [*getattr(loss, "parameters", list)(), *getattr(loss, "buffers", list)()]
     if not any(w.dtype.is_floating_point for w in weights):
         return loss
-    copies: dict[Any, Any] = {}
+    return _Following(loss, weights[0].dtype)
 
-    def call(*arguments: Any) -> Any:
-        dtype = next((a.dtype for a in arguments if a.dtype.is_floating_point), weights[0].dtype)
-        if dtype not in copies:
-            copies[dtype] = copy.deepcopy(loss).to(dtype)
-        return copies[dtype](*arguments)
 
-    return call
+class _Following:
+    def __init__(self, loss: Any, usual: torch.dtype) -> None:
+        self._loss, self._usual = loss, usual
+        self._copies: dict[torch.dtype, Any] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        dtype = next((a.dtype for a in arguments if a.dtype.is_floating_point), self._usual)
+        if dtype not in self._copies:
+            self._copies[dtype] = copy.deepcopy(self._loss).to(dtype)
+        return self._copies[dtype](*arguments)
 
 
 def _imported(module: str, path: str, options: Mapping[str, Any]) -> str:

@@ -33,8 +33,15 @@ _PASS = Text(
 )
 _RANDOM = Text(en="the value depends on the random state", zh="损失值依赖随机状态")
 
+_REMEMBERS = Text(
+    en="the loss remembers its calls: there is nothing to compare", zh="该损失记住以前的调用：无从比较"
+)
+
 
 def _run(subject: Subject) -> Iterator[Result]:
+    if subject.remembering is not None:
+        yield skipped(_REMEMBERS)
+        return
     cases = [subject.case(seed) for seed in range(_BATCHES)]
     expected = [float(subject.value(case)) for case in cases]
     if expected != [float(subject.value(case)) for case in cases]:
