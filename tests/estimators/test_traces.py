@@ -61,7 +61,7 @@ def test_samples_inside_the_basis_are_rejected(monkeypatch):
     """The planted mutant of Hutch++: the samples are not projected, and the basis is counted twice."""
     from losscope.estimators.traces import hutchinson as module
 
-    monkeypatch.setattr(module, "without", lambda basis, vectors: (vectors, None))
+    monkeypatch.setattr(module, "without", lambda basis, vectors, passes: (vectors, None))
     full = matrix(SPECTRA["decaying"])
     assert not unbiased(repeated(hutchpp, full, products=32), float(full.trace()))
 

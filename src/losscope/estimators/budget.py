@@ -69,6 +69,10 @@ class Budget:
         """The relative error of one rounding in the operator's type."""
         return torch.finfo(self.op.dtype).eps
 
+    def noise(self, trace: float, frobenius: float) -> float:
+        """What rounding does to a trace: of the products in the operator's type, of the sums in double precision."""
+        return 4 * (self.rounding * frobenius + torch.finfo(torch.float64).eps * abs(trace))
+
     def fitting(self, memory: float) -> int:
         """How many vectors fit into so many bytes; at least 8."""
         return max(8, int(memory / self.op.size / torch.finfo(self.working).bits * 8))

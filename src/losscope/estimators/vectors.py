@@ -5,7 +5,8 @@ from torch import Tensor
 
 from losscope.operators.operator import LinearOperator
 
-_ROWS = 1 << 16  # of which double copies are made at once
+_ROWS = 1 << 12  # of a partial sum in the vectors' own precision
+_WHOLE = 1 << 22  # numbers of which a double copy is made at once
 
 
 class Probes:
@@ -36,21 +37,26 @@ class Probes:
 
 
 def gram(left: Tensor, right: Tensor) -> Tensor:
-    """leftᵀ right [k, l] in double precision on the CPU, of [n, k] and [n, l]."""
+    """leftᵀ right [k, l] on the CPU, of [n, k] and [n, l]; partial sums are added up in double precision."""
     total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
     for i in range(0, len(left), _ROWS):
-        total += left[i : i + _ROWS].double().T @ right[i : i + _ROWS].double()
+        total += left[i : i + _ROWS].T @ right[i : i + _ROWS]
     return total.cpu()
 
 
 def dots(left: Tensor, right: Tensor) -> Tensor:
     """The inner products of corresponding columns, [k], in double precision on the CPU."""
-    return (left * right).sum(0, dtype=torch.float64).cpu()
+    if left.numel() <= _WHOLE:
+        return (left.double() * right.double()).sum(0).cpu()
+    columns = [torch.dot(left[:, i].double(), right[:, i].double()) for i in range(left.shape[1])]
+    return torch.stack(columns).cpu()
 
 
-def without(basis: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+def without(basis: Tensor, vectors: Tensor, passes: int = 2) -> tuple[Tensor, Tensor]:
     """Vectors less their parts in an orthonormal basis [n, m], and those parts [m, k]; twice is enough."""
-    overlap = gram(basis, vectors)
-    rest = vectors - basis @ overlap.to(basis)
-    again = gram(basis, rest)
-    return rest - basis @ again.to(basis), overlap + again
+    total = torch.zeros(basis.shape[1], vectors.shape[1], dtype=torch.float64)
+    for _ in range(passes):
+        overlap = gram(basis, vectors)
+        vectors = vectors - basis @ overlap.to(basis)
+        total += overlap
+    return vectors, total

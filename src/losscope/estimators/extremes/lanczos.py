@@ -150,7 +150,7 @@ class _Lanczos:
         self.projected[: j + 1, j] = self.projected[j, : j + 1] = column
         self.size = j + 1
         self.scale = max(self.scale, float(np.abs(column).max()))
-        self.beta = float(image.norm())
+        self.beta = float(torch.linalg.vector_norm(image, dtype=torch.float64))
         if not np.isfinite(self.beta):
             raise BadUsage("a product with the operator is not finite", seen=str(self.beta))
         if self.size == self.op.size:

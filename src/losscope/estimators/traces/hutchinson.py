@@ -68,7 +68,7 @@ def deflated(
     while True:
         vectors = probes.signs(budget.block(LEAST))
         if basis.shape[1]:
-            vectors, _ = without(basis, vectors)
+            vectors, _ = without(basis, vectors, passes=1)
         images = budget.multiply(vectors)
         fresh.extend((known + dots(vectors, images)).tolist())
         tail.extend(dots(images, images).tolist())
@@ -78,7 +78,7 @@ def deflated(
         stderr = math.hypot(prior[0] * prior[2], len(fresh) * own) / count
         frobenius = math.sqrt(squares + tail.mean)
         if basis.shape[1]:
-            stderr = math.hypot(stderr, 4 * budget.rounding * (frobenius + abs(value)))
+            stderr = math.hypot(stderr, budget.noise(value, frobenius))
         budget.report(stderr)
         target = budget.rtol * max(abs(value), frobenius)
         if budget.late or stderr * caution(count) <= target:

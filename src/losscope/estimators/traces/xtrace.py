@@ -185,7 +185,9 @@ class LeaveOneOut:
 
     def stderr(self, traces: Samples) -> float:
         """The standard error of the mean, with that of rounding."""
-        rounding = 4 * self.budget.rounding * (self.frobenius + abs(traces.mean))
+        rounding = self.budget.noise(traces.mean, self.frobenius)
+        if len(self) == len(self._core) == self.budget.op.size:
+            return rounding
         return math.sqrt(traces.stderr**2 + self.covariance(traces) + rounding**2)
 
     def result(self, traces: Samples) -> Estimate:
