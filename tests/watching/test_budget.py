@@ -103,3 +103,28 @@ def test_zero_budget_buys_nothing_but_the_first_sample(clock):
     _, samples, read = simulate(clock, step=1e-3, shallow=5e-6, deep=1e-3, updates=5000, share=0.0)
     assert samples == [0]
     assert read < 500  # the stride doubles every 64 reads
+
+
+def test_a_hook_that_was_interrupted_does_not_make_the_watch_look_away(clock):
+    """A slice of 10 ms for another process, in one of our hooks of 15 µs, on a machine with more work than cores."""
+    governor = Governor(share=0.03, began=0.0, _mark_time=0.0)
+    for index in range(400):
+        seconds = 10e-3 if index % 50 == 7 else 15e-6
+        governor.charge(15e-6, plain=True)
+        governor.charge_update(seconds, plain=True)
+        clock.now += seconds + 4e-3
+        if index % 64 == 63:
+            governor.adapt()
+            governor.charge_fast(64)
+    assert governor.stride <= 1
+    assert governor.overhead() > 0.03  # it is stated all the same
+
+
+def test_hooks_that_are_slow_throughout_do(clock):
+    governor = Governor(share=0.03, began=0.0, _mark_time=0.0)
+    for index in range(400):
+        governor.charge_update(400e-6, plain=True)
+        clock.now += 4e-3
+        if index % 64 == 63:
+            governor.adapt()
+    assert governor.stride > 1

@@ -30,6 +30,9 @@ _SPREAD_ON_CREDIT = 6
 _WINDOW = 0.2  # seconds over which the load is measured, at least
 _FAR_BEYOND = 4.0  # times the budget of a whole window: not waited for its end
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
+# A hook that takes so many times its usual time (tens of microseconds) was interrupted: another process had the
+# processor for a slice, which is milliseconds. That is part of the overhead stated, and no reason to look less often.
+_INTERRUPTED = 20.0
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class Governor:
     _invited: bool = False
     first: float = 0.0  # seconds of the first deep sample
     _update_cost: float = 0.0
+    _hooks: list[float] = field(default_factory=list)  # seconds of each in this window, deep samples left out
     _mark_time: float = field(default_factory=perf_counter)
     _mark_spent: float = 0.0
     _away: float = 0.0  # seconds in which nothing was watched
@@ -128,11 +132,19 @@ class Governor:
         self._deep_spent += seconds
         self.deep_cost = (1 - _FORGET) * self.deep_cost + _FORGET * seconds if self.deep_cost else seconds
 
-    def charge_update(self, seconds: float, *, plain: bool) -> None:
-        """Book the end of an update that was looked at in full; ``plain``: it was not sampled."""
+    def charge(self, seconds: float, *, plain: bool) -> None:
+        """Book the time of one hook; ``plain``: it took no part in a deep sample."""
         self.spent += seconds
         if plain:
-            self._update_cost += _FORGET * (seconds - self._update_cost)
+            self._hooks.append(seconds)
+
+    def charge_update(self, seconds: float, *, plain: bool) -> None:
+        """Book the end of an update that was looked at in full."""
+        self.charge(seconds, plain=plain)
+        if plain:
+            usual = self._update_cost
+            seconds = min(seconds, _INTERRUPTED * usual) if usual else seconds
+            self._update_cost += _FORGET * (seconds - usual) if usual else seconds
 
     def charge_fast(self, updates: int) -> None:
         """Book updates whose loss the fast path read; it takes no time itself."""
@@ -149,12 +161,13 @@ class Governor:
         several times what may be spent in all of it is gone by then.
         """
         now, shallow = perf_counter(), self._shallow
-        window, cost = now - self._mark_time, _INDIRECT * (shallow - self._mark_spent)
+        window, cost = now - self._mark_time, _INDIRECT * (shallow - self._mark_spent - self._interruptions())
         before, room = self.stride, (1 - _DEEP_LEAST) * self.share
         if window < _WINDOW and cost < _FAR_BEYOND * room * _WINDOW:
             return False
         load = cost / max(window, 1e-9)
         self._mark_time, self._mark_spent = now, shallow
+        self._hooks.clear()
         if before == 0:
             self.stride = 1 if load > _FULL * self.share else 0
         elif load > room:  # what is not read costs next to nothing: the load falls as the stride widens
@@ -164,3 +177,10 @@ class Governor:
         elif load < room / 4:
             self.stride = _STRIDES[_STRIDES.index(before) - 1]
         return self.stride != before
+
+    def _interruptions(self) -> float:
+        """Seconds of this window in which our hooks were under way and something else ran."""
+        if not self._hooks:
+            return 0.0
+        usual = sorted(self._hooks)[len(self._hooks) // 2]
+        return sum(h - usual for h in self._hooks if h > _INTERRUPTED * usual)

@@ -47,7 +47,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
             hidden(method, self, *args)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught(method.__name__, error)
-        self.governor.spent += perf_counter() - began
+        self.governor.charge(perf_counter() - began, plain=not self.deep.active)
 
     return hook
 
@@ -95,7 +95,7 @@ class Watch:
             hidden(self._backward, outputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self.caught("backward", error)
-        self.governor.spent += perf_counter() - began
+        self.governor.charge(perf_counter() - began, plain=not self.deep.active)
 
     def after_backward(self) -> None:
         """Hook at the end of every pass, also a failed one."""
