@@ -107,12 +107,20 @@ def test_statistics_have_the_nll_of_the_loss() -> None:
     )
 
 
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no F.linear_cross_entropy")
 def test_torch_as_the_backend() -> None:
     x, w, y, b = case()
     found = linear_cross_entropy(x, w, y, b, class_weight=CLASS_WEIGHT, backend="torch", chunk_rows=4)
     torch.testing.assert_close(found, reference(x, w, y, b, class_weight=CLASS_WEIGHT))
     with pytest.raises(BadUsage, match="label_smoothing, softcap"):
         linear_cross_entropy(x, w, y, b, softcap=2.0, label_smoothing=0.1, backend="torch")
+
+
+def test_a_torch_without_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
+    x, w, y, _ = case()
+    with pytest.raises(BadUsage, match=r"torch 2\.13 or newer"):
+        linear_cross_entropy(x, w, y, backend="torch")
 
 
 @pytest.mark.parametrize(("backend", "package"), [("liger", "liger_kernel"), ("cce", "cut_cross_entropy")])

@@ -8,7 +8,9 @@ from source_tree import PACKAGE, ROOT
 
 import losscope
 
-PUBLIC = {"Objective", "__version__", "audit", "estimators", "losses", "operators", "read", "watch"}
+PUBLIC = {
+    *("Objective", "__version__", "audit", "estimators", "examine", "losses", "operators", "read", "watch"),
+}
 
 
 def test_exported_names_are_exactly_these() -> None:

@@ -69,6 +69,10 @@ class Tree:
         return made
 
 
+_AS_STORED = ("2.11",)
+"""Other versions of torch with which the same surveys were made."""
+
+
 def _made(maker: Callable[[LossSpec, Form], T], spec: LossSpec, form: Form) -> T | None:
     try:
         return maker(spec, form)
@@ -96,7 +100,7 @@ def _stored() -> dict[str, list[Candidate]]:
         document = json.loads(FILE.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return {}
-    if document["torch"] != version():
+    if version() not in (document["torch"], *_AS_STORED):
         return {}
     return {
         name: [

@@ -2,13 +2,13 @@
 
 import html
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.text import Language, Message, Text
-from losscope.examination.look import Fact, all_looks
+from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
 
@@ -113,36 +113,44 @@ def examine(
             seen=type(objective).__name__,
             remedy="losscope.examine(losscope.Objective(model, loss, data))",
         )
+    chosen = _chosen(only)
+    began = time.perf_counter()
+    place = Place(objective, began + seconds, seed)
+    found, left_out = _looked(chosen, place, progress)
+    if progress is not None:
+        progress(len(chosen), len(chosen), "")
+    return Examination(
+        facts=tuple(fact for _, fact in found),
+        left_out=tuple(left_out),
+        seconds=time.perf_counter() - began,
+        titles={look.name: look.title for look in chosen},
+        looks=tuple(name for name, _ in found),
+    )
+
+
+def _chosen(only: Collection[str]) -> list[Look]:
     looks = all_looks()
     unknown = sorted(set(only) - set(looks))
     if unknown:
         raise BadUsage("no look has this name", seen=unknown[0], remedy="known: " + ", ".join(looks))
-    chosen = [look for name, look in looks.items() if not only or name in only]
-    began = time.perf_counter()
-    place = Place(objective, began + seconds, seed)
-    facts: list[Fact] = []
-    owners: list[str] = []
+    return [look for name, look in looks.items() if not only or name in only]
+
+
+def _looked(
+    looks: Sequence[Look], place: Place, progress: Progress | None
+) -> tuple[list[tuple[str, Fact]], list[Message]]:
+    """Facts with the names of their looks, and what was left out."""
+    found: list[tuple[str, Fact]] = []
     left_out: list[Message] = []
-    for done, look in enumerate(chosen):
+    for done, look in enumerate(looks):
         if progress is not None:
-            progress(done, len(chosen), look.title.en)
+            progress(done, len(looks), look.title.en)
         needed = look.cost * place.gradient_seconds
         if done and needed > place.left:
             left_out.append(_NO_TIME(title=look.title(), needed=needed, left=place.left))
             continue
         try:
-            found = list(look.run(place))
+            found += [(look.name, fact) for fact in look.run(place)]
         except NotReadable as error:
             left_out.append(_IMPOSSIBLE(title=look.title(), why=str(error)))
-            continue
-        facts += found
-        owners += [look.name] * len(found)
-    if progress is not None:
-        progress(len(chosen), len(chosen), "")
-    return Examination(
-        facts=tuple(facts),
-        left_out=tuple(left_out),
-        seconds=time.perf_counter() - began,
-        titles={look.name: look.title for look in chosen},
-        looks=tuple(owners),
-    )
+    return found, left_out

@@ -56,6 +56,12 @@ def _torch(batch: Batch, settings: Settings) -> Tensor:
     _refuse(
         "torch", softcap=settings.softcap, z_loss=settings.z_loss, label_smoothing=settings.label_smoothing
     )
+    if not hasattr(F, "linear_cross_entropy"):
+        raise BadUsage(
+            "this torch has no linear_cross_entropy of its own",
+            seen=f"torch {torch.__version__}",
+            remedy="use backend='losscope', or torch 2.13 or newer",
+        )
     rows = settings.chunk_rows
     method = "auto" if rows is None else None
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=rows, chunking_method=method)
