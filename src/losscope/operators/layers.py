@@ -133,9 +133,10 @@ def _norm(module: Any, a: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, F
         else:
             plain = F.batch_norm(a, module.running_mean, module.running_var, eps=module.eps)
         pairs = [v.flatten(2).transpose(1, 2) if v.dim() > 2 else v[:, None] for v in (plain * g, g)]
-    yield module.weight, Factors(pairs[0], None)
-    if getattr(module, "bias", None) is not None:
-        yield module.bias, Factors(pairs[1], None)
+    for name, value in zip(("weight", "bias"), pairs, strict=True):
+        parameter: Any = getattr(module, name, None)
+        if parameter is not None:
+            yield parameter, Factors(value, None)
 
 
 Rule = Callable[[Any, Tensor, Tensor, int], Iterator[tuple[Tensor, Factors]]]

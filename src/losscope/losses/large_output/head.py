@@ -200,7 +200,8 @@ def make_head(batch: Batch, settings: Settings) -> Head:
     wrong = kept & ((target < 0) | (target >= classes))
     waits = waits_for_data(target)
     if not waits:
-        torch._assert_async(~wrong.any(), f"linear_cross_entropy: a target is no class of 0 … {classes - 1}")
+        told = f"linear_cross_entropy: a target is no class of 0 … {classes - 1}"
+        torch._assert_async(~wrong.any(), told)  # pyright: ignore[reportPrivateImportUsage]
     elif bool(wrong.any()):
         raise BadUsage(
             "a target is no class",
