@@ -9,6 +9,7 @@ import losscope
 from losscope.checks.engine import execute
 from losscope.checks.ignored import CHECK as IGNORED
 from losscope.checks.subject import Subject
+from losscope.core.errors import BadUsage
 from losscope.losses.arguments import Argument
 
 
@@ -80,3 +81,8 @@ def test_a_label_that_wraps_around_is_not_taken_for_ignored() -> None:
 
     (evidence,) = execute(IGNORED, Subject(name="wraps", call=wraps, arguments=CLASSES))
     assert evidence.outcome == "not-applicable"
+
+
+def test_a_known_loss_that_always_raises_is_one_line() -> None:
+    with pytest.raises(BadUsage, match="raises on ordinary inputs"):
+        losscope.audit(nn.MSELoss(reduction="bogus"), only=["gradient"])

@@ -80,7 +80,7 @@ def test_noise_scale_against_its_definition():
 
 def test_a_gradient_of_pure_noise_is_called_that():
     found = losscope.examine(regression(0.0), 10, only=["noise"])
-    assert found["within-noise"].value.value < 10
+    assert found["within-noise"].value.value < 2
     assert "do not say where to go" in found.sentence()
 
 
@@ -110,3 +110,27 @@ def test_what_is_no_objective_is_one_line():
 def test_a_look_is_documented_in_both_languages(name):
     look = all_looks()[name]
     assert look.title.en != look.title.zh and look.cost > 0
+
+
+class OnlyLoss(nn.Module):
+    """A model that returns its loss and nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.line(x).square().mean()
+
+
+def test_a_look_that_is_not_possible_does_not_cost_the_others():
+    found = losscope.examine(losscope.Objective(OnlyLoss(), None, torch.randn(8, 3)), 10)
+    assert found["sharpness"] and any("output alone" in str(m) for m in found.left_out)
+
+
+def test_a_loss_that_is_no_number_is_one_line():
+    x = torch.full((4, 3), torch.nan)
+    with pytest.raises(BadUsage, match="not a finite number"):
+        losscope.examine(losscope.Objective(OnlyLoss(), None, x), 10)
+    with pytest.raises(BadUsage, match="no sample"):
+        losscope.Objective(OnlyLoss(), None, torch.zeros(0, 3))

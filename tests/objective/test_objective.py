@@ -154,7 +154,7 @@ def test_bad_input_is_one_line(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"), [([], "no batch"), (3, "no data"), ([3], "no batch"), (iter(()), "no batch")]
+    ("given", "says"), [([], "no sample"), (3, "no data"), ([3], "no batch"), (iter(()), "no sample")]
 )
 def test_data_that_are_none(given, says):
     with pytest.raises(BadUsage, match=says):

@@ -158,6 +158,8 @@ def _masks(subject: Subject, case: Case) -> Iterator[Extreme]:
                 "no two samples belong together", replaced(case, {position: torch.arange(len(like))})
             )
         for prediction in subject.predictions:
-            if kind == "mask" and subject.kind(prediction) == "mask-probabilities":
-                nothing = {position: torch.zeros_like(like), prediction: torch.zeros_like(case[prediction])}
+            absent = {"mask-probabilities": 0.0, "mask-logits": -1e4}.get(subject.kind(prediction))
+            if kind == "mask" and absent is not None:
+                empty = torch.full_like(case[prediction], absent)
+                nothing = {position: torch.zeros_like(like), prediction: empty}
                 yield Extreme("nothing there and nothing predicted", replaced(case, nothing))

@@ -63,11 +63,24 @@ def infer(
         return _with_memory(target, _given(target, task, spec, note))
     if spec is not None:
         why, sizes = f"it is {spec.name} of the catalogue", built_for(target.loss, target.options)
-        return Inferred(spec.task, why, spec.arguments, spec.name, described=True, sizes=sizes)
+        found = Inferred(spec.task, why, spec.arguments, spec.name, described=True, sizes=sizes)
+        _answers(target, found)
+        return found
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
     return _with_memory(target, _best(target, found.accepted))
+
+
+def _answers(target: Target, inferred: Inferred) -> None:
+    """Raise ``BadUsage`` for a loss that is known and raises all the same, for its options perhaps."""
+    subject = subject_of(target, inferred)
+    try:
+        subject(*subject.case(0))
+    except Raised as error:
+        raise BadUsage(f"{target.name} raises on ordinary inputs", seen=str(error)) from error
+    except NotALoss:
+        return
 
 
 def _with_memory(target: Target, inferred: Inferred) -> Inferred:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from losscope.cli.progress import steps_shown, written
-from losscope.core.errors import BadUsage
+from losscope.core.errors import BadUsage, LosscopeError
 from losscope.core.importing import imported
 
 
@@ -52,7 +52,8 @@ def command(*, target: str, seconds: float, only: str | None, json_file: Path | 
     language = "zh" if lang == "zh" else "en"
     names = tuple(name.strip() for name in (only or "").split(",") if name.strip())
     with steps_shown(target) as progress:
-        found = examine(_objective(target), seconds, only=names, progress=progress)
+        objective = _objective(target)
+        found = _called(lambda: examine(objective, seconds, only=names, progress=progress), target)
     data = json.dumps(found.to_json(language), ensure_ascii=False, indent=2)
     if str(json_file) == "-":
         click.echo(data)
@@ -83,6 +84,8 @@ def _called(function: Callable[[], Any], target: str) -> Any:
     """The user's function; what it raises is shown as python shows it, without our frames."""
     try:
         return function()
+    except LosscopeError:
+        raise
     except Exception as error:  # noqa: BLE001  the user's own, whatever it is
         traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
         raise BadUsage(f"{target} raised {type(error).__name__}", remedy="see the traceback above") from None

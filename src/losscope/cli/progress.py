@@ -27,12 +27,19 @@ def steps_shown(target: str) -> AbstractContextManager[Callable[[int, int, str],
 class _Bar:
     def __init__(self, target: str) -> None:
         from rich.console import Console  # lazy: 60 ms that only a terminal needs
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # lazy: the same
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )  # lazy: the same
 
         self._bar = Progress(
             TextColumn("{task.fields[target]}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} {task.description}"),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,

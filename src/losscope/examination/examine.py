@@ -1,6 +1,7 @@
 """``losscope.examine``: where an objective stands, how flat it is there, how noisy, and what steps are stable."""
 
 import html
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,12 @@ def examine(
     chosen = _chosen(only)
     began = time.perf_counter()
     place = Place(objective, began + seconds, seed)
+    if not math.isfinite(place.value):
+        raise BadUsage(
+            "the loss is not a finite number here: nothing can be said about its surroundings",
+            seen=str(place.value),
+            remedy="look for NaN or infinity in inputs and targets",
+        )
     found, left_out = _looked(chosen, place, progress)
     if progress is not None:
         progress(len(chosen), len(chosen), "")
@@ -151,6 +158,6 @@ def _looked(
             continue
         try:
             found += [(look.name, fact) for fact in look.run(place)]
-        except NotReadable as error:
+        except (NotReadable, BadUsage) as error:  # this look is not possible here; others are
             left_out.append(_IMPOSSIBLE(title=look.title(), why=str(error)))
     return found, left_out

@@ -39,13 +39,13 @@ def batches(data: Any) -> list[Batch]:
     if data is None:
         return [Batch()]
     if isinstance(data, Mapping | tuple | Tensor):
-        return [_batch(data)]
+        data = [data]
     if not isinstance(data, Iterable):
         raise BadUsage("this is no data", seen=type(data).__name__, remedy=_FORMS)
     found = [_batch(item) for item in data]
-    if not found:
+    if not found or not any(batch.samples for batch in found):
         raise BadUsage(
-            "the data hold no batch", seen=f"an empty or exhausted {type(data).__name__}", remedy=_FORMS
+            "the data hold no sample", seen=f"an empty or exhausted {type(data).__name__}", remedy=_FORMS
         )
     return found
 

@@ -201,9 +201,10 @@ class _Lanczos:
     def result(self, found: _Ritz, rtol: float, seconds: float) -> Eigenpairs:
         turn = torch.as_tensor(found.coordinates[:, found.wanted]).to(self.basis)
         largest = max(float(abs(found.all).max()), np.finfo(np.float64).tiny)
+        rounding = torch.finfo(self.op.dtype).eps * largest  # of the products; no bound is finer than that
         return Eigenpairs(
             values=tuple(found.all[found.wanted].tolist()),
-            bounds=tuple(found.bounds.tolist()),
+            bounds=tuple(np.maximum(found.bounds, rounding).tolist()),
             residuals=tuple(found.residuals.tolist()),
             vectors=self.basis[: self.size].T @ turn,
             products=self.used,

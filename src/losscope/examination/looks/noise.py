@@ -13,7 +13,9 @@ from losscope.core.text import Text
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
-_AGREE = 10.0
+_AGREE = (
+    2.0  # twice what pure noise gives: its ratio is 1, with a spread of √(2/k) for k directions that matter
+)
 
 _GRADIENT = Text(en="the gradient has norm {norm:.4g}", zh="梯度范数为 {norm:.4g}")
 _SCALE = Text(
