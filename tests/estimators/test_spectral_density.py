@@ -69,6 +69,7 @@ def test_weights_that_are_not_squares_of_first_components_are_rejected(mutant, m
     assert abs(wrong.value - truth) > 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spectrum", SPECTRA)
 def test_moments_are_unbiased_with_the_right_errors(spectrum):
     values = SPECTRA[spectrum][::2]
@@ -104,6 +105,7 @@ def test_bounds_are_narrow_where_eigenvalues_have_converged():
     assert abs(found.below(-0.7).value - 0.02) < 3 * found.below(-0.7).stderr
 
 
+@pytest.mark.thorough
 def test_shares_cover_the_truth():
     values = SPECTRA["indefinite"][::3]
     truth = float((values < 0.01).double().mean())

@@ -32,6 +32,7 @@ def test_known_answers_exactly(name):
     assert found.stderr < 1e-10 and found.products == 16
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ANSWERS)
 def test_unbiased_with_the_right_standard_error(name):
     """10 steps are enough for functions as smooth as these: the bias is nothing, the errors are those of the probes."""

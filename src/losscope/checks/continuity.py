@@ -98,6 +98,7 @@ CHECK = Check(
     name="continuous",
     title=Text(en="the loss does not jump", zh="损失没有跳跃"),
     run=_run,
+    slow=True,
 )
 
 _PAIR = (Argument("input", "values"), Argument("target", "real"))
