@@ -26,21 +26,15 @@ def steps_shown(target: str) -> AbstractContextManager[Callable[[int, int, str],
 
 class _Bar:
     def __init__(self, target: str) -> None:
+        from rich import progress  # lazy: the same
         from rich.console import Console  # lazy: 60 ms that only a terminal needs
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )  # lazy: the same
 
-        self._bar = Progress(
-            TextColumn("{task.fields[target]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.fields[target]}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
         )
