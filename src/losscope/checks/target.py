@@ -5,13 +5,9 @@
 
 import ast
 import copy
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -19,6 +15,7 @@ import torch
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
 from losscope.core.errors import BadUsage
+from losscope.core.importing import attribute
 
 _HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
 _FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
@@ -73,13 +70,7 @@ def _resolve(text: str) -> Target:
     if not separator or not module_name or not rest:
         raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
     path, options = _call(rest, text)
-    found: Any = _import(module_name)
-    for part in path.split("."):
-        if not hasattr(found, part):
-            near = get_close_matches(part, dir(found), n=3)
-            hint = f"did you mean {', '.join(near)}?" if near else _HELP
-            raise BadUsage(f"{module_name} has no {part}", seen=text, remedy=hint)
-        found = getattr(found, part)
+    found = attribute(module_name, path, text, _HELP)
     return of(found, options, imported=(module_name, path))
 
 
@@ -188,19 +179,6 @@ def _call(text: str, whole: str) -> tuple[str, dict[str, Any]]:
         raise BadUsage(
             "the options cannot be read", seen=whole, remedy=f"{_HELP}; plain values only"
         ) from error
-
-
-def _import(name: str) -> Any:
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  as python -m does
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise BadUsage(f"there is no module {error.name}", seen=name, remedy=_HELP) from error
-        raise BadUsage(f"{name} cannot be imported", seen=f"no module {error.name}") from error
-    except (Exception, SystemExit) as error:
-        raise BadUsage(f"{name} cannot be imported", seen=f"{type(error).__name__}: {error}") from error
 
 
 def _signature(function: Callable[..., Any]) -> tuple[list[str], list[str]]:

@@ -1,6 +1,5 @@
 """Test any loss, and show counterexamples for what is wrong with it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from losscope.cli import names
 from losscope.cli.names import TaskName
-from losscope.cli.progress import steps_shown, written
+from losscope.cli.progress import deliver, listed, steps_shown
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
 
@@ -73,23 +72,13 @@ def command(
     try:
         with steps_shown(target) as progress:
             found = audit(
-                target, task, only=_names(only), skip=_names(skip), seconds=seconds, progress=progress
+                target, task, only=listed(only), skip=listed(skip), seconds=seconds, progress=progress
             )
     except KeyboardInterrupt:
         click.echo("losscope: the audit was interrupted", err=True)
         return 130
-    data = json.dumps(found.to_json(language), ensure_ascii=False, indent=2)
-    if str(json_file) == "-":
-        click.echo(data)
-    else:
-        click.echo(_coloured(found.summary(language)))
-        if json_file is not None:
-            written(json_file, data)
+    deliver(found.to_json(language), _coloured(found.summary(language)), json_file)
     return 1 if found.bugs else 0
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _coloured(text: str) -> str:

@@ -1,6 +1,5 @@
 """Examine an objective: slope or minimum, how flat, how noisy, what steps are stable."""
 
-import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from losscope.cli.progress import steps_shown, written
+from losscope.cli.progress import deliver, listed, steps_shown
 from losscope.core.errors import BadUsage, LosscopeError
 from losscope.core.importing import imported
 
@@ -50,17 +49,10 @@ def command(*, target: str, seconds: float, only: str | None, json_file: Path | 
     from losscope.examination.examine import examine
 
     language = "zh" if lang == "zh" else "en"
-    names = tuple(name.strip() for name in (only or "").split(",") if name.strip())
     with steps_shown(target) as progress:
         objective = _objective(target)
-        found = _called(lambda: examine(objective, seconds, only=names, progress=progress), target)
-    data = json.dumps(found.to_json(language), ensure_ascii=False, indent=2)
-    if str(json_file) == "-":
-        click.echo(data)
-        return 0
-    click.echo(found.summary(language))
-    if json_file is not None:
-        written(json_file, data)
+        found = _called(lambda: examine(objective, seconds, only=listed(only), progress=progress), target)
+    deliver(found.to_json(language), found.summary(language), json_file)
     return 0
 
 

@@ -1,15 +1,34 @@
-"""What commands that take a while share: a bar on stderr, and a file for the result."""
+"""What commands that take a while share: names in a list, a bar on stderr, and the result as text or JSON."""
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import click
+
 from losscope.core.errors import BadUsage
 
 
-def written(path: Path, text: str) -> None:
+def listed(text: str | None) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def deliver(data: Any, summary: str, json_file: Path | None) -> None:
+    """Print the summary, and write the data to a file; for "-" print the data instead."""
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    if str(json_file) == "-":
+        click.echo(text)
+        return
+    click.echo(summary)
+    if json_file is not None:
+        _write(json_file, text)
+
+
+def _write(path: Path, text: str) -> None:
     """Write a result, or say in one line why that cannot be."""
     try:
         path.write_text(text + "\n", encoding="utf-8")

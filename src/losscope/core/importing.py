@@ -15,6 +15,11 @@ def imported(text: str, remedy: str) -> Any:
     module_name, separator, path = text.partition(":")
     if not separator or not module_name or not path:
         raise BadUsage("this names nothing", seen=text, remedy=remedy)
+    return attribute(module_name, path, text, remedy)
+
+
+def attribute(module_name: str, path: str, text: str, remedy: str) -> Any:
+    """What stands in a module under a dotted path; ``text`` is what the user wrote."""
     found = module(module_name, remedy)
     for part in path.split("."):
         if not hasattr(found, part):
@@ -35,5 +40,5 @@ def module(name: str, remedy: str) -> Any:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise BadUsage(f"there is no module {error.name}", seen=name, remedy=remedy) from error
         raise BadUsage(f"{name} cannot be imported", seen=f"no module {error.name}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadUsage(f"{name} cannot be imported", seen=f"{type(error).__name__}: {error}") from error

@@ -16,17 +16,17 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
-from losscope.operators.kept import MEMORY, Kept
+from losscope.operators.kept import MEMORY
 from losscope.operators.likelihood import Rows, draw_scores, rows_of, term_of
-from losscope.operators.linearisation import Linearisation, linearise
-from losscope.operators.operator import LinearOperator
+from losscope.operators.linearisation import Linearisation
+from losscope.operators.of_objective import OfObjective, linearised
 
 __all__ = ["Fisher"]
 
 Kind = Literal["exact", "mc", "empirical"]
 
 
-class Fisher(LinearOperator):
+class Fisher(OfObjective):
     """The Fisher information of an objective's likelihood, [P, P]; rows are weighted as the loss weights them.
 
     ``draws`` labels per row for "mc", from ``seed``. The penalty does not enter. Cost of a product: as Gauss-Newton's.
@@ -54,13 +54,10 @@ class Fisher(LinearOperator):
             raise BadUsage("a Fisher matrix is exact, mc or empirical", seen=repr(kind))
         if draws < 1:
             raise BadUsage("labels are drawn at least once", seen=f"draws={draws}")
-        first = objective.parameters[0]
-        super().__init__(objective.size, first.dtype, first.device)
-        self.objective, self.kind, self.draws, self.seed = objective, kind, draws, seed
-        self._batches = Kept(
-            lambda: linearise(objective), lambda batch: batch.bytes, objective.parameters, memory
-        )
-        for batch in linearise(objective):  # what cannot be done is said at once
+        super().__init__(objective)
+        self.kind, self.draws, self.seed = kind, draws, seed
+        self._batches = linearised(objective, memory)
+        for batch in self._batches:  # what cannot be done is said at once
             term_of(objective, batch)
 
     def apply(self, vectors: Tensor) -> Tensor:

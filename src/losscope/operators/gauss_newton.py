@@ -11,14 +11,13 @@ from torch import Tensor
 
 from losscope.objective.objective import Objective
 from losscope.operators.hessian import add_products_, gradients
-from losscope.operators.kept import MEMORY, Kept
-from losscope.operators.linearisation import linearise
-from losscope.operators.operator import LinearOperator
+from losscope.operators.kept import MEMORY
+from losscope.operators.of_objective import OfObjective, linearised
 
 __all__ = ["GaussNewton"]
 
 
-class GaussNewton(LinearOperator):
+class GaussNewton(OfObjective):
     """Σ c_b J_bᵀ (∂²ℓ_b/∂f²) J_b plus the Hessian of the penalty, [P, P].
 
     Cost of a product: a pass through the pullback's graph, and a backward pass: about 1.5 to 3 gradients. Raises
@@ -34,12 +33,8 @@ class GaussNewton(LinearOperator):
     """
 
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
-        first = objective.parameters[0]
-        super().__init__(objective.size, first.dtype, first.device)
-        self.objective = objective
-        self._batches = Kept(
-            lambda: linearise(objective), lambda batch: batch.bytes, objective.parameters, memory
-        )
+        super().__init__(objective)
+        self._batches = linearised(objective, memory)
 
     def apply(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
-from losscope.operators.kept import MEMORY, Kept
-from losscope.operators.linearisation import Linearisation, linearise
-from losscope.operators.operator import LinearOperator
+from losscope.operators.kept import MEMORY
+from losscope.operators.linearisation import Linearisation
+from losscope.operators.of_objective import OfObjective, linearised
 
 __all__ = ["GradientCovariance"]
 
 
-class GradientCovariance(LinearOperator):
+class GradientCovariance(OfObjective):
     """C [P, P] of an objective; with ``centred=False`` the second moment (1/N) Σ g_i g_iᵀ.
 
     A sample is an entry of the first axis of the predictions (a sequence counts as one), and its loss must not depend
@@ -36,13 +36,10 @@ class GradientCovariance(LinearOperator):
     """
 
     def __init__(self, objective: Objective, *, centred: bool = True, memory: int = MEMORY) -> None:
-        first = objective.parameters[0]
-        super().__init__(objective.size, first.dtype, first.device)
-        self.objective, self.centred = objective, centred
-        self._batches = Kept(
-            lambda: linearise(objective), lambda batch: batch.bytes, objective.parameters, memory
-        )
-        self._count = sum(_samples(batch) for batch in linearise(objective))
+        super().__init__(objective)
+        self.centred = centred
+        self._batches = linearised(objective, memory)
+        self._count = sum(_samples(batch) for batch in self._batches)
 
     def apply(self, vectors: Tensor) -> Tensor:
         along = [self._along(batch, vectors) for batch in self._batches]
@@ -70,11 +67,10 @@ class GradientCovariance(LinearOperator):
 
 
 def _samples(batch: Linearisation) -> int:
-    lengths = {p.shape[0] if p.dim() else 0 for p in batch.predictions}
-    if len(lengths) != 1 or 0 in lengths:
+    if batch.samples is None:
         shapes = ", ".join(str(tuple(p.shape)) for p in batch.predictions)
         raise BadUsage("the predictions have no axis of samples in common", seen=shapes)
-    return lengths.pop()
+    return batch.samples
 
 
 def _pairs(one: Sequence[Tensor], other: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,12 +15,12 @@ from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.graph_memory import saved_bytes
 from losscope.operators.kept import MEMORY, Kept
-from losscope.operators.operator import LinearOperator
+from losscope.operators.of_objective import OfObjective
 
 __all__ = ["Hessian"]
 
 
-class Hessian(LinearOperator):
+class Hessian(OfObjective):
     """∇²L of an objective at its model's own parameters, [P, P], in their precision.
 
     >>> import torch
@@ -33,9 +33,7 @@ class Hessian(LinearOperator):
     """
 
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
-        first = objective.parameters[0]
-        super().__init__(objective.size, first.dtype, first.device)
-        self.objective = objective
+        super().__init__(objective)
         self._gradients = Kept(
             lambda: gradients(objective, objective.pieces()),
             lambda piece: saved_bytes(piece[1]),

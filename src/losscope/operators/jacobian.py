@@ -9,9 +9,10 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective.objective import Objective
-from losscope.operators.kept import MEMORY, Kept
+from losscope.operators.kept import MEMORY
 from losscope.operators.layers import Layers, kernel
-from losscope.operators.linearisation import Linearisation, linearise
+from losscope.operators.linearisation import Linearisation
+from losscope.operators.of_objective import linearised
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["NTK", "Jacobian"]
@@ -31,9 +32,7 @@ class Jacobian:
 
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
         self.objective = objective
-        self._batches = Kept(
-            lambda: linearise(objective), lambda batch: batch.bytes, objective.parameters, memory
-        )
+        self._batches = linearised(objective, memory)
         self._rows = sum(_length(batch) for batch in self._batches)
 
     @property

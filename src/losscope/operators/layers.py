@@ -161,7 +161,9 @@ class Layers:
         with _recorded(objective.whole, self._position) as calls:
             self.batch: Linearisation = linearise_one(objective, index)
         self.calls = calls
-        self.samples = _samples(self.batch)
+        if self.batch.samples is None:
+            raise NotReadable("the predictions have no axis of samples in common", seen="their shapes")
+        self.samples = self.batch.samples
         covered = {id(p) for call in calls for p in call.module.parameters(recurse=False)}
         reached = torch.autograd.grad(self.batch.loss, self.parameters, retain_graph=True, allow_unused=True)
         named = zip(objective.names, objective.parameters, reached, strict=True)
@@ -252,13 +254,6 @@ def _summed(calls: Sequence[Factors]) -> Tensor:
     for call in calls[1:]:
         total = total + call.dense()
     return total
-
-
-def _samples(batch: Linearisation) -> int:
-    lengths = {p.shape[0] if p.dim() else 0 for p in batch.predictions}
-    if len(lengths) != 1 or 0 in lengths:
-        raise NotReadable("the predictions have no axis of samples in common", seen=str(sorted(lengths)))
-    return lengths.pop()
 
 
 @contextmanager

@@ -57,6 +57,12 @@ class Linearisation:
         return u, list(pulled)
 
     @property
+    def samples(self) -> int | None:
+        """Length of the first axis of the predictions; ``None`` where they have none in common."""
+        lengths = {p.shape[0] if p.dim() else 0 for p in self.predictions}
+        return lengths.pop() if len(lengths) == 1 and 0 not in lengths else None
+
+    @property
     def bytes(self) -> int:
         """Memory that its graphs keep alive."""
         return saved_bytes([*self._pullback[1], *self.slope])
@@ -99,22 +105,36 @@ class Linearisation:
         return [f.detach() for f in found]
 
 
-def linearise(objective: Objective) -> Iterator[Linearisation]:
-    """Every batch that counts, one by one. Raises ``BadUsage`` where the loss is not a function of the output."""
+def linearise(objective: Objective, chosen: dict[int, list[int]] | None = None) -> Iterator[Linearisation]:
+    """Every batch that counts, one by one. Raises ``BadUsage`` where the loss is not a function of the output.
+
+    ``chosen`` remembers which tensors of the output that was checked for, so that it is checked once.
+    """
     for index, coefficient in enumerate(objective.coefficients):
         if coefficient:
-            yield linearise_one(objective, index)
+            yield linearise_one(objective, index, chosen)
 
 
-def linearise_one(objective: Objective, index: int) -> Linearisation:
+def linearise_one(
+    objective: Objective, index: int, chosen: dict[int, list[int]] | None = None
+) -> Linearisation:
     """One batch."""
     output, loss = objective.both_of(index)
-    return _taken_apart(objective, index, output, loss)
+    of_output = tensors(output)
+    if chosen is not None and index in chosen:
+        picked = [of_output[place] for place in chosen[index]]
+        return Linearisation(index, objective.coefficients[index], picked, loss, objective.parameters)
+    found = _taken_apart(objective, index, of_output, loss)
+    if chosen is not None:
+        chosen[index] = [i for i, t in enumerate(of_output) if any(t is p for p in found.predictions)]
+    return found
 
 
-def _taken_apart(objective: Objective, index: int, output: Any, loss: Tensor) -> Linearisation:
+def _taken_apart(
+    objective: Objective, index: int, of_output: Sequence[Tensor], loss: Tensor
+) -> Linearisation:
     """The first choice of tensors of the output through which the whole gradient flows."""
-    candidates = [t for t in tensors(output) if t.requires_grad]
+    candidates = [t for t in of_output if t.requires_grad]
     if candidates:
         slopes = torch.autograd.grad(loss, candidates, retain_graph=True, allow_unused=True)
         pairs = zip(candidates, slopes, strict=True)

@@ -6,6 +6,7 @@ from what they cost. The *stride* says how much every update costs: 0, each is l
 loss alone is read, by the fast path; 3, 7 … (steps of a few tens of microseconds), of one in so many.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -51,7 +52,8 @@ class Governor:
     _invited: bool = False
     first: float = 0.0  # seconds of the first deep sample
     _update_cost: float = 0.0
-    _hooks: list[float] = field(default_factory=list)  # seconds of each in this window, deep samples left out
+    # Seconds of each in this window, deep samples left out; bounded, since backwards without updates end no window.
+    _hooks: deque[float] = field(default_factory=lambda: deque(maxlen=8192))
     _mark_time: float = field(default_factory=perf_counter)
     _mark_spent: float = 0.0
     _away: float = 0.0  # seconds in which nothing was watched

@@ -30,13 +30,14 @@ _FLAT = Text(
 def _run(place: Place) -> Iterator[Fact]:
     pairs = place.top
     value, bound = pairs.values[0], pairs.bounds[0]
-    name, share = place.by_parameter(pairs.vectors[:, 0])[0]
+    shares = place.by_parameter(pairs.vectors[:, 0])
+    name, share = shares[0]
     others = ", ".join(f"{v:.4g}" for v in pairs.values[1:]) or "—"
     figures = {
         "eigenvalues": list(pairs.values),
         "bounds": list(pairs.bounds),
         "converged": pairs.converged,
-        "by parameter": dict(place.by_parameter(pairs.vectors[:, 0])[:5]),
+        "by parameter": dict(shares[:5]),
     }
     if value <= bound:
         yield Fact(name="sharpness", text=_FLAT(value=value), value=pairs[0], figures=figures)
