@@ -14,6 +14,7 @@ from losscope.estimators.traces.gradient_covariance_trace import gradient_covari
 from losscope.operators.hessian import Hessian
 from losscope.operators.jacobian import NTK
 from losscope.operators.layers import Layers
+from losscope.operators.tangent_kernel import tangent_kernel
 
 READABLE = [name for name in NETWORKS if name != "batch norm, training"]
 
@@ -24,14 +25,10 @@ def layers_of(name):
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_norms_and_products(name):
+def test_norms(name):
     layers, expected = layers_of(name)
     weights = [s.detach() * layers.samples for s in layers.batch.slope]
     torch.testing.assert_close(layers.squares(weights), expected.square().sum(1), rtol=1e-12, atol=1e-12)
-    factors = layers.factors(weights)
-    torch.testing.assert_close(
-        layers.products(factors, factors), expected @ expected.T, rtol=1e-11, atol=1e-12
-    )
 
 
 @pytest.mark.parametrize("name", ["relu", "convolution", "attention", "tied", "unused"])
@@ -41,6 +38,16 @@ def test_tangent_kernel_by_layers(name):
     j = torch.cat([jacobian(model, x) for x, _ in data])
     torch.testing.assert_close(operator.dense(), j @ j.T, rtol=1e-11, atol=1e-12)
     assert operator.products == 0  # no fallback
+
+
+@pytest.mark.parametrize("name", ["relu", "convolution", "tied"])
+def test_gradients_that_do_not_fit_are_made_in_groups(name):
+    model, loss, data = problem(name)
+    objective = losscope.Objective(model, loss, data)
+    parts = [Layers(objective, i) for i in range(len(data))]
+    outputs = parts[0].batch.predictions[0].shape[1]
+    whole = tangent_kernel(parts, outputs)
+    torch.testing.assert_close(tangent_kernel(parts, outputs, memory=1), whole, rtol=1e-11, atol=1e-12)
 
 
 def test_a_kernel_that_layers_cannot_give_is_made_by_products():
@@ -70,8 +77,6 @@ def test_sequences_by_both_formulas(places):
     expected = sample_gradients(model, F.mse_loss, [(x, y)])
     weights = [s.detach() * 4 for s in layers.batch.slope]
     torch.testing.assert_close(layers.squares(weights), expected.square().sum(1), rtol=1e-11, atol=0)
-    factors = layers.factors(weights)
-    torch.testing.assert_close(layers.products(factors, factors), expected @ expected.T, rtol=1e-11, atol=0)
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -10,10 +10,11 @@ from torch import Tensor
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY
-from losscope.operators.layers import Layers, kernel
-from losscope.operators.linearisation import Linearisation
+from losscope.operators.layers import Layers
+from losscope.operators.linearisation import Linearisation, linearise, tensors
 from losscope.operators.of_objective import linearised
 from losscope.operators.operator import LinearOperator
+from losscope.operators.tangent_kernel import tangent_kernel
 
 __all__ = ["NTK", "Jacobian"]
 
@@ -33,7 +34,7 @@ class Jacobian:
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
         self.objective = objective
         self._batches = linearised(objective, memory)
-        self._rows = sum(_length(batch) for batch in self._batches)
+        self._rows = _rows(objective)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,15 +117,22 @@ class NTK(LinearOperator):
         }
         if alike != {(1, outputs)} or outputs > _MOST_OUTPUTS:
             raise NotReadable("too many outputs per sample, or several tensors", seen=str(outputs))
-        columns = []
-        for c in range(outputs):
-            units = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in shapes]
-            for unit in units:
-                unit.view(len(unit), -1)[:, c] = 1.0
-            columns.append([[unit] for unit in units])
-        found = kernel(parts, columns)
+        found = tangent_kernel(parts, outputs)
         order = torch.arange(self.size, device=self.device).view(outputs, -1).T.reshape(-1)
         return found[order][:, order]
+
+
+def _rows(objective: Objective) -> int:
+    """Number of predictions. A forward pass shows it where the output is one tensor; else what the loss is made of."""
+    lengths = []
+    for index, coefficient in enumerate(objective.coefficients):
+        if coefficient:
+            with torch.no_grad():
+                found = tensors(objective.prediction_of(index))
+            if len(found) != 1:
+                return sum(_length(batch) for batch in linearise(objective))
+            lengths.append(found[0].numel())
+    return sum(lengths)
 
 
 def _length(batch: Linearisation) -> int:

@@ -31,6 +31,15 @@ class Call:
     input: Tensor
     output: Tensor
 
+    def prepared(self, samples: int) -> Tensor:
+        """What the factors take from the input, whatever the output's gradient is: patches of a convolution, say."""
+        return _kind(self.module)[0](self.module, self.input, samples)
+
+    def factors(self, prepared: Tensor, g: Tensor, samples: int) -> "Iterator[tuple[Tensor, Factors]]":
+        """Each parameter of the module, with the factors of its per-sample gradients."""
+        pairs = _kind(self.module)[1](self.module, prepared, g, samples)
+        return (pair for pair in pairs if pair[0] is not None)
+
 
 class Factors:
     """What one call adds to the per-sample gradient of one parameter, for ``n`` samples.
@@ -50,16 +59,9 @@ class Factors:
             return self.left[:, 0]
         return torch.bmm(self.left.transpose(1, 2), self.right).flatten(1)
 
-    def products(self, other: "Factors") -> Tensor:
-        """Scalar products of the gradients of all pairs of samples, [n, m]."""
-        if self.right is None or other.right is None:
-            return self.dense() @ other.dense().T
-        (n, t, p), (m, s, q) = self.left.shape, (*other.left.shape[:2], self.right.shape[2])
-        if n * m * t * s * (p + q) <= (n * t + m * s) * p * q + n * m * p * q:
-            one = self.left.reshape(n * t, p) @ other.left.reshape(m * s, p).T
-            one *= self.right.reshape(n * t, q) @ other.right.reshape(m * s, q).T
-            return one.view(n, t, m, s).sum((1, 3))
-        return self.dense() @ other.dense().T
+    def at(self, samples: Sequence[int]) -> "Factors":
+        """Those of some samples."""
+        return Factors(self.left[samples], None if self.right is None else self.right[samples])
 
     def squares(self) -> Tensor:
         """Squared norms, [n]."""
@@ -77,21 +79,28 @@ def _by_sample(value: Tensor, samples: int, features: int) -> Tensor:
     return value.reshape(samples, -1, features)
 
 
+def _linear_input(module: Any, a: Tensor, n: int) -> Tensor:
+    return _by_sample(a, n, module.in_features)
+
+
 def _linear(module: Any, a: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
     left = _by_sample(g, n, module.out_features)
-    yield module.weight, Factors(left, _by_sample(a, n, module.in_features))
+    yield module.weight, Factors(left, a)
     yield module.bias, Factors(left, None)
 
 
-def _conv(module: Any, a: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
+def _conv_input(module: Any, a: Tensor, n: int) -> Tensor:
     if module.groups != 1 or module.padding_mode != "zeros" or len(a) != n:
         raise NotReadable(
             "the convolution has groups or a padding of its own", seen=f"groups={module.groups}"
         )
     padding = _same_padding(module) if isinstance(module.padding, str) else module.padding
-    patches = F.unfold(a, module.kernel_size, module.dilation, padding, module.stride)
+    return F.unfold(a, module.kernel_size, module.dilation, padding, module.stride).transpose(1, 2)
+
+
+def _conv(module: Any, patches: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
     left = g.flatten(2).transpose(1, 2)
-    yield module.weight, Factors(left, patches.transpose(1, 2))
+    yield module.weight, Factors(left, patches)
     yield module.bias, Factors(left, None)
 
 
@@ -104,88 +113,103 @@ def _same_padding(module: nn.Conv2d) -> tuple[int, ...]:
     return tuple(total // 2 for total in totals)
 
 
-def _embedding(module: Any, a: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
+def _embedding_input(module: Any, a: Tensor, n: int) -> Tensor:
     if module.max_norm is not None or module.scale_grad_by_freq:
         raise NotReadable("the embedding rescales its gradients or weights", seen="max_norm")
-    hot = F.one_hot(a.reshape(n, -1), module.num_embeddings).to(g.dtype)
+    hot = F.one_hot(a.reshape(n, -1), module.num_embeddings).to(module.weight.dtype)
     if module.padding_idx is not None:
         hot[..., module.padding_idx] = 0
+    return hot
+
+
+def _embedding(module: Any, hot: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
     yield module.weight, Factors(hot, _by_sample(g, n, module.embedding_dim))
 
 
-def _norm(module: Any, a: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
+def _norm_input(module: Any, a: Tensor, n: int) -> Tensor:
+    """The normalised input, before scale and shift."""
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
         if len(module.normalized_shape) != 1:
             raise NotReadable("a norm over several axes", seen=str(module.normalized_shape))
         if isinstance(module, nn.LayerNorm):
-            plain = F.layer_norm(a, module.normalized_shape, eps=module.eps)
-        else:
-            plain = F.rms_norm(a, module.normalized_shape, eps=module.eps)
-        left, features = (plain * g, g), module.normalized_shape[0]
-        pairs = [_by_sample(v, n, features) for v in left]
-    else:
-        if isinstance(module, nn.GroupNorm):
-            plain = F.group_norm(a, module.num_groups, eps=module.eps)
-        elif module.training or not module.track_running_stats:
-            raise NotReadable(
-                "batch normalisation in training mode mixes the samples", seen=type(module).__name__
-            )
-        else:
-            plain = F.batch_norm(a, module.running_mean, module.running_var, eps=module.eps)
-        pairs = [v.flatten(2).transpose(1, 2) if v.dim() > 2 else v[:, None] for v in (plain * g, g)]
-    for name, value in zip(("weight", "bias"), pairs, strict=True):
+            return F.layer_norm(a, module.normalized_shape, eps=module.eps)
+        return F.rms_norm(a, module.normalized_shape, eps=module.eps)
+    if isinstance(module, nn.GroupNorm):
+        return F.group_norm(a, module.num_groups, eps=module.eps)
+    if module.training or not module.track_running_stats:
+        raise NotReadable(
+            "batch normalisation in training mode mixes the samples", seen=type(module).__name__
+        )
+    return F.batch_norm(a, module.running_mean, module.running_var, eps=module.eps)
+
+
+def _norm(module: Any, plain: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
+    for name, value in (("weight", plain * g), ("bias", g)):
         parameter: Any = getattr(module, name, None)
-        if parameter is not None:
-            yield parameter, Factors(value, None)
+        if parameter is None:
+            continue
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            left = _by_sample(value, n, module.normalized_shape[0])
+        else:
+            left = value.flatten(2).transpose(1, 2) if value.dim() > 2 else value[:, None]
+        yield parameter, Factors(left, None)
 
 
-Rule = Callable[[Any, Tensor, Tensor, int], Iterator[tuple[Tensor, Factors]]]
-_RULES: tuple[tuple[type | tuple[type, ...], Rule], ...] = (
-    (nn.Linear, _linear),
-    (nn.Conv2d, _conv),
-    (nn.Embedding, _embedding),
-    ((nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _norm),
+Prepare = Callable[[Any, Tensor, int], Tensor]
+Split = Callable[[Any, Tensor, Tensor, int], Iterator[tuple[Tensor, Factors]]]
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_KINDS: tuple[tuple[type | tuple[type, ...], Prepare, Split], ...] = (
+    (nn.Linear, _linear_input, _linear),
+    (nn.Conv2d, _conv_input, _conv),
+    (nn.Embedding, _embedding_input, _embedding),
+    (_NORMS, _norm_input, _norm),
 )
 
 
-def _rule(module: nn.Module) -> Rule | None:
-    return next((rule for kind, rule in _RULES if isinstance(module, kind)), None)
+def _known(module: nn.Module) -> bool:
+    return any(isinstance(module, kind) for kind, _, _ in _KINDS)
+
+
+def _kind(module: nn.Module) -> tuple[Prepare, Split]:
+    return next((prepare, split) for kind, prepare, split in _KINDS if isinstance(module, kind))
 
 
 class Layers:
     """One batch of an objective with the calls of its layers. Raises ``NotReadable``, with the reason."""
 
-    def __init__(self, objective: Objective, index: int) -> None:
+    def __init__(self, objective: Objective, index: int, chosen: dict[int, list[int]] | None = None) -> None:
         self.parameters = objective.parameters
         self._position = {id(p): i for i, p in enumerate(objective.parameters)}
+        _ = objective.coefficients  # which evaluates every batch, once: not to be recorded
         with _recorded(objective.whole, self._position) as calls:
-            self.batch: Linearisation = linearise_one(objective, index)
+            self.batch: Linearisation = linearise_one(objective, index, chosen)
         self.calls = calls
         if self.batch.samples is None:
             raise NotReadable("the predictions have no axis of samples in common", seen="their shapes")
         self.samples = self.batch.samples
-        covered = {id(p) for call in calls for p in call.module.parameters(recurse=False)}
-        reached = torch.autograd.grad(self.batch.loss, self.parameters, retain_graph=True, allow_unused=True)
-        named = zip(objective.names, objective.parameters, reached, strict=True)
-        missing = [n for n, p, g in named if g is not None and id(p) not in covered]
-        if missing:
-            raise NotReadable("a parameter belongs to no layer of a known kind", seen=missing[0])
-        self._check()
+        self._check(objective.names)
 
-    def factors(self, weights: Sequence[Tensor]) -> dict[int, list[Factors]]:
-        """For each trained parameter (by position) the factors of the gradients of Σ_j w_ij f_ij of every sample i."""
+    def output_gradients(self, weights: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of Σ w f by the outputs of all calls."""
         outputs = [call.output for call in self.calls]
         found = torch.autograd.grad(
             self.batch.predictions, outputs, list(weights), retain_graph=True, allow_unused=True
         )
+        return [None if g is None else g.detach() for g in found]
+
+    def trained(self, call: Call, prepared: Tensor, g: Tensor) -> Iterator[tuple[int, Factors]]:
+        """The factors that one call adds, with the positions of the trained parameters that they belong to."""
+        for parameter, factors in call.factors(prepared, g, self.samples):
+            if id(parameter) in self._position:
+                yield self._position[id(parameter)], factors
+
+    def factors(self, weights: Sequence[Tensor]) -> dict[int, list[Factors]]:
+        """For each trained parameter (by position) the factors of the gradients of Σ_j w_ij f_ij of every sample i."""
         result: dict[int, list[Factors]] = {}
-        for call, g in zip(self.calls, found, strict=True):
-            rule = _rule(call.module)
-            if g is None or rule is None:
-                continue
-            for parameter, factors in rule(call.module, call.input, g.detach(), self.samples):
-                if parameter is not None and id(parameter) in self._position:
-                    result.setdefault(self._position[id(parameter)], []).append(factors)
+        for call, g in zip(self.calls, self.output_gradients(weights), strict=True):
+            if g is not None:
+                for position, factors in self.trained(call, call.prepared(self.samples), g):
+                    result.setdefault(position, []).append(factors)
         return result
 
     def squares(self, weights: Sequence[Tensor]) -> Tensor:
@@ -195,58 +219,39 @@ class Layers:
             total = total + (calls[0].squares() if len(calls) == 1 else _summed(calls).square().sum(1))
         return total
 
-    def products(self, one: dict[int, list[Factors]], other: dict[int, list[Factors]]) -> Tensor:
-        """Scalar products of per-sample gradients that two calls of :meth:`factors` gave, [n, n]."""
-        total = self.batch.predictions[0].new_zeros(self.samples, self.samples)
-        for position in one.keys() & other.keys():
-            for a in one[position]:
-                for b in other[position]:
-                    total += a.products(b)
-        return total
-
-    def _check(self) -> None:
-        """Two samples against plain backward passes: do samples meet, and does the first axis run over them?"""
+    def _check(self, names: Sequence[str]) -> None:
+        """Two samples against a plain backward pass: do samples meet, and does the first axis run over them?"""
         slope = [s.detach() for s in self.batch.slope]
         weights = [torch.where(s == 0, 1e-3 * (1 + s.abs().max()), s) for s in slope]
-        found = self.squares(weights)
-        for i in {0, self.samples - 1}:
-            alone = [torch.zeros_like(w) for w in weights]
-            for zero, w in zip(alone, weights, strict=True):
-                zero[i] = w[i]
-            expected = float(self.batch.pull(alone).double().square().sum())
-            if abs(float(found[i]) - expected) > 1e-3 * expected + 1e-30:
-                raise NotReadable(
-                    "per-sample gradients by layers are not those of a backward pass",
-                    seen=f"{float(found[i]):.6g} instead of {expected:.6g}",
-                )
+        two = sorted({0, self.samples - 1})
+        alone = [torch.zeros_like(w) for w in weights]
+        for zero, w in zip(alone, weights, strict=True):
+            zero[two] = w[two]
+        plain = torch.autograd.grad(
+            self.batch.predictions, self.parameters, alone, retain_graph=True, allow_unused=True
+        )
+        covered = {id(p) for call in self.calls for p in call.module.parameters(recurse=False)}
+        named = zip(names, self.parameters, plain, strict=True)
+        missing = [n for n, p, g in named if g is not None and id(p) not in covered]
+        if missing:
+            raise NotReadable("a parameter belongs to no layer of a known kind", seen=missing[0])
+        found = self.factors(weights)
+        for position, gradient in enumerate(plain):
+            own = _summed([f.at(two) for f in found.get(position, [])]).sum(0) if position in found else None
+            _same(own, gradient)
 
 
-def kernel(parts: Sequence[Layers], columns: Sequence[Sequence[Sequence[Tensor]]]) -> Tensor:
-    """Scalar products of J_iᵀ w_ic for all samples i of several batches, [c·n, c·n].
-
-    ``columns[c][b]`` are the weights w of batch b. Rows are ordered by c, then by batch, then by sample.
-    """
-    stacked: dict[tuple[int, int], list[Factors]] = {}
-    for weights in columns:
-        for part, own in zip(parts, weights, strict=True):
-            for position, calls in part.factors(own).items():
-                for number, factors in enumerate(calls):
-                    stacked.setdefault((position, number), []).append(factors)
-    whole = {key: _stack(pieces) for key, pieces in stacked.items()}
-    size = len(columns) * sum(part.samples for part in parts)
-    total = parts[0].batch.predictions[0].new_zeros(size, size)
-    for (position, _), a in whole.items():
-        for (other, _), b in whole.items():
-            if position == other:
-                total += a.products(b)
-    return total
-
-
-def _stack(parts: Sequence[Factors]) -> Factors:
-    """The samples of several, one after the other."""
-    left = torch.cat([part.left for part in parts])
-    rights = [part.right for part in parts if part.right is not None]
-    return Factors(left, torch.cat(rights) if rights else None)
+def _same(found: Tensor | None, plain: Tensor | None) -> None:
+    """Raises ``NotReadable`` where a gradient of two samples by layers is not that of a backward pass."""
+    expected = plain.flatten().double() if plain is not None else None
+    if expected is None:
+        expected = torch.zeros(()) if found is None else torch.zeros_like(found, dtype=torch.float64)
+    away = (found.double() if found is not None else torch.zeros_like(expected)) - expected
+    if float(away.norm()) > 1e-3 * float(expected.norm()) + 1e-15:
+        raise NotReadable(
+            "per-sample gradients by layers are not those of a backward pass",
+            seen=f"a difference of {float(away.norm()):.3g} in {float(expected.norm()):.3g}",
+        )
 
 
 def _summed(calls: Sequence[Factors]) -> Tensor:
@@ -271,7 +276,7 @@ def _recorded(whole: nn.Module, positions: dict[int, int]) -> Iterator[list[Call
     try:
         for module in whole.modules():
             own = [p for p in module.parameters(recurse=False) if id(p) in positions]
-            if own and _rule(module) is not None:
+            if own and _known(module):
                 handles.append(module.register_forward_hook(hook))
         yield calls
     finally:
