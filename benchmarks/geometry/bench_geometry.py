@@ -73,7 +73,7 @@ class Contestant:
         except TooLong:
             self.failed = f"> {cap} s"
             return
-        except Exception as fault:  # a peer may fail in any way; the table says how
+        except Exception as fault:  # noqa: BLE001  a peer may fail in any way; the table says how
             self.failed = f"{type(fault).__name__}: {str(fault).splitlines()[0][:60] if str(fault) else ''}"
             return
         self.costs.append(taken / ((before + after) / 2) / per)
@@ -137,7 +137,7 @@ def entered(task: str, base: Workload) -> Iterator[Contestant]:
         one = Contestant(name, lambda: None, own)
         try:
             one.run = enter(own, vectors[task]) if task in vectors else enter(own)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001  the same
             one.failed = f"{type(fault).__name__}: {str(fault)[:60]}"
         yield one
 

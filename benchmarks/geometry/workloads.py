@@ -7,6 +7,7 @@ images of 3 x 32 x 32 (digits, enlarged, in random colours). ``transformer``: fo
 """
 
 import inspect
+import itertools
 import json
 import textwrap
 from collections.abc import Callable
@@ -123,7 +124,7 @@ def _resnet() -> Workload:
     images = F.interpolate(x[:64].view(-1, 1, 8, 8), size=32, mode="bilinear")
     images = images * (0.5 + torch.rand(64, 3, 1, 1)) + 0.1 * torch.randn(64, 3, 32, 32)
     widths = [16] * 4 + [32] * 3 + [64] * 3
-    blocks = [Block(before, after) for before, after in zip(widths, widths[1:], strict=False)]
+    blocks = [Block(before, after) for before, after in itertools.pairwise(widths)]
     stem = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
     return Workload("resnet", model, F.cross_entropy, images, y[:64])

@@ -34,11 +34,17 @@ def fisher_product(w: Workload, vector: torch.Tensor):
 
 
 def top5(w: Workload):
-    return lambda: lanczos(_op(w), k=5, tol=1e-3, seed=0).eigenvalues.tolist()
+    def run():
+        return lanczos(_op(w), k=5, tol=1e-3, seed=0).eigenvalues.tolist()
+
+    return run
 
 
 def gauss_newton_top(w: Workload):
-    return lambda: lanczos(_gauss_newton(w), k=1, tol=1e-3, seed=0).eigenvalues.tolist()
+    def run():
+        return lanczos(_gauss_newton(w), k=1, tol=1e-3, seed=0).eigenvalues.tolist()
+
+    return run
 
 
 def trace(w: Workload):

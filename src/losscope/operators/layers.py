@@ -98,7 +98,7 @@ def _conv_input(module: Any, a: Tensor, n: int) -> Tensor:
     return F.unfold(a, module.kernel_size, module.dilation, padding, module.stride).transpose(1, 2)
 
 
-def _conv(module: Any, patches: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
+def _conv(module: Any, patches: Tensor, g: Tensor, _: int) -> Iterator[tuple[Tensor, Factors]]:
     left = g.flatten(2).transpose(1, 2)
     yield module.weight, Factors(left, patches)
     yield module.bias, Factors(left, None)
@@ -123,10 +123,10 @@ def _embedding_input(module: Any, a: Tensor, n: int) -> Tensor:
 
 
 def _embedding(module: Any, hot: Tensor, g: Tensor, n: int) -> Iterator[tuple[Tensor, Factors]]:
-    yield module.weight, Factors(hot, _by_sample(g, n, module.embedding_dim))
+    yield module.weight, Factors(hot.to(g.dtype), _by_sample(g, n, module.embedding_dim))
 
 
-def _norm_input(module: Any, a: Tensor, n: int) -> Tensor:
+def _norm_input(module: Any, a: Tensor, _: int) -> Tensor:
     """The normalised input, before scale and shift."""
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
         if len(module.normalized_shape) != 1:
