@@ -72,11 +72,10 @@ def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Quadra
         image = budget.multiply(vectors)
         diagonal[alive, j] = dots(vectors, image)
         known = basis[:, : j + 1] if len(alive) == count else basis[alive, : j + 1]
-        rest = image.T[:, :, None]
-        for _ in range(2):  # twice is enough
-            rest = rest - known.mT @ (known @ rest)
-        rest = rest[:, :, 0].T
-        beta = dots(rest, rest).sqrt()
+        rest = image - vectors * diagonal[alive, j].to(image)
+        if j:
+            rest = rest - known[:, j - 1].T * beside[alive, j - 1].to(image)
+        rest, beta = _orthogonal(rest, known)
         length[alive] = j + 1
         scale = torch.maximum(diagonal.abs().amax(1), beside.amax(1))[alive]
         more = beta > _TINY * budget.rounding * torch.maximum(scale, beta)
@@ -94,6 +93,22 @@ def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Quadra
     padded = [_padded([rule[part] for rule in fine], part == 0) for part in range(3)]
     halves = [_padded([rule[part] for rule in coarse], part == 0) for part in range(2)]
     return Quadrature(*padded, *halves, rounding=_TINY * budget.rounding * scale)
+
+
+def _orthogonal(rest: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns [n, p] less their parts in the rows of ``known`` [p, k, n], and their lengths.
+
+    A second time where that took half of a column or more: what is left is then rounding ("twice is enough": Parlett,
+    *The Symmetric Eigenvalue Problem*, section 6.9).
+    """
+    length = dots(rest, rest).sqrt()
+    for _ in range(2):
+        before = length
+        rest = rest - (known.mT @ (known @ rest.T[:, :, None]))[:, :, 0].T
+        length = dots(rest, rest).sqrt()
+        if bool((length > before / 2).all()):
+            break
+    return rest, length
 
 
 def _half(beside: Tensor, length: int) -> int:
