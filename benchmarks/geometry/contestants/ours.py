@@ -19,16 +19,19 @@ def _objective(w: Workload) -> Objective:
 
 def product(w: Workload, vector: torch.Tensor):
     op = Hessian(_objective(w))
+    _ = op @ vector  # makes the graph that is kept
     return lambda: op @ vector
 
 
 def products_in_blocks(w: Workload, block: torch.Tensor):
     op = Hessian(_objective(w))
+    _ = op @ block
     return lambda: op @ block
 
 
 def fisher_product(w: Workload, vector: torch.Tensor):
     op = Fisher(_objective(w))
+    _ = op @ vector
     return lambda: op @ vector
 
 
