@@ -221,25 +221,41 @@ class Layers:
                 )
 
 
-def kernel(parts: Sequence[Layers], columns: Sequence[Sequence[Sequence[Tensor]]]) -> Tensor:
-    """Scalar products of J_iᵀ w_ic for all samples i of several batches, [c·n, c·n].
+Columns = Sequence[Sequence[Sequence[Tensor]]]
+"""``columns[c][b]`` are weights w over the predictions of batch b."""
 
-    ``columns[c][b]`` are the weights w of batch b. Rows are ordered by c, then by batch, then by sample.
+
+def kernel(
+    parts: Sequence["Layers"],
+    columns: Columns,
+    others: Sequence["Layers"] | None = None,
+    other_columns: Columns | None = None,
+) -> Tensor:
+    """Scalar products of J_iᵀ w_ic for all samples i of several batches, [c·n, c·n]; with ``others``, [c·n, c·m].
+
+    Rows are ordered by c, then by batch, then by sample.
     """
+    whole = _stacked(parts, columns)
+    second = whole if others is None or other_columns is None else _stacked(others, other_columns)
+    rows = len(columns) * sum(part.samples for part in parts)
+    width = rows if others is None or other_columns is None else len(other_columns) * sum(p.samples for p in others)
+    total = parts[0].batch.predictions[0].new_zeros(rows, width)
+    for (position, _), a in whole.items():
+        for (other, _), b in second.items():
+            if position == other:
+                total += a.products(b)
+    return total
+
+
+def _stacked(parts: Sequence["Layers"], columns: Columns) -> dict[tuple[int, int], Factors]:
+    """Factors of all columns and batches, by parameter and call."""
     stacked: dict[tuple[int, int], list[Factors]] = {}
     for weights in columns:
         for part, own in zip(parts, weights, strict=True):
             for position, calls in part.factors(own).items():
                 for number, factors in enumerate(calls):
                     stacked.setdefault((position, number), []).append(factors)
-    whole = {key: _stack(pieces) for key, pieces in stacked.items()}
-    size = len(columns) * sum(part.samples for part in parts)
-    total = parts[0].batch.predictions[0].new_zeros(size, size)
-    for (position, _), a in whole.items():
-        for (other, _), b in whole.items():
-            if position == other:
-                total += a.products(b)
-    return total
+    return {key: _stack(pieces) for key, pieces in stacked.items()}
 
 
 def _stack(parts: Sequence[Factors]) -> Factors:
