@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.gram import DenseGram
+from losscope.kernels.gram import gram_of
 from losscope.kernels.kernel import Kernel
 
 __all__ = ["Complexity", "complexity"]
@@ -39,7 +39,7 @@ class Complexity:
     @property
     def bound(self) -> float:
         """√(2 yᵀ K⁻¹ y / n) of Arora et al., to leading order; infinite where a part of y is outside."""
-        return math.sqrt(2 * self.squared / self.samples) if self.outside <= 1e-12 else math.inf
+        return math.sqrt(2 * self.squared / self.samples) if self.outside <= self.samples * torch.finfo(torch.float64).eps else math.inf
 
 
 def complexity(kernel: Kernel | Tensor, inputs: Any, values: Any) -> Complexity:
@@ -48,11 +48,7 @@ def complexity(kernel: Kernel | Tensor, inputs: Any, values: Any) -> Complexity:
     >>> complexity(torch.diag(torch.tensor([1.0, 4.0])), None, torch.tensor([1.0, 2.0])).squared
     2.0
     """
-    if isinstance(kernel, Kernel):
-        gram = DenseGram(kernel(inputs), kernel.rounding)
-    else:
-        matrix = torch.as_tensor(kernel)
-        gram = DenseGram(matrix, torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else 2.3e-16)
+    gram = gram_of(kernel, inputs)
     y = torch.as_tensor(values).detach().to(gram.matrix)
     if not y.dim() or gram.rows not in (len(y), y.numel()):
         raise BadUsage("kernel and values are of different sizes", seen=f"{gram.rows} rows, values {list(y.shape)}")

@@ -1,11 +1,13 @@
 """Gram matrices as what kernel machines need of them: products with K, and solutions of (K + c I) x = b."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
+from losscope.kernels.kernel import Kernel
 
 LARGEST = 10_000
 """Rows of a Gram matrix that is kept whole: 800 MB, and as much for its factor."""
@@ -126,6 +128,24 @@ class _LowRankShifted(Shifted):
 
     def degrees_of_freedom(self) -> float:
         return self.inner.degrees_of_freedom()
+
+
+def gram_of(kernel: Kernel | Tensor, inputs: Any) -> DenseGram:
+    """The Gram matrix of a kernel on inputs, or one that is given; its rounding is that of its type."""
+    if isinstance(kernel, Kernel):
+        size = getattr(inputs, "shape", None)
+        if size and size[0] > LARGEST:
+            raise BadUsage(
+                "this Gram matrix is too large to be kept whole",
+                seen=f"{size[0]:,} inputs",
+                remedy=f"give at most {LARGEST:,}; kernel_machine takes landmarks=1000",
+            )
+        return DenseGram(kernel(inputs), kernel.rounding)
+    try:
+        matrix = torch.as_tensor(kernel)
+    except (TypeError, ValueError, RuntimeError):
+        raise BadUsage("a kernel is a Kernel or its matrix", seen=type(kernel).__name__) from None
+    return DenseGram(matrix, torch.finfo(matrix.dtype if matrix.is_floating_point() else torch.float64).eps)
 
 
 def symmetric(matrix: Tensor, rounding: float) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.kernels.convex_loss import ConvexLoss, Loss
-from losscope.kernels.gram import LARGEST, DenseGram, Gram, LowRankGram
+from losscope.kernels.gram import DenseGram, Gram, LowRankGram, gram_of
 from losscope.kernels.kernel import Kernel, positive
 from losscope.kernels.newton import Minimum, Problem, minimise
 from losscope.kernels.nystroem import Nystroem, nystroem
@@ -87,8 +87,8 @@ class KernelMachine:
 
     def at(self, penalty: float) -> "KernelMachine":
         """The same problem with another λ, started from this solution. Cost: as a new one, without the kernel."""
-        start = self._problem.rows(self.coefficients) * (self.penalty / positive(penalty, "the penalty λ"))
-        return _solved(self._problem, self._source, float(penalty), start)
+        start = self._problem.rows(self.coefficients)
+        return _solved(self._problem, self._source, positive(penalty, "the penalty λ"), start, captured=self.captured)
 
     def leave_one_out(self) -> Tensor:
         """Residuals y_i - f₋ᵢ(x_i) of the machines that sample i was left out of, for squares; R³/3, without refits.
@@ -185,24 +185,14 @@ def _gram(
     kernel: Kernel | Tensor, inputs: Any, landmarks: int | None, seed: int
 ) -> tuple[_Source, Gram, float]:
     """Where values come from, the Gram matrix, and the share of its trace that is kept."""
-    if isinstance(kernel, Kernel):
-        size = getattr(inputs, "shape", None)
-        if landmarks is not None:
-            found = nystroem(kernel, inputs, landmarks, seed)
-            low = LowRankGram(found.features(inputs))
-            return _Source(kernel, inputs, found), low, low.trace() / float(kernel.diagonal(inputs).sum())
-        if size and size[0] > LARGEST:
-            raise BadUsage(
-                "this Gram matrix is too large to be kept whole",
-                seen=f"{size[0]:,} inputs",
-                remedy="give landmarks=1000, or fewer inputs",
-            )
-        return _Source(kernel, inputs), DenseGram(kernel(inputs), kernel.rounding), 1.0
-    if landmarks is not None:
+    if landmarks is None:
+        source = _Source(kernel, inputs) if isinstance(kernel, Kernel) else _Source(None, None)
+        return source, gram_of(kernel, inputs), 1.0
+    if not isinstance(kernel, Kernel):
         raise BadUsage("landmarks are chosen for a kernel, not for its matrix", seen=f"landmarks={landmarks}")
-    matrix = torch.as_tensor(kernel)
-    rounding = torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else torch.finfo(torch.float64).eps
-    return _Source(None, None), DenseGram(matrix, rounding), 1.0
+    found = nystroem(kernel, inputs, landmarks, seed)
+    low = LowRankGram(found.features(inputs))
+    return _Source(kernel, inputs, found), low, low.trace() / float(kernel.diagonal(inputs).sum())
 
 
 def _problem(gram: Gram, loss: ConvexLoss, penalty: float, offset: Any) -> Problem:

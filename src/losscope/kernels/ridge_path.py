@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.kernels.convex_loss import ConvexLoss
-from losscope.kernels.gram import DenseGram
+from losscope.kernels.gram import gram_of
 from losscope.kernels.kernel import Kernel, positive
 
 __all__ = ["RidgePath", "ridge_path"]
@@ -66,11 +66,7 @@ def ridge_path(
     (1.0, 0.5, 0.5)
     """
     loss = ConvexLoss("mse", targets)
-    if isinstance(kernel, Kernel):
-        gram = DenseGram(kernel(inputs), kernel.rounding)
-    else:
-        matrix = torch.as_tensor(kernel)
-        gram = DenseGram(matrix, torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else 2.3e-16)
+    gram = gram_of(kernel, inputs)
     n, count = loss.shape[0], int(loss.count)
     if gram.rows not in (n, count):
         raise BadUsage("kernel and targets are of different sizes", seen=f"{gram.rows} rows, targets {list(loss.shape)}")
