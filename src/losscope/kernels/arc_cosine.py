@@ -24,6 +24,10 @@ from losscope.kernels.kernel import Kernel, not_negative, pair, points, positive
 
 __all__ = ["ReLUNNGP", "ReLUNTK"]
 
+_TINY = torch.finfo(torch.float64).tiny
+_NEAR = 0.999  # a cosine above which the angle is taken from the difference
+_BLOCK = 1 << 22  # numbers in one block of differences
+
 
 class _ReLU(Kernel):
     """Both recursions; ``depth`` hidden layers, variances σ_w² and σ_b²."""
@@ -45,20 +49,22 @@ class _ReLU(Kernel):
         """Σˡ and κ₀ of the layer before, from the inputs to the output."""
         x, z = pair(one, other)
         w, b = self.weight_variance, self.bias_variance
-        same = other is None
-        covariance = w / x.shape[1] * (x @ z.T) + b
-        of_x, of_z = (w / x.shape[1] * v.square().sum(1) + b for v in (x, z))
-        yield covariance, None
+        x, z = (torch.cat([v * math.sqrt(w / v.shape[1]), v.new_full((len(v), 1), math.sqrt(b))], 1) for v in (x, z))
+        of_x, of_z = (v.norm(dim=1) for v in (x, z))
+        apart, angle = _angles(x / of_x.clamp_min(_TINY)[:, None], z / of_z.clamp_min(_TINY)[:, None])
+        size = of_x[:, None] * of_z[None, :]
+        yield size * (1 - apart), None
         for _ in range(self.depth):
-            size = (of_x[:, None] * of_z[None, :]).sqrt()
-            cosine = (covariance / size.clamp_min(torch.finfo(size.dtype).tiny)).clamp_(-1.0, 1.0)
-            if same:
-                cosine.fill_diagonal_(1.0)  # the arc-cosine of a rounded 1 is wrong by 1e-8
-            angle = cosine.arccos()
-            bent = (angle.sin() + (math.pi - angle) * cosine) / math.pi
-            covariance = b + 0.5 * w * size * bent
-            of_x, of_z = b + 0.5 * w * of_x, b + 0.5 * w * of_z
-            yield covariance, (math.pi - angle) / math.pi
+            # 1 - κ₁, without the difference of two numbers near 1
+            bent = apart - (angle.sin() - angle * (1 - apart)) / math.pi
+            slope = (math.pi - angle) / math.pi
+            rise, of_x, of_z = b * 0.5 * w * (of_x[:, None] - of_z[None, :]).square(), _next(of_x, w, b), _next(of_z, w, b)
+            inner = 0.5 * w * size
+            size = of_x[:, None] * of_z[None, :]
+            rise = rise / (size + b + inner).clamp_min(_TINY)
+            apart = ((rise + inner * bent) / size.clamp_min(_TINY)).clamp_(0.0, 2.0)
+            angle = 2 * (0.5 * apart).sqrt().asin()
+            yield size * (1 - apart), slope
 
     def _variances(self, inputs: Any) -> list[Tensor]:
         """Σˡ_xx of every layer."""
@@ -69,6 +75,29 @@ class _ReLU(Kernel):
         return found
 
 
+def _next(size: Tensor, w: float, b: float) -> Tensor:
+    """√Σˡ⁺¹_xx from √Σˡ_xx."""
+    return (b + 0.5 * w * size.square()).sqrt()
+
+
+def _angles(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - x·z and the angles [n, m] of vectors of length 1, from differences where they nearly agree or are opposite.
+
+    The arc-cosine of a product that is rounded to 1 ± ε is wrong by √ε, and does not exist above 1.
+    """
+    cosine = (x @ z.T).clamp_(-1.0, 1.0)
+    apart, angle = 1 - cosine, cosine.arccos()
+    for sign in (1, -1):
+        rows, columns = (sign * cosine > _NEAR).nonzero(as_tuple=True)
+        for part in torch.arange(len(rows), device=x.device).split(max(1, _BLOCK // x.shape[1])):
+            r, c = rows[part], columns[part]
+            chord = (x[r] - sign * z[c]).norm(dim=1)
+            half, small = 0.5 * chord.square(), 2 * (0.5 * chord).asin()
+            apart[r, c] = half if sign > 0 else 2 - half
+            angle[r, c] = small if sign > 0 else math.pi - small
+    return apart, angle
+
+
 class ReLUNNGP(_ReLU):
     """Σ: the covariance of the outputs of an infinitely wide random ReLU network. Cost: n·m·(d + depth).
 
@@ -77,11 +106,8 @@ class ReLUNNGP(_ReLU):
     """
 
     def __call__(self, one: Any, other: Any = None) -> Tensor:
-        found = None
-        for found, _ in self._layers(one, other):
-            pass
-        assert found is not None
-        return found
+        *_, (found, _) = self._layers(one, other)
+        return (found + found.T) / 2 if other is None else found
 
     def diagonal(self, inputs: Any) -> Tensor:
         return self._variances(inputs)[-1]
@@ -102,7 +128,7 @@ class ReLUNTK(_ReLU):
             else:
                 total = covariance + 0.5 * self.weight_variance * slope * total
         assert total is not None
-        return total
+        return (total + total.T) / 2 if other is None else total
 
     def diagonal(self, inputs: Any) -> Tensor:
         first, *others = self._variances(inputs)
