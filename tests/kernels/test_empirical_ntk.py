@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.empirical_ntk import EmpiricalNTK
+from losscope.kernels.functions.empirical_ntk import EmpiricalNTK
 from losscope.objective.objective import Objective
 
 
@@ -17,7 +17,9 @@ def _mlp():
 
 
 def _conv():
-    return nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(18, 3))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(18, 3)
+    )
 
 
 class _Scaled(nn.Module):
@@ -88,7 +90,7 @@ def test_against_jacobians(name, outputs):
 
 
 def test_at_other_parameters_and_without_a_trace():
-    model, x, objective = problem("mlp")
+    model, _, objective = problem("mlp")
     start = copy.deepcopy(model)
     before = EmpiricalNTK(objective)()
     with torch.no_grad():
@@ -112,7 +114,7 @@ def test_one_output_without_an_axis():
 
 
 def test_bad_input_is_one_line():
-    model, x, objective = problem("mlp")
+    model, _, objective = problem("mlp")
     for call, says in (
         (lambda: EmpiricalNTK(model), "that of an Objective"),
         (lambda: EmpiricalNTK(objective, outputs="all"), "shared, full or sum"),

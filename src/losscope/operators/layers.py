@@ -238,7 +238,11 @@ def kernel(
     whole = _stacked(parts, columns)
     second = whole if others is None or other_columns is None else _stacked(others, other_columns)
     rows = len(columns) * sum(part.samples for part in parts)
-    width = rows if others is None or other_columns is None else len(other_columns) * sum(p.samples for p in others)
+    width = (
+        rows
+        if others is None or other_columns is None
+        else len(other_columns) * sum(p.samples for p in others)
+    )
     total = parts[0].batch.predictions[0].new_zeros(rows, width)
     for (position, _), a in whole.items():
         for (other, _), b in second.items():

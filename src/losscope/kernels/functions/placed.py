@@ -20,7 +20,9 @@ def vector(objective: Objective, parameters: Parameters) -> Tensor:
     if isinstance(parameters, nn.Module):
         parameters = dict(getattr(parameters, "_orig_mod", parameters).named_parameters())
     if isinstance(parameters, Mapping):
-        parameters = torch.cat([_named(parameters, n, p) for n, p in zip(objective.names, objective.parameters, strict=True)])
+        parameters = torch.cat(
+            [_named(parameters, n, p) for n, p in zip(objective.names, objective.parameters, strict=True)]
+        )
     if not isinstance(parameters, Tensor):
         raise BadUsage(
             "parameters are a vector, a state_dict or a model",
@@ -28,7 +30,9 @@ def vector(objective: Objective, parameters: Parameters) -> Tensor:
             remedy="keep copy.deepcopy(model) before training",
         )
     if parameters.shape != (objective.size,):
-        raise BadUsage("θ must be a vector of all parameters", seen=f"{tuple(parameters.shape)}, not ({objective.size},)")
+        raise BadUsage(
+            "θ must be a vector of all parameters", seen=f"{tuple(parameters.shape)}, not ({objective.size},)"
+        )
     if not bool(parameters.isfinite().all()):
         raise BadUsage("a parameter is not finite", seen="in the parameters given")
     return parameters.detach().to(objective.parameters[0].device)

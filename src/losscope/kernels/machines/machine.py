@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.convex_loss import ConvexLoss, Loss
-from losscope.kernels.gram import DenseGram, Gram, LowRankGram, gram_of
-from losscope.kernels.kernel import Kernel, positive
-from losscope.kernels.newton import Minimum, Problem, minimise
-from losscope.kernels.nystroem import Nystroem, nystroem
+from losscope.kernels.functions.kernel import Kernel, positive
+from losscope.kernels.machines.convex_loss import ConvexLoss, Loss
+from losscope.kernels.machines.gram import DenseGram, Gram, LowRankGram, gram_of
+from losscope.kernels.machines.newton import Minimum, Problem, minimise
+from losscope.kernels.machines.nystroem import Nystroem, nystroem
 
 __all__ = ["KernelMachine", "kernel_machine"]
 
@@ -85,10 +85,16 @@ class KernelMachine:
         found = (cross.to(weights) @ weights).reshape(-1, *shape)
         return found if offset is None else found + torch.as_tensor(offset).to(found)
 
+    def without_function(self) -> float:
+        """L(o): the data term of f = 0."""
+        return self._problem.at(self._problem.start()).data
+
     def at(self, penalty: float) -> "KernelMachine":
         """The same problem with another λ, started from this solution. Cost: as a new one, without the kernel."""
         start = self._problem.rows(self.coefficients)
-        return _solved(self._problem, self._source, positive(penalty, "the penalty λ"), start, captured=self.captured)
+        return _solved(
+            self._problem, self._source, positive(penalty, "the penalty λ"), start, captured=self.captured
+        )
 
     def leave_one_out(self) -> Tensor:
         """Residuals y_i - f₋ᵢ(x_i) of the machines that sample i was left out of, for squares; R³/3, without refits.
@@ -205,13 +211,20 @@ def _problem(gram: Gram, loss: ConvexLoss, penalty: float, offset: Any) -> Probl
     if offset is not None:
         offset = torch.as_tensor(offset).detach().to(loss.targets.device).double()
         if offset.numel() != count:
-            raise BadUsage("the offset has the shape of the predictions", seen=f"{tuple(offset.shape)}, not {loss.shape}")
+            raise BadUsage(
+                "the offset has the shape of the predictions", seen=f"{tuple(offset.shape)}, not {loss.shape}"
+            )
         offset = offset.reshape(loss.shape)
     return Problem(gram, loss, penalty, offset, count // gram.rows)
 
 
 def _solved(
-    problem: Problem, source: _Source, penalty: float, start: Tensor | None, rtol: float = 1e-10, captured: float = 1.0
+    problem: Problem,
+    source: _Source,
+    penalty: float,
+    start: Tensor | None,
+    rtol: float = 1e-10,
+    captured: float = 1.0,
 ) -> KernelMachine:
     began = time.perf_counter()
     problem = Problem(problem.gram, problem.loss, penalty, problem.offset, problem.columns)

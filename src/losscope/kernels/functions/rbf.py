@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.kernel import Kernel, pair, points, positive
+from losscope.kernels.functions.kernel import Kernel, pair, points, positive
 
 __all__ = ["RBF"]
 
@@ -36,7 +36,9 @@ class RBF(Kernel):
         distances = torch.nn.functional.pdist(x)
         apart = distances[distances > 0]
         if not len(apart):
-            raise BadUsage("there is no distance to take the median of: all inputs agree", seen=f"{len(x)} inputs")
+            raise BadUsage(
+                "there is no distance to take the median of: all inputs agree", seen=f"{len(x)} inputs"
+            )
         return cls(float(apart.median()))
 
     def __repr__(self) -> str:

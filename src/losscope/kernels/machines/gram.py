@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.kernel import Kernel
+from losscope.kernels.functions.kernel import Kernel
 
 LARGEST = 10_000
 """Rows of a Gram matrix that is kept whole: 800 MB, and as much for its factor."""
@@ -53,7 +53,8 @@ class DenseGram(Gram):
     def __init__(self, matrix: Tensor, rounding: float = torch.finfo(torch.float64).eps) -> None:
         self.matrix = symmetric(matrix, rounding)
         self.rows = len(self.matrix)
-        self.tolerance = self.rows * rounding * float(self.matrix.abs().sum(1).max())
+        self._rounding = rounding * float(self.matrix.abs().sum(1).max())
+        self.tolerance = self.rows * self._rounding
         lifted = self.matrix + torch.diag(torch.full_like(self.matrix[0], self.tolerance))
         if int(torch.linalg.cholesky_ex(lifted)[1]):
             smallest = float(torch.linalg.eigvalsh(self.matrix)[0]) if self.rows <= 2000 else None
@@ -67,6 +68,8 @@ class DenseGram(Gram):
         return self.matrix @ vectors
 
     def shifted(self, shift: float) -> "_DenseShifted":
+        if shift < self._rounding:
+            raise _below_rounding(shift, self.matrix)
         return _DenseShifted(self.matrix, shift)
 
     def trace(self) -> float:
@@ -79,11 +82,7 @@ class _DenseShifted(Shifted):
         lifted = matrix + torch.diag(torch.full_like(matrix[0], shift))
         self.factor, failed = torch.linalg.cholesky_ex(lifted)
         if int(failed):
-            raise BadUsage(
-                "the penalty is below the rounding errors of the kernel",
-                seen=f"n λ = {shift:.3g}, a diagonal up to {float(matrix.diagonal().max()):.3g}",
-                remedy="take a larger penalty, or a kernel in float64",
-            )
+            raise _below_rounding(shift, matrix)
 
     def solve(self, vectors: Tensor) -> Tensor:
         return torch.cholesky_solve(vectors, self.factor)
@@ -95,6 +94,14 @@ class _DenseShifted(Shifted):
 
     def degrees_of_freedom(self) -> float:
         return len(self.factor) - self.shift * float(self.inverse_diagonal().sum())
+
+
+def _below_rounding(shift: float, matrix: Tensor) -> BadUsage:
+    return BadUsage(
+        "the penalty is below the rounding errors of the kernel",
+        seen=f"n λ = {shift:.3g}, a diagonal up to {float(matrix.diagonal().max()):.3g}",
+        remedy="take a larger penalty, or a kernel in float64",
+    )
 
 
 class LowRankGram(Gram):
@@ -150,7 +157,12 @@ def gram_of(kernel: Kernel | Tensor, inputs: Any) -> DenseGram:
 
 def symmetric(matrix: Tensor, rounding: float) -> Tensor:
     """A Gram matrix in float64, symmetrised. Raises ``BadUsage`` where it is none."""
-    if not isinstance(matrix, Tensor) or matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+    if (
+        not isinstance(matrix, Tensor)
+        or matrix.dim() != 2
+        or matrix.shape[0] != matrix.shape[1]
+        or not len(matrix)
+    ):
         seen = tuple(matrix.shape) if isinstance(matrix, Tensor) else type(matrix).__name__
         raise BadUsage("a Gram matrix is square", seen=str(seen))
     if len(matrix) > LARGEST:
@@ -161,7 +173,9 @@ def symmetric(matrix: Tensor, rounding: float) -> Tensor:
         )
     found = matrix.detach().double()
     if not bool(found.isfinite().all()):
-        raise BadUsage("the kernel is not a finite number everywhere", seen=f"{int((~found.isfinite()).sum())} entries")
+        raise BadUsage(
+            "the kernel is not a finite number everywhere", seen=f"{int((~found.isfinite()).sum())} entries"
+        )
     apart, size = float((found - found.T).abs().max()), float(found.abs().max())
     if apart > len(found) ** 0.5 * 64 * rounding * size:
         raise BadUsage("a Gram matrix is symmetric", seen=f"entries that differ by {apart:.3g}")

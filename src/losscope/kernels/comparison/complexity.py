@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.gram import gram_of
-from losscope.kernels.kernel import Kernel
+from losscope.kernels.functions.kernel import Kernel
+from losscope.kernels.machines.gram import gram_of
 
 __all__ = ["Complexity", "complexity"]
 
@@ -23,7 +23,7 @@ __all__ = ["Complexity", "complexity"]
 class Complexity:
     """``squared`` = yᵀ K⁺ y over the eigenvectors that the kernel's rounding lets be told from zero.
 
-    ``outside`` is the share of ‖y‖² in the others: no function in the space of the kernel has it, as far as one can see.
+    ``outside`` is the share of ‖y‖² in the others, which no function in the space of the kernel has.
     """
 
     squared: float
@@ -39,7 +39,11 @@ class Complexity:
     @property
     def bound(self) -> float:
         """√(2 yᵀ K⁻¹ y / n) of Arora et al., to leading order; infinite where a part of y is outside."""
-        return math.sqrt(2 * self.squared / self.samples) if self.outside <= self.samples * torch.finfo(torch.float64).eps else math.inf
+        return (
+            math.sqrt(2 * self.squared / self.samples)
+            if self.outside <= self.samples * torch.finfo(torch.float64).eps
+            else math.inf
+        )
 
 
 def complexity(kernel: Kernel | Tensor, inputs: Any, values: Any) -> Complexity:
@@ -51,7 +55,9 @@ def complexity(kernel: Kernel | Tensor, inputs: Any, values: Any) -> Complexity:
     gram = gram_of(kernel, inputs)
     y = torch.as_tensor(values).detach().to(gram.matrix)
     if not y.dim() or gram.rows not in (len(y), y.numel()):
-        raise BadUsage("kernel and values are of different sizes", seen=f"{gram.rows} rows, values {list(y.shape)}")
+        raise BadUsage(
+            "kernel and values are of different sizes", seen=f"{gram.rows} rows, values {list(y.shape)}"
+        )
     if not bool(y.isfinite().all()):
         raise BadUsage("a value is not a finite number", seen=f"{int((~y.isfinite()).sum())} of them")
     eigenvalues, vectors = torch.linalg.eigh(gram.matrix)

@@ -6,8 +6,8 @@ convex with modulus 2λ, hence *wherever* the method stops
     J(f) - min J ≤ rᵀ K r / 4λ,        ‖f - f*‖_H ≤ √(rᵀ K r) / 2λ:
 
 certificates that hold for every convex L and need no minimum. A step solves (W K + 2λ) d = -r, with W = ∂²L/∂f², by
-conjugate gradients in the scalar product uᵀ K v, where that matrix is symmetric; preconditioned by (w K + 2λ)⁻¹ with the
-mean curvature w, which is exact for constant curvature. Steps are halved until Armijo's condition holds; forcing
+conjugate gradients in the scalar product uᵀ K v, where that matrix is symmetric; preconditioned by (w K + 2λ)⁻¹ with
+the mean curvature w, which is exact for constant curvature. Steps are halved until Armijo's condition holds; forcing
 sequence of Eisenstat and Walker, 1996, doi:10.1137/0917003.
 """
 
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.convex_loss import ConvexLoss
-from losscope.kernels.gram import Gram, Shifted
+from losscope.kernels.machines.convex_loss import ConvexLoss
+from losscope.kernels.machines.gram import Gram, Shifted
 
 _STEPS = 200
 _PRODUCTS = 400  # of one step
@@ -59,7 +59,9 @@ class Minimum:
 class Problem:
     """L(K α + o) + λ tr αᵀ K α over α [R, k]; predictions are its rows in the shape of the loss."""
 
-    def __init__(self, gram: Gram, loss: ConvexLoss, penalty: float, offset: Tensor | None, columns: int) -> None:
+    def __init__(
+        self, gram: Gram, loss: ConvexLoss, penalty: float, offset: Tensor | None, columns: int
+    ) -> None:
         self.gram, self.loss, self.penalty, self.columns = gram, loss, penalty, columns
         self.offset = offset
 
@@ -76,9 +78,7 @@ class Problem:
         return Point(coefficients, inner, f, data, penalty, slope, squared)
 
     def start(self) -> Tensor:
-        return torch.zeros(
-            self.gram.rows, self.columns, dtype=torch.float64, device=self.loss.targets.device
-        )
+        return torch.zeros(self.gram.rows, self.columns, dtype=torch.float64, device=self.loss.targets.device)
 
     def rows(self, values: Tensor) -> Tensor:
         """Values in the shape of the loss, as [R, k]."""
@@ -94,7 +94,7 @@ class Problem:
 
 
 def minimise(problem: Problem, rtol: float, start: Tensor | None = None) -> Minimum:
-    """Newton's method from zero, or from a start, until J - min J ≤ ``rtol`` · (J(0) - J), or as far as rounding permits.
+    """Newton's method from zero, or from a start, until J - min J ≤ ``rtol`` · (J(0) - J), or to rounding.
 
     Raises ``BadUsage`` where the loss turns out not to be convex, has kinks, or is not finite at zero.
     """
@@ -163,7 +163,9 @@ def _direction(problem: Problem, point: Point, metric: _Metric) -> tuple[Tensor,
     p, kp = z, kz
     size = first = float((residual * kz).sum())
     enough = min(0.1, point.squared**0.25) ** 2
-    for used in range(1, _PRODUCTS + 1):
+    used = 0
+    while used < _PRODUCTS:
+        used += 1
         bent = problem.rows(curvature(kp.reshape(shape)))
         bending, plain = float((kp * bent).sum()), 2 * problem.penalty * float((kp * p).sum())
         _check_convex(problem, bending, float(kp.norm() * bent.norm()))
@@ -178,8 +180,6 @@ def _direction(problem: Problem, point: Point, metric: _Metric) -> tuple[Tensor,
             break
         p, kp = z + following / size * p, kz + following / size * kp
         size = following
-    else:
-        used = _PRODUCTS
     return d, image, used
 
 

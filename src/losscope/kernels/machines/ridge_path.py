@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.convex_loss import ConvexLoss
-from losscope.kernels.gram import gram_of
-from losscope.kernels.kernel import Kernel, positive
+from losscope.kernels.functions.kernel import Kernel, positive
+from losscope.kernels.machines.convex_loss import ConvexLoss
+from losscope.kernels.machines.gram import gram_of
 
 __all__ = ["RidgePath", "ridge_path"]
 
@@ -26,7 +26,7 @@ _POINTS = 40
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RidgePath:
-    """One entry for each penalty λ, ascending: the mean square, λ‖f‖², ‖f‖, degrees of freedom, GCV and leave-one-out."""
+    """One entry for each penalty λ, ascending: mean square, λ‖f‖², ‖f‖, degrees of freedom, GCV, leave-one-out."""
 
     penalties: Tensor
     data_values: Tensor
@@ -45,8 +45,8 @@ class RidgePath:
     def __repr__(self) -> str:
         return (
             f"<RidgePath of {len(self.penalties)} penalties from {float(self.penalties[0]):.2g} to "
-            f"{float(self.penalties[-1]):.2g}: leave-one-out error {float(self.loo.min()):.4g} at λ = {self.best():.3g}, "
-            f"GCV {float(self.gcv.min()):.4g} at λ = {self.best('gcv'):.3g}>"
+            f"{float(self.penalties[-1]):.2g}: leave-one-out error {float(self.loo.min()):.4g} at "
+            f"λ = {self.best():.3g}, GCV {float(self.gcv.min()):.4g} at λ = {self.best('gcv'):.3g}>"
         )
 
     def _repr_html_(self) -> str:
@@ -69,7 +69,9 @@ def ridge_path(
     gram = gram_of(kernel, inputs)
     n, count = loss.shape[0], int(loss.count)
     if gram.rows not in (n, count):
-        raise BadUsage("kernel and targets are of different sizes", seen=f"{gram.rows} rows, targets {list(loss.shape)}")
+        raise BadUsage(
+            "kernel and targets are of different sizes", seen=f"{gram.rows} rows, targets {list(loss.shape)}"
+        )
     values, vectors = torch.linalg.eigh(gram.matrix)
     values = values.clamp_min(0.0)
     if penalties is None:

@@ -37,9 +37,7 @@ def points(inputs: Any) -> Tensor:
     try:
         found = torch.as_tensor(inputs).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise BadUsage(
-            "the inputs of a kernel are an array of numbers", seen=type(inputs).__name__
-        ) from None
+        raise BadUsage("the inputs of a kernel are an array of numbers", seen=type(inputs).__name__) from None
     if found.dim() < 1 or found.numel() == 0:
         raise BadUsage("a kernel needs at least one input", seen=f"shape {tuple(found.shape)}")
     if found.is_complex():
@@ -47,7 +45,9 @@ def points(inputs: Any) -> Tensor:
     found = found.double().reshape(len(found), -1)
     if not bool(found.isfinite().all()):
         rows = (~found.isfinite()).any(1).nonzero()[:, 0]
-        raise BadUsage("an input is not a finite number", seen=f"{len(rows)} rows, the first is {int(rows[0])}")
+        raise BadUsage(
+            "an input is not a finite number", seen=f"{len(rows)} rows, the first is {int(rows[0])}"
+        )
     return found
 
 
@@ -56,7 +56,9 @@ def pair(one: Any, other: Any) -> tuple[Tensor, Tensor]:
     x = points(one)
     z = x if other is None else points(other)
     if x.shape[1] != z.shape[1]:
-        raise BadUsage("the two sets of inputs differ in length", seen=f"{x.shape[1]} and {z.shape[1]} numbers")
+        raise BadUsage(
+            "the two sets of inputs differ in length", seen=f"{x.shape[1]} and {z.shape[1]} numbers"
+        )
     return x, z
 
 

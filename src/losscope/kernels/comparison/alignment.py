@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.gram import symmetric
+from losscope.kernels.machines.gram import symmetric
 
 __all__ = ["alignment", "target_alignment"]
 

@@ -4,6 +4,7 @@ Losses of the catalogue say whether they are convex, and over which predictions.
 off its autograd graph. What is not known is taken at its word: Newton's method stops where it sees negative curvature.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -28,7 +29,12 @@ class ConvexLoss:
     """
 
     def __init__(
-        self, loss: Loss, targets: Any, *, outputs: int | None = None, options: Mapping[str, Any] | None = None
+        self,
+        loss: Loss,
+        targets: Any,
+        *,
+        outputs: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.targets = _targets(targets)
         spec = get(loss) if isinstance(loss, str) else loss if isinstance(loss, LossSpec) else None
@@ -41,9 +47,7 @@ class ConvexLoss:
             classes = not self.targets.is_floating_point()
         else:
             raise BadUsage("a loss is a name of the catalogue or a function", seen=type(loss).__name__)
-        if spec is not None and not classes:
-            self.targets = self.targets.double()
-        elif self.targets.is_floating_point():
+        if (spec is not None and not classes) or self.targets.is_floating_point():
             self.targets = self.targets.double()
         self.shape = self._shape(classes, outputs)
         term = self._term()
@@ -56,7 +60,7 @@ class ConvexLoss:
         """L(f); infinite where that is no number."""
         with torch.no_grad():
             found = float(self.function(f, self.targets))
-        return found if found == found else float("inf")
+        return float("inf") if math.isnan(found) else found
 
     def gradient(self, f: Tensor) -> Tensor:
         """∂L/∂f, of the shape of f."""
@@ -157,7 +161,7 @@ def _convex(spec: LossSpec) -> None:
         )
     if kind is not None and (kind.low > -float("inf") or kind.high < float("inf")):
         raise BadUsage(
-            f"{spec.name} takes predictions from {kind.low:g} to {kind.high:g}; those of a kernel machine are any number",
+            f"{spec.name} takes predictions from {kind.low:g} to {kind.high:g}, a kernel machine gives any number",
             seen=kind.about,
             remedy="take the form of the loss on logits or logarithms",
         )

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.kernel import Kernel, not_negative, pair, points, positive
+from losscope.kernels.functions.kernel import Kernel, not_negative, pair, points, positive
 
 __all__ = ["Linear", "Polynomial"]
 
@@ -24,7 +24,9 @@ class Polynomial(Kernel):
         self.scale, self.constant = positive(scale, "a scale"), not_negative(constant, "the constant")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(degree={self.degree}, scale={self.scale:g}, constant={self.constant:g})"
+        return (
+            f"{type(self).__name__}(degree={self.degree}, scale={self.scale:g}, constant={self.constant:g})"
+        )
 
     def __call__(self, one: Any, other: Any = None) -> Tensor:
         x, z = pair(one, other)

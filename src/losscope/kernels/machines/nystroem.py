@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.kernel import Kernel
+from losscope.kernels.functions.kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,5 @@ def nystroem(kernel: Kernel, inputs: Any, landmarks: int, seed: int = 0) -> Nyst
 
 def _length(inputs: Any) -> int:
     if not hasattr(inputs, "shape") or not len(inputs.shape):
-        raise BadUsage(
-            "landmarks are drawn from one tensor or array of inputs", seen=type(inputs).__name__
-        )
+        raise BadUsage("landmarks are drawn from one tensor or array of inputs", seen=type(inputs).__name__)
     return int(inputs.shape[0])

@@ -6,16 +6,16 @@ Two questions decide.
 1. Does the linearisation give most of the movement of the predictions? u = ‖remainder‖² / ‖f - f₀‖² over the data, with
    its standard error over samples, against ½.
 2. Could a kernel machine have done as well at the same distance? The linearised network lies in the ball
-   ‖f - f₀‖_H ≤ ‖θ - θ₀‖ of the tangent kernel's space; the best function in that ball, on the data of the comparison, is
-   a kernel machine. Where the network's loss is below that one's (paired over samples, two standard errors), it has
+   ‖f - f₀‖_H ≤ ‖θ - θ₀‖ of the tangent kernel's space; the best function in that ball, on the data of the comparison,
+   is a kernel machine. Where the network's loss is below that one's (paired over samples, two standard errors), it has
    left the kernel's regime. One-sided: on a part of the data the kernel machine has the easier task.
 
 * **features**: u > ½ by two standard errors.
 * **lazy**: u < ½ by two standard errors, and the network is not better than the kernel machine.
 * **between**: anything else.
 
-Lazy training: Chizat, Oyallon and Bach, 2019, arXiv:1812.07956. Beside the verdict: by how much the kernel itself changed
-(Fort et al., 2020, arXiv:2010.15110).
+Lazy training: Chizat, Oyallon and Bach, 2019, arXiv:1812.07956. Beside the verdict: by how much the kernel itself
+changed (Fort et al., 2020, arXiv:2010.15110).
 """
 
 import html
@@ -28,13 +28,13 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.core.text import Language, Text
-from losscope.kernels.alignment import alignment
-from losscope.kernels.convex_loss import ConvexLoss
-from losscope.kernels.empirical_ntk import EmpiricalNTK
-from losscope.kernels.machine import KernelMachine, kernel_machine
-from losscope.kernels.movement import movement
-from losscope.kernels.placed import Parameters, placed, vector
-from losscope.kernels.same_norm import at_norm
+from losscope.kernels.comparison.alignment import alignment
+from losscope.kernels.comparison.movement import movement
+from losscope.kernels.functions.empirical_ntk import EmpiricalNTK
+from losscope.kernels.functions.placed import Parameters, placed, vector
+from losscope.kernels.machines.convex_loss import ConvexLoss
+from losscope.kernels.machines.machine import KernelMachine, kernel_machine
+from losscope.kernels.machines.same_norm import at_norm
 from losscope.objective.batches import Batch, batches
 from losscope.objective.objective import Objective
 
@@ -57,7 +57,8 @@ _TEXTS: dict[Regime, Text] = {
     "between": Text(
         en="between lazy and feature learning: the linearisation at the initial parameters misses the predictions by "
         "{missed:.1%} ± {error:.1%} of their squared movement{and_better}",
-        zh="介于惰性与特征学习之间：在初始参数处的线性化与预测之差为其变动平方的 {missed:.1%} ± {error:.1%}{and_better}",
+        zh="介于惰性与特征学习之间：在初始参数处的线性化与预测之差为其变动平方的 {missed:.1%} ± {error:.1%}"
+        "{and_better}",
     ),
 }
 _BETTER = Text(
@@ -78,8 +79,8 @@ class KernelChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Laziness:
-    """``regime`` follows from ``unexplained``, the share u of the squared movement that the linearisation misses, and from
-    ``excess``, the loss of the network minus that of the best kernel machine at its distance (None: not compared).
+    """``regime`` follows from ``unexplained``, the share u of the squared movement that the linearisation misses, and
+    from ``excess``, the loss of the network minus that of the best kernel machine at its distance (None: not compared).
 
     ``losses`` are data terms over all data: "initial", "network", "linearised"; ``held_out`` the same on other data.
     ``compared`` are those of "network" and "kernel machine" on the inputs of the kernel; ``why`` tells why they are
@@ -106,7 +107,9 @@ class Laziness:
         """The verdict, in one sentence."""
         share, error = self.unexplained.value, self.unexplained.stderr
         better = _BETTER() if self.beats_kernel else _NOTHING()
-        return _TEXTS[self.regime](given=1 - share, missed=share, error=error, and_better=better).render(language)
+        return _TEXTS[self.regime](given=1 - share, missed=share, error=error, and_better=better).render(
+            language
+        )
 
     def to_json(self, language: Language = "en") -> dict[str, Any]:
         """Plain data."""
@@ -132,7 +135,9 @@ class Laziness:
         ]
         for title, found in (("loss", self.losses), ("loss, held out", self.held_out)):
             if found:
-                lines.append(f"  {title}: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+                lines.append(
+                    f"  {title}: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+                )
         if self.compared:
             pairs = ", ".join(f"{name} {value:.4g}" for name, value in self.compared.items())
             lines.append(f"  at the distance {self.distance:.4g} from the start: {pairs}")
@@ -152,7 +157,8 @@ def kernel_change(
     Over samples and outputs where that is up to 3,000 rows, else one kernel for all outputs. Two tangent kernels.
     """
     theta, data = vector(objective, initial), _drawn(objective.batches, samples, seed)
-    return _change(*(_tangent(objective, at, data)() for at in (None, theta)), _count(data))
+    now, before = (_tangent(objective, at, data)() for at in (None, theta))
+    return _change(now, before, _count(data))
 
 
 def laziness(
@@ -166,9 +172,9 @@ def laziness(
 ) -> Laziness:
     """Compare a trained network with the kernel machine of its tangent kernel at ``initial`` parameters.
 
-    ``initial`` is a vector [P], a ``state_dict`` or a model (``copy.deepcopy(model)`` before training). ``held_out`` are
-    other data, as an ``Objective`` takes them. Kernels, and with ``compare`` the kernel machine at the same distance,
-    are computed on at most ``samples`` samples that ``seed`` draws; the verdict uses all data. Buffers are those of now.
+    ``initial`` is a vector [P], a ``state_dict`` or a model (``copy.deepcopy(model)`` before training). ``held_out``
+    are other data, as an ``Objective`` takes them. Kernels, and with ``compare`` the kernel machine at the same
+    distance, are computed on at most ``samples`` samples that ``seed`` draws; u uses all. Buffers are those of now.
 
     Cost: a few forward passes for the verdict; two tangent kernels; about ten kernel machines. Raises ``BadUsage`` for
     parameters of another network, and where the predictions have not moved.
@@ -238,7 +244,9 @@ def _compared(
     try:
         convex = ConvexLoss(loss, targets, outputs=outputs)
         if convex.shape != tuple(f.shape):
-            raise BadUsage("predictions and targets differ in shape", seen=f"{tuple(f.shape)} and {convex.shape}")
+            raise BadUsage(
+                "predictions and targets differ in shape", seen=f"{tuple(f.shape)} and {convex.shape}"
+            )
         first = kernel_machine(
             gram,
             None,
@@ -260,10 +268,16 @@ def _compared(
 def _excess(loss: ConvexLoss, one: Tensor, other: Tensor) -> Estimate:
     """The loss of one set of predictions minus that of another, paired over samples; samples are evaluated alone."""
     with torch.no_grad():
-        rows = [loss.function(f[i : i + 1], loss.targets[i : i + 1]) for f in (one, other) for i in range(len(one))]
+        rows = [
+            loss.function(f[i : i + 1], loss.targets[i : i + 1])
+            for f in (one, other)
+            for i in range(len(one))
+        ]
     first, second = torch.stack(rows).double().chunk(2)
     differences = (first - second)[(first - second).isfinite()]  # a sample whose target is ignored is 0/0
-    return Estimate(loss.value(one) - loss.value(other), float(differences.std()) / max(1, len(differences)) ** 0.5)
+    return Estimate(
+        loss.value(one) - loss.value(other), float(differences.std()) / max(1, len(differences)) ** 0.5
+    )
 
 
 def _count(data: list[Batch]) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.kernel import Kernel, not_negative, pair, points, positive
+from losscope.kernels.functions.kernel import Kernel, not_negative, pair, points, positive
 
 __all__ = ["ReLUNNGP", "ReLUNTK"]
 
@@ -49,7 +49,10 @@ class _ReLU(Kernel):
         """Σˡ and κ₀ of the layer before, from the inputs to the output."""
         x, z = pair(one, other)
         w, b = self.weight_variance, self.bias_variance
-        x, z = (torch.cat([v * math.sqrt(w / v.shape[1]), v.new_full((len(v), 1), math.sqrt(b))], 1) for v in (x, z))
+        x, z = (
+            torch.cat([v * math.sqrt(w / v.shape[1]), v.new_full((len(v), 1), math.sqrt(b))], 1)
+            for v in (x, z)
+        )
         of_x, of_z = (v.norm(dim=1) for v in (x, z))
         apart, angle = _angles(x / of_x.clamp_min(_TINY)[:, None], z / of_z.clamp_min(_TINY)[:, None])
         size = of_x[:, None] * of_z[None, :]
@@ -58,7 +61,11 @@ class _ReLU(Kernel):
             # 1 - κ₁, without the difference of two numbers near 1
             bent = apart - (angle.sin() - angle * (1 - apart)) / math.pi
             slope = (math.pi - angle) / math.pi
-            rise, of_x, of_z = b * 0.5 * w * (of_x[:, None] - of_z[None, :]).square(), _next(of_x, w, b), _next(of_z, w, b)
+            rise, of_x, of_z = (
+                b * 0.5 * w * (of_x[:, None] - of_z[None, :]).square(),
+                _next(of_x, w, b),
+                _next(of_z, w, b),
+            )
             inner = 0.5 * w * size
             size = of_x[:, None] * of_z[None, :]
             rise = rise / (size + b + inner).clamp_min(_TINY)

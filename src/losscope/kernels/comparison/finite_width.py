@@ -5,6 +5,7 @@ Gabriel and Hongler, 2018, arXiv:1806.07572, theorem 1; the rate: Arora et al., 
 """
 
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from losscope.core.errors import BadUsage
-from losscope.kernels.arc_cosine import ReLUNTK
-from losscope.kernels.empirical_ntk import EmpiricalNTK
-from losscope.kernels.kernel import points
+from losscope.kernels.functions.arc_cosine import ReLUNTK
+from losscope.kernels.functions.empirical_ntk import EmpiricalNTK
+from losscope.kernels.functions.kernel import points
 from losscope.objective.objective import Objective
 
 __all__ = ["FiniteWidth", "finite_width", "relu_network"]
@@ -54,10 +55,13 @@ def relu_network(
         torch.default_generator.manual_seed(seed)
         layers: list[nn.Module] = []
         sizes = [inputs, *[width] * depth, outputs]
-        for number, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for number, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             linear = nn.Linear(fan_in, fan_out, bias=False, dtype=torch.float64)
             nn.init.normal_(linear.weight)
-            layers += [linear, _Scaled(math.sqrt(weight_variance / fan_in), fan_out, math.sqrt(bias_variance))]
+            layers += [
+                linear,
+                _Scaled(math.sqrt(weight_variance / fan_in), fan_out, math.sqrt(bias_variance)),
+            ]
             if number < depth:
                 layers.append(nn.ReLU())
     return nn.Sequential(*layers)
@@ -65,7 +69,7 @@ def relu_network(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FiniteWidth:
-    """``errors`` [widths, seeds] of the tangent kernel; ``slope`` ± ``stderr`` of ln error in ln width: -½ in theory."""
+    """``errors`` [widths, seeds] of the tangent kernel; ``slope`` ± ``stderr`` of ln error in ln width (-½)."""
 
     widths: tuple[int, ...]
     errors: tuple[tuple[float, ...], ...]
@@ -73,7 +77,9 @@ class FiniteWidth:
     stderr: float
 
     def __repr__(self) -> str:
-        means = ", ".join(f"{w}: {sum(e) / len(e):.3g}" for w, e in zip(self.widths, self.errors, strict=True))
+        means = ", ".join(
+            f"{w}: {sum(e) / len(e):.3g}" for w, e in zip(self.widths, self.errors, strict=True)
+        )
         return f"<FiniteWidth {means}; error ∝ width^({self.slope:.3f} ± {self.stderr:.3f})>"
 
     def _repr_html_(self) -> str:
@@ -94,7 +100,9 @@ def finite_width(
     Cost: one tangent kernel for each width and seed.
     """
     if len(set(widths)) < 2 or min(widths) < 1 or seeds < 2:
-        raise BadUsage("a rate needs at least two widths from 1, and two seeds", seen=f"{list(widths)}, seeds={seeds}")
+        raise BadUsage(
+            "a rate needs at least two widths from 1, and two seeds", seen=f"{list(widths)}, seeds={seeds}"
+        )
     x = points(inputs)
     limit = ReLUNTK(depth, weight_variance, bias_variance)(x)
     errors = []
@@ -102,9 +110,16 @@ def finite_width(
         row = []
         for seed in range(seeds):
             network = relu_network(
-                x.shape[1], width, depth, weight_variance=weight_variance, bias_variance=bias_variance, seed=seed
+                x.shape[1],
+                width,
+                depth,
+                weight_variance=weight_variance,
+                bias_variance=bias_variance,
+                seed=seed,
             )
-            objective = Objective(network.to(x.device), nn.functional.mse_loss, (x, torch.zeros(len(x), 1).to(x)))
+            objective = Objective(
+                network.to(x.device), nn.functional.mse_loss, (x, torch.zeros(len(x), 1).to(x))
+            )
             row.append(float((EmpiricalNTK(objective)() - limit).norm() / limit.norm()))
         errors.append(tuple(row))
     across = np.repeat(np.log(np.asarray(widths, dtype=float)), seeds)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage, NotReadable
-from losscope.kernels.kernel import Kernel
-from losscope.kernels.placed import Parameters, placed, vector
+from losscope.kernels.functions.kernel import Kernel
+from losscope.kernels.functions.placed import Parameters, placed, vector
 from losscope.objective.batches import Batch, batches
 from losscope.objective.objective import Objective
 from losscope.operators.jacobian import NTK
@@ -66,7 +66,9 @@ class EmpiricalNTK(Kernel):
         self.outputs: Outputs = outputs
         theta = None if parameters is None else vector(objective, parameters)
         loss = None if objective.whole.loss is None else _sum_of_squares
-        self._objective = placed(objective, theta, loss=loss, data=_untargeted(objective.batches, loss), dtype=dtype)
+        self._objective = placed(
+            objective, theta, loss=loss, data=_untargeted(objective.batches, loss), dtype=dtype
+        )
         self._loss = loss
         self.rounding = torch.finfo(dtype).eps
 
@@ -167,7 +169,9 @@ def _columns(sides: list[Layers], summed: bool) -> list[list[list[Tensor]]]:
     """Weights that pick one output each, or Σ_c f_c / √C; ``NotReadable`` where samples have no outputs in common."""
     shapes = [side.batch.predictions[0].shape for side in sides]
     outputs = shapes[0][1:].numel()
-    if any(len(s.batch.predictions) != 1 or n[1:].numel() != outputs for s, n in zip(sides, shapes, strict=True)):
+    if any(
+        len(s.batch.predictions) != 1 or n[1:].numel() != outputs for s, n in zip(sides, shapes, strict=True)
+    ):
         raise NotReadable("several tensors of predictions, or of different sizes", seen=str(len(shapes)))
     like = [side.batch.predictions[0] for side in sides]
     if summed:

@@ -3,6 +3,7 @@
 f(θ) - f(θ₀) = J(θ₀)(θ - θ₀) + remainder: one product with the Jacobian at θ₀, exact.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
-from losscope.kernels.placed import placed
+from losscope.kernels.functions.placed import placed
 from losscope.objective.objective import Objective
 from losscope.operators.linearisation import Linearisation, linearise
 
@@ -53,9 +54,11 @@ def movement(objective: Objective, theta: Tensor, data: Any = None) -> Movement:
         moved.append(_squares(change, before))
         linear.append(_squares(along, before))
         remainder.append(_squares([c - a for c, a in zip(change, along, strict=True)], before))
-        value = _loss_of([b.detach() + a for b, a in zip(before.predictions, along, strict=True)], then, before)
+        value = _loss_of(
+            [b.detach() + a for b, a in zip(before.predictions, along, strict=True)], then, before
+        )
         total["linearised"] += float("nan") if value is None else before.coefficient * value
-    losses = {name: value for name, value in total.items() if value == value}
+    losses = {name: value for name, value in total.items() if not math.isnan(value)}
     return Movement(torch.cat(moved), torch.cat(linear), torch.cat(remainder), losses)
 
 
