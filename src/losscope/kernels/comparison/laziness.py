@@ -261,23 +261,24 @@ def _compared(
     except BadUsage as error:
         return replace(result, why=str(error))
     compared = {"network": convex.value(f), "kernel machine": machine.data_value}
-    excess = _excess(convex, f, machine.predictions)
+    short = (
+        machine.penalty * (result.distance**2 - machine.norm**2) + machine.gap
+    )  # above the best in the ball
+    excess = _excess(convex, f, machine.predictions, short)
     return replace(result, machine=machine, compared=compared, excess=excess, why="")
 
 
-def _excess(loss: ConvexLoss, one: Tensor, other: Tensor) -> Estimate:
-    """The loss of one set of predictions minus that of another, paired over samples; samples are evaluated alone."""
+def _excess(loss: ConvexLoss, one: Tensor, other: Tensor, short: float) -> Estimate:
+    """The loss of one set of predictions minus that of another, less ``short``; paired, each sample evaluated alone."""
     with torch.no_grad():
-        rows = [
-            loss.function(f[i : i + 1], loss.targets[i : i + 1])
+        both = [
+            [loss.function(f[i : i + 1], loss.targets[i : i + 1]) for i in range(len(f))]
             for f in (one, other)
-            for i in range(len(one))
         ]
-    first, second = torch.stack(rows).double().chunk(2)
+    first, second = (torch.stack(values).double() for values in both)
     differences = (first - second)[(first - second).isfinite()]  # a sample whose target is ignored is 0/0
-    return Estimate(
-        loss.value(one) - loss.value(other), float(differences.std()) / max(1, len(differences)) ** 0.5
-    )
+    stderr = float(differences.std()) / len(differences) ** 0.5 if len(differences) > 1 else float("inf")
+    return Estimate(loss.value(one) - loss.value(other) + max(0.0, short), stderr)
 
 
 def _count(data: list[Batch]) -> int:

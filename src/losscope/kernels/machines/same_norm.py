@@ -15,7 +15,6 @@ from losscope.kernels.machines.machine import KernelMachine
 __all__ = ["at_norm"]
 
 _WIDER = 10.0
-_LESS = 0.9995
 _SEARCHES = 60
 _SAME = 1e-9  # relative distance of two penalties that are taken for one
 
@@ -30,7 +29,7 @@ def at_norm(machine: KernelMachine, norm: float, *, rtol: float = 1e-3) -> Kerne
     zero = machine.without_function()
     above, below = None, None  # of the norm: machines of too small, and of large enough λ
     found = machine
-    for _ in range(_SEARCHES):
+    for search in range(_SEARCHES):
         if found.norm > norm:
             above = found
         else:
@@ -45,7 +44,9 @@ def at_norm(machine: KernelMachine, norm: float, *, rtol: float = 1e-3) -> Kerne
         else:
             if below.penalty <= above.penalty * (1 + _SAME):
                 return below
-            penalty = _between(above, below, norm)
+            spare = 0.5 * rtol * (zero - below.data_value) / (below.penalty * norm**2)
+            aim = norm * math.sqrt(max(0.25, 1 - spare))
+            penalty = _between(above, below, aim if search % 4 else 0.0)
         known = [m for m in (above, below) if m is not None]
         nearest = min(known, key=lambda m: abs(math.log(m.penalty / penalty)))
         try:
@@ -58,8 +59,8 @@ def at_norm(machine: KernelMachine, norm: float, *, rtol: float = 1e-3) -> Kerne
 
 
 def _between(above: KernelMachine, below: KernelMachine, norm: float) -> float:
-    """Where a line through ln ‖f‖ over ln λ meets a little less than ``norm``; not near an end of the bracket."""
+    """Where a line through ln ‖f‖ over ln λ meets ``norm``, but not near an end; in the middle where there is none."""
     low, high = math.log(above.penalty), math.log(below.penalty)
     fall = math.log(above.norm / below.norm) if below.norm > 0 else math.inf
-    share = math.log(above.norm / norm / _LESS) / fall if 0 < fall < math.inf else 0.5
-    return math.exp(low + (high - low) * min(0.95, max(0.05, share)))
+    share = math.log(above.norm / norm) / fall if norm > 0 and 0 < fall < math.inf else 0.5
+    return math.exp(low + (high - low) * min(0.98, max(0.02, share)))
