@@ -174,8 +174,8 @@ def kernel_machine(
     kernel that is not positive semi-definite, sizes that do not match, and losses that are not convex or have kinks.
 
     >>> x = torch.tensor([0.0, 1.0])
-    >>> kernel_machine(torch.eye(2), None, x, 0.5).predictions.tolist()  # K (K + nλ I)⁻¹ y with nλ = 1
-    [0.0, 0.5]
+    >>> kernel_machine(torch.eye(2), None, x, 0.5).predictions  # K (K + nλ I)⁻¹ y with nλ = 1
+    tensor([0.0000, 0.5000], dtype=torch.float64)
     """
     positive(penalty, "the penalty λ")
     if not 0 < rtol < 1:

@@ -200,9 +200,9 @@ def _check_convex(problem: Problem, bending: float, scale: float) -> None:
 
 
 def _search(problem: Problem, point: Point, direction: Tensor, along: float) -> Point | None:
-    """The first of the steps 1, ½, ¼, … that lowers J as Armijo asks; None where none does."""
+    """The first of the steps 1, ½, ¼, … √ε that lowers J as Armijo asks; None where none does."""
     step = 1.0
-    while along < 0 and step > _EPS:
+    while along < 0 and step > _EPS**0.5:
         found = problem.at(point.coefficients + step * direction)
         if found.value <= point.value + 1e-4 * step * along:
             return found
