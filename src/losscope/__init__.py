@@ -9,6 +9,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # importing typing for this would be most of the cost of `import losscope`
 if TYPE_CHECKING:
     from losscope import estimators as estimators
+    from losscope import kernels as kernels
     from losscope import losses as losses
     from losscope import operators as operators
     from losscope.anatomy.read import read as read
@@ -27,7 +28,7 @@ _PUBLIC = {
     "watch": "losscope.watching.session",
 }
 
-_ROOMS = ("estimators", "losses", "operators")
+_ROOMS = ("estimators", "kernels", "losses", "operators")
 
 __all__ = [
     "Objective",
@@ -35,6 +36,7 @@ __all__ = [
     "audit",
     "estimators",
     "examine",
+    "kernels",
     "losses",
     "operators",
     "read",

@@ -1,5 +1,7 @@
 """Per-sample gradients by layers against plain backward passes, sample by sample."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -45,17 +47,19 @@ def test_gradients_that_do_not_fit_are_made_in_groups(name):
     model, loss, data = problem(name)
     objective = losscope.Objective(model, loss, data)
     parts = [Layers(objective, i) for i in range(len(data))]
-    outputs = parts[0].batch.predictions[0].shape[1]
-    whole = tangent_kernel(parts, outputs)
-    torch.testing.assert_close(tangent_kernel(parts, outputs, memory=1), whole, rtol=1e-11, atol=1e-12)
-
-
-def test_a_kernel_that_layers_cannot_give_is_made_by_products():
-    model, loss, data = problem("batch norm, training")
-    operator = NTK(losscope.Objective(model, loss, data))
-    j = torch.cat([jacobian(model, x) for x, _ in data])
-    torch.testing.assert_close(operator.dense(), j @ j.T, rtol=1e-11, atol=1e-12)
-    assert operator.products == operator.size
+    weights = [torch.randn_like(part.batch.predictions[0]) for part in parts]
+    columns = [weights, [w.flip(0) for w in weights]]
+    whole = tangent_kernel(parts, columns)
+    close = partial(torch.testing.assert_close, rtol=1e-11, atol=1e-12)
+    close(tangent_kernel(parts, columns, memory=1), whole)
+    close(tangent_kernel(parts, columns, parts, columns), whole)
+    n = len(whole) // 2
+    both = whole[:n, :n] + whole[n:, n:]
+    close(tangent_kernel(parts, columns, shared=True), both)
+    close(
+        tangent_kernel(parts, columns, parts[:1], [c[:1] for c in columns], shared=True),
+        both[:, : parts[0].samples],
+    )
 
 
 @pytest.mark.parametrize("name", READABLE)

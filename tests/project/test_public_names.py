@@ -9,7 +9,18 @@ from source_tree import PACKAGE, ROOT
 import losscope
 
 PUBLIC = {
-    *("Objective", "__version__", "audit", "estimators", "examine", "losses", "operators", "read", "watch"),
+    *(
+        "Objective",
+        "__version__",
+        "audit",
+        "estimators",
+        "examine",
+        "kernels",
+        "losses",
+        "operators",
+        "read",
+        "watch",
+    ),
 }
 
 

@@ -80,6 +80,7 @@ class Objective:
         for name, parameter in trained:
             if not bool(torch.isfinite(parameter).all()):
                 raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
+        self.seed = seed
         self._evaluate = Evaluator(self.whole, [name for name, _ in trained], seed)
 
     def __repr__(self) -> str:

@@ -117,7 +117,13 @@ class NTK(LinearOperator):
         }
         if alike != {(1, outputs)} or outputs > _MOST_OUTPUTS:
             raise NotReadable("too many outputs per sample, or several tensors", seen=str(outputs))
-        found = tangent_kernel(parts, outputs)
+        columns = []
+        for c in range(outputs):
+            units = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in shapes]
+            for unit in units:
+                unit.view(len(unit), -1)[:, c] = 1.0
+            columns.append(units)
+        found = tangent_kernel(parts, columns)
         order = torch.arange(self.size, device=self.device).view(outputs, -1).T.reshape(-1)
         return found[order][:, order]
 

@@ -236,22 +236,19 @@ class Layers:
         if missing:
             raise NotReadable("a parameter belongs to no layer of a known kind", seen=missing[0])
         found = self.factors(weights)
+        whole = sum(float(g.double().square().sum()) for g in plain if g is not None) ** 0.5
+        rounding = torch.finfo(slope[0].dtype).eps ** 0.5 * whole  # of gradients that are 0 but for it
         for position, gradient in enumerate(plain):
-            own = _summed([f.at(two) for f in found.get(position, [])]).sum(0) if position in found else None
-            _same(own, gradient)
-
-
-def _same(found: Tensor | None, plain: Tensor | None) -> None:
-    """Raises ``NotReadable`` where a gradient of two samples by layers is not that of a backward pass."""
-    expected = plain.flatten().double() if plain is not None else None
-    if expected is None:
-        expected = torch.zeros(()) if found is None else torch.zeros_like(found, dtype=torch.float64)
-    away = (found.double() if found is not None else torch.zeros_like(expected)) - expected
-    if float(away.norm()) > 1e-3 * float(expected.norm()) + 1e-15:
-        raise NotReadable(
-            "per-sample gradients by layers are not those of a backward pass",
-            seen=f"a difference of {float(away.norm()):.3g} in {float(expected.norm()):.3g}",
-        )
+            own = torch.zeros((), dtype=torch.float64)
+            if position in found:
+                own = _summed([f.at(two) for f in found[position]]).sum(0).double()
+            expected = torch.zeros_like(own) if gradient is None else gradient.flatten().double()
+            away = float((own - expected).norm())
+            if away > 1e-3 * float(expected.norm()) + rounding:
+                raise NotReadable(
+                    "per-sample gradients by layers are not those of a backward pass",
+                    seen=f"{names[position]} is off by {away:.3g}",
+                )
 
 
 def _summed(calls: Sequence[Factors]) -> Tensor:

@@ -1,23 +1,69 @@
-"""All scalar products of the gradients of a network's predictions, J Jᵀ, layer by layer.
+"""Scalar products of the gradients of a network's predictions, J Jᵀ, layer by layer.
 
-A linear layer whose inputs have no places adds (A Aᵀ) ∘ (G Gᵀ), which needs neither the gradients nor their number of
-parameters (Novak, Sohl-Dickstein and Schoenholz, 2022, arXiv:2206.08720, "structured derivatives"). For convolutions,
-whose gradients sum over many places, making the gradients is cheaper: they are made from patches, which all outputs
-share, and multiplied. Cost: one backward pass to the layers' outputs for each output of a sample, and at most P M² / 2
-multiplications for M predictions. Memory: ``memory`` bytes of gradients at a time; where they do not fit, parameters
-are taken in groups, each with backward passes of its own.
+The gradient by a layer's weights is Σ_t g_t a_tᵀ over the places t of a sample. Where places are few, scalar products
+come from those of outputs and inputs, (A Aᵀ) ∘ (G Gᵀ), and the gradients are never made (Novak, Sohl-Dickstein and
+Schoenholz, 2022, arXiv:2206.08720, "structured derivatives"). Where they are many, as in convolutions, making the
+gradients is cheaper; the inputs' patches are made once for all outputs, and half of a symmetric product is computed.
+
+Cost: a backward pass to the layers' outputs for each weighting, and P M² / 2 multiplications at most for M rows.
+Memory: ``memory`` bytes of gradients at a time; where they do not fit, parameters are taken in groups, each with
+backward passes of its own.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from losscope.operators.layers import Call, Layers
 
 _MEMORY = 1 << 30
 _BLOCK = 256  # rows of a symmetric product that are made at once
+
+Columns = Sequence[Sequence[Tensor]]
+"""``columns[c][b]`` [n_b, …] are weights over the predictions of batch b."""
+
+
+def tangent_kernel(
+    parts: Sequence[Layers],
+    columns: Columns,
+    others: Sequence[Layers] | None = None,
+    other_columns: Columns | None = None,
+    *,
+    shared: bool = False,
+    memory: int = _MEMORY,
+) -> Tensor:
+    """Scalar products of J_iᵀ w_ic for all samples i of several batches, [C·n, C·n]; with ``others``, [C·n, D·m].
+
+    Rows are ordered by c, then by batch, then by sample. ``shared``: only those of equal c, summed over c: [n, m].
+    The predictions of each batch are one tensor.
+    """
+    one = _Side(parts, columns)
+    other = one if others is None or other_columns is None else _Side(others, other_columns)
+    shape = (one.samples, other.samples) if shared else (one.rows, other.rows)
+    total = parts[0].batch.predictions[0].new_zeros(shape)
+    for group in _groups(one, other, memory):
+        first = _Filled(one, group)
+        second = first if other is one else _Filled(other, group)
+        if group.columns:
+            rows = first.by_rows(shared)
+            _add_products_(total, rows, rows if second is first else second.by_rows(shared))
+        rest = second.thin
+        for position, factors in first.thin.items():
+            if position in rest:
+                _add_thin_(total, factors, rest[position], shared)
+    return total
+
+
+class _Side:
+    """Batches and weights whose gradients are the rows, or the columns, of the kernel."""
+
+    def __init__(self, parts: Sequence[Layers], columns: Columns) -> None:
+        self.parts, self.columns = parts, columns
+        self.samples = sum(part.samples for part in parts)
+        self.rows = len(columns) * self.samples
 
 
 @dataclass(eq=False)
@@ -28,102 +74,144 @@ class _Group:
     thin: set[int] = field(default_factory=set)
     columns: int = 0
 
-
-def tangent_kernel(parts: Sequence[Layers], outputs: int, memory: int = _MEMORY) -> Tensor:
-    """[C·n, C·n] for n samples of several batches with C outputs each; rows by output, then by batch, then by sample.
-
-    The predictions of each batch are one tensor [n_b, …] of C numbers per sample.
-    """
-    samples = sum(part.samples for part in parts)
-    first = parts[0].batch.predictions[0]
-    total = first.new_zeros(outputs * samples, outputs * samples)
-    for group in _groups(parts, outputs * samples, memory):
-        rows = first.new_zeros(outputs, samples, group.columns)
-        thin = _filled(parts, outputs, group, rows)
-        if group.columns:
-            _add_squares_(total, rows.flatten(0, 1))
-        for lefts, rights in thin.values():
-            left, right = torch.cat(lefts), torch.cat(rights)
-            shared = (right @ right.T).repeat(outputs, outputs)
-            total.addcmul_(left @ left.T, shared)
-    return total
+    @property
+    def positions(self) -> set[int]:
+        return self.thin | self.dense.keys()
 
 
-def _groups(parts: Sequence[Layers], count: int, memory: int) -> Iterator[_Group]:
+def _groups(one: _Side, other: _Side, memory: int) -> Iterator[_Group]:
     """A partition of the parameters so that the gradients of each part fit into memory."""
-    sizes = parts[0].parameters
-    most = max(1, memory // (count * sizes[0].element_size()))
+    parameters = one.parts[0].parameters
+    most = memory // ((one.rows + (other.rows if other is not one else 0)) * parameters[0].element_size())
     group = _Group()
-    for position in range(len(sizes)):
-        if _thin(parts, position):
+    for position, parameter in enumerate(parameters):
+        if _is_thin(one, other, position, memory):
             group.thin.add(position)
             continue
-        if group.columns and group.columns + sizes[position].numel() > most:
+        if group.columns and group.columns + parameter.numel() > most:
             yield group
             group = _Group()
         group.dense[position] = group.columns
-        group.columns += sizes[position].numel()
+        group.columns += parameter.numel()
     yield group
 
 
-def _thin(parts: Sequence[Layers], position: int) -> bool:
-    """Whether a parameter is the weight of one call of a linear layer without places."""
-    wanted = parts[0].parameters[position]
-    for part in parts:
-        owners = [c for c in part.calls if any(p is wanted for p in c.module.parameters(recurse=False))]
-        if len(owners) != 1:
+def _is_thin(one: _Side, other: _Side, position: int, memory: int) -> bool:
+    """Whether a parameter is the weight of one call, whose factors are cheaper to multiply than its gradients."""
+    n, m = one.samples, other.samples
+    places = []
+    for side in (one, other):
+        found = {_places(part, position) for part in side.parts}
+        if len(found) != 1 or None in found:
             return False
-        call = owners[0]
-        if not isinstance(call.module, torch.nn.Linear) or call.module.weight is not wanted:
-            return False
-        if call.input.dim() != 2 or len(call.input) != part.samples:
-            return False
-    return True
+        places.append(found.pop())
+    t, s = places
+    weight = one.parts[0].parameters[position]
+    p, q = weight.shape[0], weight[0].numel()
+    pairs = len(one.columns) * len(other.columns)
+    by_factors = n * m * t * s * (pairs * p + q)
+    by_gradients = (one.rows * t + other.rows * s + one.rows * other.rows) * p * q
+    return by_factors <= by_gradients and n * m * t * s * weight.element_size() <= memory
 
 
-def _filled(
-    parts: Sequence[Layers], outputs: int, group: _Group, rows: Tensor
-) -> dict[int, tuple[list[Tensor], list[Tensor]]]:
-    """Gradients into ``rows`` [C, n, columns]; for thin parameters the factors: of outputs [C·n, p], inputs [n, q]."""
-    thin: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
-    prepared = [[_prepared(part, call, group) for call in part.calls] for part in parts]
-    for c in range(outputs):
+def _places(part: Layers, position: int) -> int | None:
+    """Places per sample of the only call that the parameter is the weight of; ``None`` where it is no such weight."""
+    wanted = part.parameters[position]
+    owners = [c for c in part.calls if any(p is wanted for p in c.module.parameters(recurse=False))]
+    if len(owners) != 1 or owners[0].module.weight is not wanted:
+        return None
+    module, output = owners[0].module, owners[0].output
+    if isinstance(module, nn.Linear):
+        return output.numel() // (part.samples * module.out_features)
+    if isinstance(module, nn.Conv2d):
+        return output[0, 0].numel()
+    return None
+
+
+class _Filled:
+    """The gradients of a group of parameters: ``rows`` [C, n, columns], and of thin ones the factors.
+
+    ``thin[position]``: lists over c of the outputs' gradients [n, t, p], and the inputs [n, t, q], which all c share.
+    """
+
+    def __init__(self, side: _Side, group: _Group) -> None:
+        like = side.parts[0].batch.predictions[0]
+        self.rows = like.new_zeros(len(side.columns), side.samples, group.columns)
+        self._lefts: dict[int, list[list[Tensor]]] = {p: [[] for _ in side.columns] for p in group.thin}
+        self._rights: dict[int, list[Tensor]] = {p: [] for p in group.thin}
         start = 0
-        for part, inputs in zip(parts, prepared, strict=True):
-            chosen = slice(start, start + part.samples)
+        for index, part in enumerate(side.parts):
+            prepared = [_prepared(part, call, group) for call in part.calls]
+            for c, weights in enumerate(side.columns):
+                gradients = part.output_gradients([weights[index]])
+                for call, given, g in zip(part.calls, prepared, gradients, strict=True):
+                    if given is not None and g is not None:
+                        self._take(part, call, given, g, group, c, start)
             start += part.samples
-            unit = torch.zeros_like(part.batch.predictions[0])
-            unit.view(part.samples, -1)[:, c] = 1.0
-            gradients = part.output_gradients([unit])
-            for call, given, g in zip(part.calls, inputs, gradients, strict=True):
-                if given is None or g is None:
-                    continue
-                for position, factors in part.trained(call, given, g):
-                    if position in group.thin and factors.right is not None:
-                        lefts, rights = thin.setdefault(position, ([], []))
-                        lefts.append(factors.left[:, 0])
-                        if c == 0:
-                            rights.append(factors.right[:, 0])
-                    elif position in group.dense:
-                        at = group.dense[position]
-                        made = factors.dense()
-                        rows[c, chosen, at : at + made.shape[1]] += made
-    return thin
+
+    def _take(
+        self, part: Layers, call: Call, given: Tensor, g: Tensor, group: _Group, c: int, start: int
+    ) -> None:
+        for position, factors in part.trained(call, given, g):
+            if position in group.thin and factors.right is not None:
+                self._lefts[position][c].append(factors.left)
+                if c == 0:
+                    self._rights[position].append(factors.right)
+            elif position in group.dense:
+                at = group.dense[position]
+                made = factors.dense()
+                self.rows[c, start : start + part.samples, at : at + made.shape[1]] += made
+
+    @cached_property
+    def thin(self) -> dict[int, tuple[list[Tensor], Tensor]]:
+        """By position; empty where no gradient arrived."""
+        return {
+            p: ([torch.cat(left) for left in lefts], torch.cat(self._rights[p]))
+            for p, lefts in self._lefts.items()
+            if self._rights[p]
+        }
+
+    def by_rows(self, shared: bool) -> Tensor:
+        """[C·n, columns], or with c among the columns [n, C·columns]."""
+        return self.rows.transpose(0, 1).flatten(1) if shared else self.rows.flatten(0, 1)
 
 
 def _prepared(part: Layers, call: Call, group: _Group) -> Tensor | None:
-    """What all outputs share of a call, where the group has one of its parameters."""
-    wanted = group.thin | group.dense.keys()
-    own = {id(part.parameters[i]) for i in wanted}
+    """What all weightings share of a call, where the group has one of its parameters."""
+    own = {id(part.parameters[i]) for i in group.positions}
     if not any(id(p) in own for p in call.module.parameters(recurse=False)):
         return None
     return call.prepared(part.samples)
 
 
-def _add_squares_(total: Tensor, rows: Tensor) -> None:
-    """Add rows @ rowsᵀ, half of it computed and half mirrored."""
-    for start in range(0, len(rows), _BLOCK):
-        stop = min(start + _BLOCK, len(rows))
-        made = rows[start:stop] @ rows[:stop].T
+def _add_products_(total: Tensor, one: Tensor, other: Tensor) -> None:
+    """Add one @ otherᵀ; of a symmetric product half is computed and half mirrored."""
+    if one is not other:
+        total.addmm_(one, other.T)
+        return
+    for start in range(0, len(one), _BLOCK):
+        stop = min(start + _BLOCK, len(one))
+        made = one[start:stop] @ one[:stop].T
         total[start:stop, :stop] += made
         total[:start, start:stop] += made[:, :start].T
+
+
+def _add_thin_(
+    total: Tensor, one: tuple[list[Tensor], Tensor], other: tuple[list[Tensor], Tensor], shared: bool
+) -> None:
+    """Add Σ_ts (g_t · g_s)(a_t · a_s) for every pair of samples and weightings."""
+    (lefts, right), (other_lefts, other_right) = one, other
+    (n, t, _), (m, s, _) = right.shape, other_right.shape
+    inputs = right.flatten(0, 1) @ other_right.flatten(0, 1).T
+    if shared:
+        stacked, others = torch.cat(lefts, 2), torch.cat(other_lefts, 2)
+        total += _over_places((stacked.flatten(0, 1) @ others.flatten(0, 1).T).mul_(inputs), n, t, m, s)
+        return
+    for c, left in enumerate(lefts):
+        for d, other_left in enumerate(other_lefts):
+            made = (left.flatten(0, 1) @ other_left.flatten(0, 1).T).mul_(inputs)
+            total[c * n : (c + 1) * n, d * m : (d + 1) * m] += _over_places(made, n, t, m, s)
+
+
+def _over_places(products: Tensor, n: int, t: int, m: int, s: int) -> Tensor:
+    return products if t == s == 1 else products.view(n, t, m, s).sum((1, 3))

@@ -1,0 +1,1 @@
+"""Kernels, targets and networks compared: alignment, complexity, finite width, laziness."""
