@@ -41,6 +41,32 @@ class GradientCovariance(OfObjective):
         self._batches = linearised(objective, memory)
         self._count = sum(_samples(batch) for batch in self._batches)
 
+    @property
+    def samples(self) -> int:
+        """Number of samples N."""
+        return self._count
+
+    def root(self, z: Tensor) -> Tensor:
+        """S z = Σ z_i (g_i - ḡ) / √N for a block z [N, k], [P, k]: C = S Sᵀ. One backward pass for each column."""
+        if self.centred:
+            z = z - z.mean(0)
+        total = z.new_zeros(self.size, z.shape[1])
+        start = 0
+        for batch in self._batches:
+            slopes, stop = self._slopes(batch), start + _samples(batch)
+            for j in range(z.shape[1]):
+                weights = z[start:stop, j] / self._count**0.5
+                total[:, j].add_(batch.pull([_weighted(s, weights) for s in slopes]))
+            start = stop
+        return total
+
+    def transpose(self, vectors: Tensor) -> Tensor:
+        """Sᵀ v = (g_i - ḡ) · v / √N for a block v [P, k], [N, k]."""
+        along = torch.cat([self._along(batch, vectors) for batch in self._batches])
+        if self.centred:
+            along = along - along.mean(0)
+        return along / self._count**0.5
+
     def apply(self, vectors: Tensor) -> Tensor:
         along = [self._along(batch, vectors) for batch in self._batches]
         mean = torch.cat(along).mean(0) if self.centred else vectors.new_zeros(vectors.shape[1])

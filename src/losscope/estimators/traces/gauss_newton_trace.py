@@ -44,16 +44,19 @@ def gauss_newton_trace(objective: Objective, *, most_outputs: int = MOST_OUTPUTS
 
 
 def _of_batch(layers: Layers, most_outputs: int) -> tuple[float, int]:
-    batch = layers.batch
-    hessians = loss_hessians(batch, layers.samples, most_outputs)
-    values, vectors = torch.linalg.eigh(hessians)
+    values, vectors = torch.linalg.eigh(loss_hessians(layers.batch, layers.samples, most_outputs))
+    return exact_of_batch(layers, values, vectors), values.shape[1]
+
+
+def exact_of_batch(layers: Layers, values: Tensor, vectors: Tensor) -> float:
+    """Σ_i Σ_k λ_ik ‖J_iᵀ v_ik‖², for the eigenpairs [n, C] and [n, C, C] of the loss Hessians of one batch."""
     total = 0.0
     for k in range(values.shape[1]):
         if bool((values[:, k] == 0).all()):
             continue
-        squares = layers.squares(_split(vectors[:, :, k], batch))
+        squares = layers.squares(split(vectors[:, :, k], layers.batch))
         total += float((values[:, k] * squares).double().sum())
-    return total, values.shape[1]
+    return total
 
 
 def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_OUTPUTS) -> Tensor:
@@ -65,18 +68,18 @@ def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_O
     for c in range(outputs):
         unit = batch.predictions[0].new_zeros(samples, outputs)
         unit[:, c] = 1.0
-        columns.append(_joined(batch.curve(_split(unit, batch)), samples))
+        columns.append(_joined(batch.curve(split(unit, batch)), samples))
     found = torch.stack(columns, 2)
     alone = torch.zeros_like(found[:, :, 0])
     alone[0] = 1.0
-    apart = _joined(batch.curve(_split(alone, batch)), samples)[1:]
+    apart = _joined(batch.curve(split(alone, batch)), samples)[1:]
     if samples > 1 and float(apart.abs().max()) > 1e-6 * float(found.abs().max()):
         raise NotReadable("the loss couples the samples", seen="one prediction changes the slope at others")
     return (found + found.transpose(1, 2)) / 2
 
 
-def _split(rows: Tensor, batch: Linearisation) -> list[Tensor]:
-    """[n, C] as a list in the shapes of the predictions."""
+def split(rows: Tensor, batch: Linearisation) -> list[Tensor]:
+    """Rows [n, C] as a list in the shapes of the predictions."""
     pieces = rows.split([p[0].numel() for p in batch.predictions], 1)
     return [piece.reshape(p.shape) for piece, p in zip(pieces, batch.predictions, strict=True)]
 

@@ -1,5 +1,6 @@
 """The trace, by what is cheapest for the operator at hand.
 
+0. The Hessian of an objective whose layers give per-sample gradients: in parts, by ``hessian_trace``.
 1. n ≤ 64: exactly, as Σ eᵢᵀAeᵢ, by n products.
 2. Otherwise ``xtrace`` with 8, 16, 32 … test vectors while that pays: while the variance of its samples falls
    by more than the next doubling costs, or the next doubling is cheap against what else is ahead (a rank that is not
@@ -13,15 +14,19 @@ The tolerance is ``rtol · max(|tr A|, ‖A‖_F)``; for the norm and for the ru
 see ``hutchinson``.
 """
 
+import contextlib
 import math
 
 import torch
 
+from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
 from losscope.estimators.traces.xtrace import LeaveOneOut
+from losscope.estimators.traces.hessian_trace import hessian_trace
 from losscope.estimators.vectors import Probes
+from losscope.operators.hessian import Hessian
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["trace"]
@@ -53,6 +58,11 @@ def trace(
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     if op.size <= min(_SMALL, products):
         return _exact(budget)
+    if isinstance(op, Hessian) and rtol:
+        with contextlib.suppress(NotReadable, BadUsage):  # the way below is for all operators
+            return hessian_trace(
+                op.objective, rtol, seconds=seconds, products=products, seed=seed, progress=progress
+            )
     search = LeaveOneOut(budget, Probes(op, seed))
     most = budget.fitting(memory) // 2
     before = math.inf
