@@ -17,20 +17,109 @@ from typing import Any
 from torch import Tensor
 
 _LINEAR = set(
-    """View UnsafeView Reshape ReshapeAlias T Transpose Permute Expand Sum Mean Add Sub Neg Slice Select Cat Stack
-    Squeeze Unsqueeze Clone ToCopy Alias AsStrided Index IndexSelect Gather Embedding ConstantPadNd AvgPool1D AvgPool2D
-    AvgPool3D AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Split SplitWithSizes Unbind Repeat Roll Flip Cumsum
-    UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleBilinear2D UpsampleLinear1D Im2Col Col2Im PixelShuffle
-    PixelUnshuffle Unfold Diagonal Trace Tril Triu Detach Contiguous Identity Movedim Swapaxes ReflectionPad1D
-    ReflectionPad2D ReplicationPad2D Narrow RepeatInterleave Scatter ScatterAdd IndexAdd""".split()
+    [
+        "View",
+        "UnsafeView",
+        "Reshape",
+        "ReshapeAlias",
+        "T",
+        "Transpose",
+        "Permute",
+        "Expand",
+        "Sum",
+        "Mean",
+        "Add",
+        "Sub",
+        "Neg",
+        "Slice",
+        "Select",
+        "Cat",
+        "Stack",
+        "Squeeze",
+        "Unsqueeze",
+        "Clone",
+        "ToCopy",
+        "Alias",
+        "AsStrided",
+        "Index",
+        "IndexSelect",
+        "Gather",
+        "Embedding",
+        "ConstantPadNd",
+        "AvgPool1D",
+        "AvgPool2D",
+        "AvgPool3D",
+        "AdaptiveAvgPool1D",
+        "AdaptiveAvgPool2D",
+        "AdaptiveAvgPool3D",
+        "Split",
+        "SplitWithSizes",
+        "Unbind",
+        "Repeat",
+        "Roll",
+        "Flip",
+        "Cumsum",
+        "UpsampleNearest1D",
+        "UpsampleNearest2D",
+        "UpsampleNearest3D",
+        "UpsampleBilinear2D",
+        "UpsampleLinear1D",
+        "Im2Col",
+        "Col2Im",
+        "PixelShuffle",
+        "PixelUnshuffle",
+        "Unfold",
+        "Diagonal",
+        "Trace",
+        "Tril",
+        "Triu",
+        "Detach",
+        "Contiguous",
+        "Identity",
+        "Movedim",
+        "Swapaxes",
+        "ReflectionPad1D",
+        "ReflectionPad2D",
+        "ReplicationPad2D",
+        "Narrow",
+        "RepeatInterleave",
+        "Scatter",
+        "ScatterAdd",
+        "IndexAdd",
+    ]
 )
 _PIECEWISE = set(
-    """Relu LeakyRelu Threshold Hardtanh Abs MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D Max Amax Min Amin
-    Clamp ClampMin ClampMax Where Maximum Minimum MaskedFill NativeDropout Softshrink Hardshrink Hardsigmoid Sort Topk
-    RreluWithNoise""".split()
+    [
+        "Relu",
+        "LeakyRelu",
+        "Threshold",
+        "Hardtanh",
+        "Abs",
+        "MaxPool2DWithIndices",
+        "MaxPool3DWithIndices",
+        "AdaptiveMaxPool2D",
+        "Max",
+        "Amax",
+        "Min",
+        "Amin",
+        "Clamp",
+        "ClampMin",
+        "ClampMax",
+        "Where",
+        "Maximum",
+        "Minimum",
+        "MaskedFill",
+        "NativeDropout",
+        "Softshrink",
+        "Hardshrink",
+        "Hardsigmoid",
+        "Sort",
+        "Topk",
+        "RreluWithNoise",
+    ]
 )
-_PRODUCTS = set("Mul Mm Bmm Mv Dot PreluKernel".split())
-_SUM_AND_PRODUCT = set("Addmm Baddbmm Addmv Addbmm Addcmul".split())
+_PRODUCTS = set(["Mul", "Mm", "Bmm", "Mv", "Dot", "PreluKernel"])
+_SUM_AND_PRODUCT = set(["Addmm", "Baddbmm", "Addmv", "Addbmm", "Addcmul"])
 
 
 def offender(predictions: Iterable[Tensor]) -> str | None:

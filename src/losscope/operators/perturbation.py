@@ -192,5 +192,7 @@ def _positive(what: str, value: float) -> float:
 
 def _some(scale: Tensor) -> Tensor:
     if not bool((scale > 0).any()):
-        raise BadUsage("nothing is perturbed: all parameters that noise would be in proportion to are 0", seen="0")
+        raise BadUsage(
+            "nothing is perturbed: all parameters that noise would be in proportion to are 0", seen="0"
+        )
     return scale

@@ -5,8 +5,8 @@
 2. R = Σ ∂ℓ/∂f ∇²f, the curvature of the network. Where the predictions are piece by piece linear in each parameter
    tensor (ReLU networks without shared weights) its diagonal is 0, and so is its trace. That is read off the operations
    that ran, not off the names of modules, and then tried: the block of R of one tensor, drawn at random, is applied to a
-   random vector, which must give 0 to rounding. Otherwise tr R is sampled by Hutchinson's method, with its standard
-   error; it is small near a good fit, so that few samples do.
+   random vector, which must give 0 to rounding. Otherwise tr R is sampled, with its standard error: by other random
+   weights for each sample (``residual_draws``), so that few passes do.
 3. The penalty: by Hutchinson's method as well, exact where its Hessian is diagonal.
 """
 
@@ -17,13 +17,15 @@ import torch
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
-from losscope.estimators.traces.gauss_newton_draws import Part, in_parts
+from losscope.estimators.traces import gauss_newton_draws, residual_draws
+from losscope.estimators.traces.draws import Part
+from losscope.estimators.traces.gauss_newton_draws import by_batch
 from losscope.estimators.vectors import Probes, dots
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.multi_affine import offender
-from losscope.operators.residual import PenaltyHessian, Residual, pulled_slope
+from losscope.operators.residual import PenaltyHessian, pulled_slope
 
 __all__ = ["hessian_trace"]
 
@@ -50,37 +52,43 @@ def hessian_trace(
     >>> hessian_trace(Objective(line, torch.nn.functional.mse_loss, (x, x[:, :1]), penalty=1.0)).value
     7.0
     """
-    residual = Residual(objective)
-    budget = Budget(residual, rtol=rtol, seconds=seconds, products=products, progress=progress)
-    random = torch.Generator().manual_seed(seed)
-    flatness = Flatness(random)
-    total = in_parts(objective, _SHARE * rtol, random, flatness.visit)
-    budget.used += total.passes + flatness.passes
+    budget = Budget(
+        PenaltyHessian(objective), rtol=rtol, seconds=seconds, products=products, progress=progress
+    )
+    parts = _Parts(objective, budget, torch.Generator().manual_seed(seed))
+    total = by_batch(objective, _SHARE * rtol, parts.of_batch)
     if objective.whole.penalty is not None:
-        penalty = _sampled(Budget(PenaltyHessian(objective), products=4 * LEAST), total, _SHARE * rtol, seed + 1)
-        total.add(1.0, penalty)
-    budget.report(math.sqrt(total.variance))
-    if not flatness.holds and not budget.late:
-        total.add(1.0, _sampled(budget, total, _SHARE * rtol, seed + 2))
-    elif not flatness.holds:
-        total.variance = math.inf
-    return Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
+        total.add(1.0, _penalty(objective, rtol, total, seed))
+    return Estimate(total.value, math.sqrt(total.variance), total.passes, budget.elapsed)
 
 
-class Flatness:
-    """Whether the diagonal of R is 0, as far as the batches that were seen tell. ``passes`` is what that took."""
+class _Parts:
+    """The two parts of each batch; once, the claim that the second is 0 is tried."""
 
-    def __init__(self, random: torch.Generator) -> None:
-        self.passes, self.holds, self._random = 0, True, random
+    def __init__(self, objective: Objective, budget: Budget, random: torch.Generator) -> None:
+        self._objective, self._budget, self._random = objective, budget, random
+        self._tried: bool | None = None
 
-    def visit(self, layers: Layers) -> None:
-        """Look at the operations of one batch; the first of them is also tried."""
-        if not self.holds:
-            return
-        self.holds = offender(layers.batch.predictions) is None
-        if self.holds and not self.passes:
-            self.passes += 1
-            self.holds = no_curvature_in_one(layers.batch, self._random)
+    def of_batch(self, layers: Layers, share: float) -> Part:
+        part = gauss_newton_draws.of_batch(self._objective, layers, share, self._random)
+        if self._flat(layers, part):
+            self._budget.used += part.passes
+            return part
+        known, left = part.value, max(2, self._budget.left - part.passes)
+        rest = residual_draws.of_batch(layers, lambda value: share * abs(known + value), left, self._random)
+        part.add(1.0, rest)
+        self._budget.used += part.passes
+        self._budget.report(math.sqrt(part.variance))
+        return part
+
+    def _flat(self, layers: Layers, part: Part) -> bool:
+        """Whether the diagonal of R is 0: by the operations that ran, and on the first batch by trying it."""
+        if self._tried is False or offender(layers.batch.predictions) is not None:
+            return False
+        if self._tried is None:
+            part.passes += 1
+            self._tried = no_curvature_in_one(layers.batch, self._random)
+        return self._tried
 
 
 def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
@@ -97,15 +105,13 @@ def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
     return float(found.norm()) <= _ROUNDING * torch.finfo(leaf.dtype).eps * scale
 
 
-def _sampled(budget: Budget, known: Part, rtol: float, seed: int) -> Part:
-    """A trace by random signs, to a tolerance of the sum of what is known and itself."""
-    probes, samples, squares = Probes(budget.op, seed), Samples(), Samples()
+def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> Part:
+    """The trace of the penalty's Hessian by random signs, to the tolerance of the whole. The network has no part in it."""
+    budget = Budget(PenaltyHessian(objective), products=32 * LEAST)
+    probes, samples = Probes(budget.op, seed), Samples()
     while True:
-        vectors = probes.signs(max(1, budget.block(LEAST)))
-        images = budget.multiply(vectors)
-        samples.extend(dots(vectors, images).tolist())
-        squares.extend(dots(images, images).tolist())
-        target = rtol * max(abs(known.value + samples.mean), math.sqrt(squares.mean))
-        budget.report(math.hypot(samples.stderr, math.sqrt(known.variance)))
+        vectors = probes.signs(budget.block(LEAST))
+        samples.extend(dots(vectors, budget.multiply(vectors)).tolist())
+        target = _SHARE * rtol * abs(known.value + samples.mean)
         if budget.late or samples.stderr * caution(len(samples)) <= target:
             return Part(samples.mean, samples.stderr**2, len(samples))

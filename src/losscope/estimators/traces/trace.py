@@ -23,8 +23,8 @@ from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
-from losscope.estimators.traces.xtrace import LeaveOneOut
 from losscope.estimators.traces.hessian_trace import hessian_trace
+from losscope.estimators.traces.xtrace import LeaveOneOut
 from losscope.estimators.vectors import Probes
 from losscope.operators.hessian import Hessian
 from losscope.operators.operator import LinearOperator

@@ -1,0 +1,1 @@
+"""How noisy stochastic gradients are, and which batch size that asks for."""
