@@ -1,0 +1,111 @@
+"""Up to which learning rate a live optimiser is stable on the quadratic around the present point.
+
+A step θ ← θ - D m with a diagonal D = rate / denominator has the sharpness λ = λmax(D^½ H D^½), dimensionless, and is
+stable in all directions of positive curvature if λ is below
+
+* 2 for gradient descent;
+* 2 + 2β for heavy-ball momentum, m ← βm + g (Cohen et al., 2021, arXiv:2103.00065; Goh, 2017);
+* (2 + 2β)/(1 + 2β) for Nesterov's, in the same form;
+* (2 + 2β)/(1 - β) for averaged gradients, m ← βm + (1 - β)g, as in Adam (Cohen et al., 2022, arXiv:2207.14484).
+
+The preconditioner is taken as it is, since it changes slowly; that of Adam adapts, so that λ climbs to the limit and stays
+("adaptive edge of stability"). Training tends to the limit at constant rates and goes on there: λ near it is no alarm,
+far above it the next steps overshoot, or the rate has just been raised. It says nothing about generalisation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
+from losscope.core.estimate import Estimate
+from losscope.estimators.extremes.lanczos import eigsh
+from losscope.objective.objective import Objective
+from losscope.operators.hessian import Hessian
+from losscope.operators.operator import LinearOperator
+from losscope.operators.optimiser_step import Step, read_step
+from losscope.operators.perturbation import Congruence, diagonal
+
+__all__ = ["Stability", "stability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """``sharpness`` = λmax(D^½HD^½) ± a bound of its error, ``limit`` what it must stay below.
+
+    ``factor``: all learning rates may be multiplied by it; infinite where no direction curves upwards. ``rates`` are
+    the present ones of the param groups, ``stable_rates`` the largest stable ones in the same proportion.
+    """
+
+    sharpness: Estimate
+    limit: float
+    factor: float
+    rates: tuple[float, ...]
+    stable_rates: tuple[float, ...]
+    momentum: str
+
+    def __str__(self) -> str:
+        rates = ", ".join(f"{rate:.4g}" for rate in self.stable_rates)
+        now = ", ".join(f"{rate:.4g}" for rate in self.rates)
+        return f"stable up to lr = {rates} (now {now}; {self.momentum})"
+
+
+def stability(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    *,
+    preconditioner: Tensor | None = None,
+    rtol: float = 1e-3,
+    seconds: float = math.inf,
+    products: int = 300,
+    seed: int = 0,
+) -> Stability:
+    """The sharpness of an optimiser's step against its limit, and the learning rates up to which it is stable.
+
+    SGD (momentum, dampening, Nesterov), Adam, AdamW, RMSprop and Adagrad are read with their state; for others
+    ``preconditioner`` [P] is what their step divides by. Weight decay that is part of the gradient counts, unless the
+    objective has a penalty, which then is taken to be it. Cost: some 20 Hessian-vector products.
+
+    >>> line = torch.nn.Linear(1, 1, bias=False)
+    >>> x = torch.tensor([[1.0], [2.0]])
+    >>> objective = Objective(line, torch.nn.functional.mse_loss, (x, x))  # H = 2 mean x² = 5
+    >>> found = stability(objective, torch.optim.SGD(line.parameters(), lr=0.1, momentum=0.9))
+    >>> str(found)
+    'stable up to lr = 0.76 (now 0.1; heavy-ball momentum 0.9)'
+    """
+    step = read_step(optimizer, objective, preconditioner)
+    largest = float(step.rates.max())
+    if largest <= 0:
+        raise BadUsage("all learning rates are 0", seen=step.name, remedy="look after the warm-up has begun")
+    matrix: LinearOperator = Hessian(objective)
+    if objective.whole.penalty is None and bool((step.decay > 0).any()):
+        matrix = matrix + diagonal(objective, step.decay.sqrt(), "weight decay")
+    root = diagonal(objective, (step.rates / largest / step.denominators).sqrt(), "step")
+    pairs = eigsh(Congruence(matrix, root), 1, "LA", rtol=rtol, seconds=seconds, products=products, seed=seed)
+    found = pairs[0].scaled(largest)
+    limit = limit_of(step)
+    factor = limit / found.value if found.value > found.stderr else math.inf
+    rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
+    words = "no momentum" if step.kind == "plain" else f"{_WORDS[step.kind]} {step.momentum:g}"
+    return Stability(found, limit, factor, rates, tuple(rate * factor for rate in rates), words)
+
+
+_WORDS = {
+    "heavy-ball": "heavy-ball momentum",
+    "nesterov": "Nesterov momentum",
+    "average": "averaged gradients, β =",
+}
+
+
+def limit_of(step: Step) -> float:
+    """What λmax(D^½HD^½) must stay below."""
+    beta = step.momentum
+    if step.kind == "heavy-ball":
+        return 2 + 2 * beta
+    if step.kind == "nesterov":
+        return (2 + 2 * beta) / (1 + 2 * beta)
+    if step.kind == "average":
+        return (2 + 2 * beta) / (1 - beta)
+    return 2.0
