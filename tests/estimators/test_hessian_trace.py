@@ -165,7 +165,7 @@ def test_one_move_for_all_samples_is_rejected(monkeypatch):
     monkeypatch.setattr(Layers, "moves", moves_of_the_whole_batch)
     objective = smooth()
     truth = float(Hessian(objective).dense().trace())
-    found = drawn(objective, 40)
+    found = drawn(objective, 16)
     assert not (unbiased(found, truth) and 0.7 < calibration(found, truth) < 1.4)
 
 

@@ -5,8 +5,10 @@
 * ``isotropic``: Σ = σ² I. It depends on the scale of the weights: ReLU layers that are rescaled by (α, 1/α) are the
   same network with another rise (Dinh et al., 2017, arXiv:1703.04933).
 * ``filter_scaled``: each filter (row of a weight) moves by a part ρ of its own norm, E‖ε_f‖² = ρ²‖w_f‖² (Li et al.,
-  2018, arXiv:1712.09913). Unchanged if ReLU units are rescaled.
+  2018, arXiv:1712.09913). Unchanged if whole ReLU layers are rescaled, but not unit by unit: the rows of the next
+  layer then change their shape.
 * ``element_scaled``: each weight by a part of itself, Σ = ρ² diag(θ²) (Kwon et al., 2021, arXiv:2102.11600).
+  Unchanged if ReLU layers or single units are rescaled.
 * ``sgd_noise``: Σ = η C / B, with the covariance C of per-sample gradients, learning rate η and batch size B: the
   diffusion of the stochastic differential equation of SGD per unit of time t = η · steps (Mandt et al., 2017,
   arXiv:1704.04289). One step moves the parameters by noise of covariance η² C / B, which is η Σ.

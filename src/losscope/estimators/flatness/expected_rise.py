@@ -11,7 +11,8 @@ What is left between them is of fourth order, ⅛ Σ_ijkl ∂⁴L/∂θ_i∂θ_j
 where the quadratic part cancels in every draw and with it nearly all of the variance.
 
 Neither is a measure of how well a network generalises: an isotropic rise changes with the scale of the weights, for the
-same function (Dinh et al., 2017, arXiv:1703.04933). ``filter_scaled`` and ``element_scaled`` do not.
+same function (Dinh et al., 2017, arXiv:1703.04933). ``element_scaled`` does not, nor ``filter_scaled`` if whole layers are
+rescaled.
 """
 
 import math

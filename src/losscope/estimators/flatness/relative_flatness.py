@@ -2,8 +2,8 @@
 
 H_{s,s'} is the block of the Hessian by the rows s and s' (Petzka, Kamp, Adilova, Sminchisescu and Boley, 2021,
 arXiv:2001.00939, definition 3). It is the trace of H under W ← W(I + Z) with Z of independent numbers of variance 1:
-how much the loss rises if the features that the layer reads are mixed up at random, so that it does not change if units
-are rescaled. The paper relates it to generalisation under conditions on the features and the labels; it is measured at
+how much the loss rises if the features that the layer reads are mixed up at random, so that it does not change if
+whole layers or the units that the layer feeds are rescaled (it does if the units that feed it are, one by one). The paper relates it to generalisation under conditions on the features and the labels; it is measured at
 one layer, usually the last.
 """
 
