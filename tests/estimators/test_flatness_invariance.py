@@ -20,7 +20,9 @@ def relu_network(bias=True, alpha=None, per_unit=False):
     model = nn.Sequential(nn.Linear(3, 4, bias=bias), nn.ReLU(), nn.Linear(4, 3, bias=bias)).double()
     x, y = torch.randn(12, 3).double(), torch.randint(3, (12,))
     if alpha is not None:
-        factors = alpha ** torch.linspace(0, 1.5, 4).double() if per_unit else torch.full((4,), alpha).double()
+        factors = (
+            alpha ** torch.linspace(0, 1.5, 4).double() if per_unit else torch.full((4,), alpha).double()
+        )
         with torch.no_grad():
             model[0].weight *= factors[:, None]
             if bias:

@@ -133,7 +133,7 @@ def test_bad_input_is_one_line():
         stability(objective, torch.optim.SGD(other.parameters(), lr=0.1))
     with pytest.raises(BadUsage, match="no state yet"):
         stability(objective, torch.optim.Adam(model.parameters()))
-    with pytest.raises(BadUsage, match="not known.*preconditioner="):
+    with pytest.raises(BadUsage, match=r"not known.*preconditioner="):
         stability(objective, torch.optim.Rprop(model.parameters()))
     with pytest.raises(BadUsage, match="rates are 0"):
         stability(objective, torch.optim.SGD(model.parameters(), lr=0.0))

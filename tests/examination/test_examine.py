@@ -134,3 +134,22 @@ def test_a_loss_that_is_no_number_is_one_line():
         losscope.examine(losscope.Objective(OnlyLoss(), None, x), 10)
     with pytest.raises(BadUsage, match="no sample"):
         losscope.Objective(OnlyLoss(), None, torch.zeros(0, 3))
+
+
+def test_flatness_that_does_not_depend_on_scales():
+    """On the valley the worst relative move costs ½ρ²λmax of the all-ones matrix, ρ²; invariant along it."""
+    found = losscope.examine(product(2.0, 0.5), 10, only=["layer-flatness"])
+    assert found["adaptive-sharpness"].value.value == pytest.approx(1e-4, rel=0.02)
+    far = losscope.examine(product(200.0, 0.005), 10, only=["layer-flatness"])
+    assert far["adaptive-sharpness"].value.value == pytest.approx(1e-4, rel=0.02)
+
+
+def test_noise_weighed_by_curvature():
+    """For least squares tr(HC) with H = 2XᵀX/N, against plain linear algebra."""
+    objective = regression(0.5)
+    (x, t) = objective.batches[0].inputs[0], objective.batches[0].target
+    g = -2 * t * x
+    truth = float((torch.cov(g.T) * (2 * x.T @ x / len(x))).sum())
+    found = losscope.examine(objective, 10, only=["curvature-noise", "fisher-rao"])
+    assert abs(found["curvature-noise"].value.value - truth) < 4 * found["curvature-noise"].value.stderr
+    assert found["fisher-rao-norm"].value.value == 0.0  # at θ = 0

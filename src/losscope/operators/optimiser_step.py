@@ -1,7 +1,8 @@
 """What one step of a torch optimiser does to a quadratic: θ ← θ - D m with a diagonal D and some kind of momentum.
 
-Read off the live optimiser: param groups with rates of their own, and the state of adaptive ones. D = rate / denominator,
-where the denominator is √v + ε of Adam, RMSprop and their like, as their next step would take it, and 1 for SGD.
+Read off the live optimiser: param groups with rates of their own, and the state of adaptive ones. D = rate /
+denominator, where the denominator is √v + ε of Adam, RMSprop and their like, as their next step would take it, and 1
+for SGD.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ _REMEDY = "give the diagonal of the preconditioner yourself: preconditioner=…"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """``rates`` [P] (0 for parameters that the optimiser does not hold), ``denominators`` [P], ``decay`` [P] of weights.
+    """``rates`` [P] (0 for parameters that it does not hold), ``denominators`` [P], ``decay`` [P] of weights.
 
     ``kind`` of momentum: "plain", "heavy-ball", "nesterov" or "average" (an exponential moving average of gradients),
     with its ``momentum``.
@@ -45,7 +46,9 @@ def read_step(
         raise BadUsage("the optimiser holds no parameter of this objective", seen=type(optimizer).__name__)
     momenta = {_momentum(optimizer, groups[id(p)]) for p in held}
     if len(momenta) > 1:
-        raise BadUsage("groups with different momentum have no limit in closed form", seen=str(sorted(momenta)))
+        raise BadUsage(
+            "groups with different momentum have no limit in closed form", seen=str(sorted(momenta))
+        )
     kind, momentum, factor = momenta.pop()
     rates, denominators, decay = [], [], []
     for p in objective.parameters:

@@ -1,6 +1,7 @@
 """Random perturbations ε of the parameters, as their covariance Σ = S Sᵀ with a root S that is known by its products.
 
-ε = S z with z normal, so that the expected rise of a loss is E L(θ+ε) - L(θ) = ½ tr(HΣ) = ½ tr(SᵀHS) and higher orders.
+ε = S z with z normal, so that the expected rise of a loss is E L(θ+ε) - L(θ) = ½ tr(HΣ) = ½ tr(SᵀHS) and higher
+orders.
 
 * ``isotropic``: Σ = σ² I. It depends on the scale of the weights: ReLU layers that are rescaled by (α, 1/α) are the
   same network with another rise (Dinh et al., 2017, arXiv:1703.04933).

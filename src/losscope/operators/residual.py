@@ -1,8 +1,9 @@
 """What the Gauss-Newton matrix leaves out of the Hessian: R = Σ_b c_b Σ_o ∂ℓ_b/∂f_o ∇²f_o.
 
 ∇²L = GaussNewton + R (Schraudolph, 2002, doi:10.1162/08997660260028683). R is the curvature of the network and not of
-the loss: it is 0 for networks that are linear in θ and wherever the loss has no slope in the predictions. Its diagonal is
-0 for networks that are linear in each parameter tensor alone (ReLU networks without shared weights), although R is not.
+the loss: it is 0 for networks that are linear in θ and wherever the loss has no slope in the predictions. Its diagonal
+is 0 for networks that are linear in each parameter tensor alone (ReLU networks without shared weights), although R is
+not.
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,12 +7,12 @@ Two ways, which check each other:
 * directly, by Monte Carlo with antithetic pairs, ½(L(θ+ε) + L(θ-ε)) - L(θ), in which the slope cancels.
 
 What is left between them is of fourth order, ⅛ Σ_ijkl ∂⁴L/∂θ_i∂θ_j∂θ_k∂θ_l Σ_ij Σ_kl and higher; for Σ = σ² I it is
-σ⁴/8 Σ_ij ∂⁴L/∂θ_i²∂θ_j², exactly so for a polynomial of degree four. It is measured on the same ε, ½(L₊+L₋) - L - ½ εᵀHε,
-where the quadratic part cancels in every draw and with it nearly all of the variance.
+σ⁴/8 Σ_ij ∂⁴L/∂θ_i²∂θ_j², exactly so for a polynomial of degree four. It is measured on the same ε, ½(L₊+L₋) - L - ½
+εᵀHε, where the quadratic part cancels in every draw and with it nearly all of the variance.
 
-Neither is a measure of how well a network generalises: an isotropic rise changes with the scale of the weights, for the
-same function (Dinh et al., 2017, arXiv:1703.04933). ``element_scaled`` does not, nor ``filter_scaled`` if whole layers are
-rescaled.
+Neither is a measure of how well a network generalises: an isotropic rise changes with the scale of the weights, for
+the same function (Dinh et al., 2017, arXiv:1703.04933). ``element_scaled`` does not, nor ``filter_scaled`` if whole
+layers are rescaled.
 """
 
 import math

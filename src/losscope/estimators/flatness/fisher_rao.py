@@ -2,8 +2,8 @@
 
 With F = E[∇ℓ ∇ℓᵀ] over the data it is E (∂ℓ/∂f · Jθ)² (Liang, Poggio, Rakhlin and Stokes, 2019, arXiv:1711.01530,
 definition 2). For a network without biases whose activations are homogeneous (ReLU), Jθ = (L+1) f with L hidden layers
-(Euler), so that ‖θ‖²_fr = (L+1)² E ⟨∂ℓ/∂f, f⟩² needs no Jacobian (their theorem 3.1). Two parameter vectors of the same
-function along which it can be moved by rescaling of units have the same norm.
+(Euler), so that ‖θ‖²_fr = (L+1)² E ⟨∂ℓ/∂f, f⟩² needs no Jacobian (their theorem 3.1). Two parameter vectors of the
+same function along which it can be moved by rescaling of units have the same norm.
 """
 
 import math
@@ -58,10 +58,8 @@ def _of_batch(
     objective: Objective, batch: Linearisation, kind: Kind, degree: float | None, count: int
 ) -> float:
     """What one batch adds, with Jθ or degree · f."""
-    if degree is None:
-        moved = batch.push(objective.theta)
-    else:
-        moved = [degree * p.detach() for p in batch.predictions]
+    outputs = [p.detach() for p in batch.predictions]
+    moved = batch.push(objective.theta) if degree is None else [degree * f for f in outputs]
     if kind == "exact":
         curved = batch.curve(moved)
         return batch.coefficient * sum(

@@ -3,8 +3,9 @@
 H_{s,s'} is the block of the Hessian by the rows s and s' (Petzka, Kamp, Adilova, Sminchisescu and Boley, 2021,
 arXiv:2001.00939, definition 3). It is the trace of H under W ← W(I + Z) with Z of independent numbers of variance 1:
 how much the loss rises if the features that the layer reads are mixed up at random, so that it does not change if
-whole layers or the units that the layer feeds are rescaled (it does if the units that feed it are, one by one). The paper relates it to generalisation under conditions on the features and the labels; it is measured at
-one layer, usually the last.
+whole layers or the units that the layer feeds are rescaled (it does if the units that feed it are, one by one). The
+paper relates it to generalisation under conditions on the features and the labels; it is measured at one layer,
+usually the last.
 """
 
 import math
@@ -30,7 +31,8 @@ def relative_flatness(
 ) -> Estimate:
     """κ of the weight ``layer`` (name of the parameter; the last one with two axes or more) ± its standard error.
 
-    Cost: one Hessian-vector product for each sample of the trace; exact for weights of up to 64 numbers. Small is flat.
+    Cost: one Hessian-vector product for each sample of the trace; exact for weights of up to 64 numbers. Small is
+    flat.
 
     >>> import torch
     >>> line = torch.nn.Linear(1, 1, bias=False)

@@ -8,9 +8,9 @@ stable in all directions of positive curvature if λ is below
 * (2 + 2β)/(1 + 2β) for Nesterov's, in the same form;
 * (2 + 2β)/(1 - β) for averaged gradients, m ← βm + (1 - β)g, as in Adam (Cohen et al., 2022, arXiv:2207.14484).
 
-The preconditioner is taken as it is, since it changes slowly; that of Adam adapts, so that λ climbs to the limit and stays
-("adaptive edge of stability"). Training tends to the limit at constant rates and goes on there: λ near it is no alarm,
-far above it the next steps overshoot, or the rate has just been raised. It says nothing about generalisation.
+The preconditioner is taken as it is, since it changes slowly; that of Adam adapts, so that λ climbs to the limit and
+stays ("adaptive edge of stability"). Training tends to the limit at constant rates and goes on there: λ near it is no
+alarm, far above it the next steps overshoot, or the rate has just been raised. It says nothing about generalisation.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The gradient noise scale B_simple = tr(C) / ‖ḡ‖²: the batch size at which noise and gradient are of one size.
 
-Below it noise dominates a step and twice the batch saves nearly half of the steps; far above it larger batches save few:
-it estimates the critical batch size (McCandlish et al., 2018, arXiv:1812.06162, eq. 2.9). C is the covariance of
+Below it noise dominates a step and twice the batch saves nearly half of the steps; far above it larger batches save
+few: it estimates the critical batch size (McCandlish et al., 2018, arXiv:1812.06162, eq. 2.9). C is the covariance of
 per-sample gradients and ḡ the gradient of the distribution that the data are a sample of; both are estimated without
 bias (:mod:`losscope.estimators.noise.leave_out`), since ‖∇L‖² of N samples is too large by tr(C)/N.
 """
@@ -71,7 +71,8 @@ def noise_scale_from_norms(
     """B_simple from squared gradient norms at two batch sizes, step by step: of one worker, and of the mean of all.
 
     ‖ḡ‖² ≈ (B‖G_B‖² - b‖G_b‖²)/(B - b) and tr C ≈ (‖G_b‖² - ‖G_B‖²)/(1/b - 1/B), each averaged before the ratio is
-    taken (McCandlish et al., appendix A.1). The jackknife leaves out one step at a time and takes steps for independent.
+    taken (McCandlish et al., appendix A.1). The jackknife leaves out one step at a time and takes steps for
+    independent.
     """
     one, other = torch.as_tensor(small, dtype=torch.float64), torch.as_tensor(large, dtype=torch.float64)
     if len(one) != len(other) or len(one) < _LEAST or not 0 < small_batch < large_batch:
@@ -161,5 +162,7 @@ def _scale(squares: Tensor, along: Tensor, counts: Tensor, began: float, cost: i
 def as_scale(found: NoiseAndSignal, parts: int, began: float, cost: int) -> NoiseScale:
     """The parts as estimates."""
     seconds = time.perf_counter() - began
-    made = [Estimate(*pair, cost, seconds) for pair in (found.ratio, found.noise, found.signal)]
-    return NoiseScale(*made, parts)
+    ratio, noise, signal = (
+        Estimate(*pair, cost, seconds) for pair in (found.ratio, found.noise, found.signal)
+    )
+    return NoiseScale(ratio, noise, signal, parts)

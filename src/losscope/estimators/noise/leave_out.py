@@ -33,9 +33,7 @@ def noise_and_signal(squares: Tensor, along: Tensor, counts: Tensor) -> NoiseAnd
     k, total, whole = len(counts), float(counts.sum()), float(along.sum())
     shares = squares / counts
     noise, signal = _both(shares.sum(), torch.tensor(whole), torch.tensor(total), k)
-    left_noise, left_signal = _both(
-        shares.sum() - shares, whole - 2 * along + squares, total - counts, k - 1
-    )
+    left_noise, left_signal = _both(shares.sum() - shares, whole - 2 * along + squares, total - counts, k - 1)
     value_noise, value_signal = float(noise), float(signal)
     ratio = value_noise / value_signal if value_signal > 0 else math.inf
     spread = math.inf if math.isinf(ratio) else _jackknife(left_noise / left_signal)

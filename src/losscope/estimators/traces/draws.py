@@ -35,9 +35,9 @@ def draw_until(
 ) -> tuple[Part, bool]:
     """The sum over samples of E draw(), and whether its standard error is below ``target(sum)``.
 
-    ``draw`` gives unbiased numbers of all n samples, [n], independent of each other. With K draws the variance of the sum
-    is Σ_i Var_i / K, which has n(K-1) degrees of freedom. Ends after ``most`` draws; with ``or_not`` as soon as it is clear
-    that more are needed.
+    ``draw`` gives unbiased numbers of all n samples, [n], independent of each other. With K draws the variance of the
+    sum is Σ_i Var_i / K, which has n(K-1) degrees of freedom. Ends after ``most`` draws; with ``or_not`` as soon as it
+    is clear that more are needed.
     """
     shift = draw().double()  # the first draw, subtracted from all against cancellation
     total, squares = torch.zeros_like(shift), torch.zeros_like(shift)

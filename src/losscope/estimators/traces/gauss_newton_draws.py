@@ -1,8 +1,9 @@
 """The trace of a Gauss-Newton matrix to a tolerance: random mixtures of the outputs where that beats all of them.
 
-tr Jᵀ H J = Σ_i E‖J_iᵀ u_i‖² for random u_i with E u_i u_iᵀ = H_i, the loss Hessian of sample i: u_i = Σ_k ξ_ik √λ_ik v_ik
-with its eigenpairs (λ, v) and random signs ξ, or in closed form for likelihoods, of any number of outputs. One backward pass gives ‖J_iᵀ u_i‖² of all samples, each an
-independent draw. Two or three passes often do what C outputs take C passes for.
+tr Jᵀ H J = Σ_i E‖J_iᵀ u_i‖² for random u_i with E u_i u_iᵀ = H_i, the loss Hessian of sample i: u_i = Σ_k ξ_ik √λ_ik
+v_ik with its eigenpairs (λ, v) and random signs ξ, or in closed form for likelihoods, of any number of outputs. One
+backward pass gives ‖J_iᵀ u_i‖² of all samples, each an independent draw. Two or three passes often do what C outputs
+take C passes for.
 """
 
 import math

@@ -3,10 +3,10 @@
 1. The Gauss-Newton matrix of the data term: by backward passes that give the norms of all samples at once, as many as
    the tolerance takes (``gauss_newton_draws``).
 2. R = Σ ∂ℓ/∂f ∇²f, the curvature of the network. Where the predictions are piece by piece linear in each parameter
-   tensor (ReLU networks without shared weights) its diagonal is 0, and so is its trace. That is read off the operations
-   that ran, not off the names of modules, and then tried: the block of R of one tensor, drawn at random, is applied to a
-   random vector, which must give 0 to rounding. Otherwise tr R is sampled, with its standard error: by other random
-   weights for each sample (``residual_draws``), so that few passes do.
+   tensor (ReLU networks without shared weights) its diagonal is 0, and so is its trace. That is read off the
+   operations that ran, not off the names of modules, and then tried: the block of R of one tensor, drawn at random, is
+   applied to a random vector, which must give 0 to rounding. Otherwise tr R is sampled, with its standard error: by
+   other random weights for each sample (``residual_draws``), so that few passes do.
 3. The penalty: by Hutchinson's method as well, exact where its Hessian is diagonal.
 """
 
@@ -106,7 +106,7 @@ def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
 
 
 def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> Part:
-    """The trace of the penalty's Hessian by random signs, to the tolerance of the whole. The network has no part in it."""
+    """The trace of the penalty's Hessian by random signs, to the tolerance of the whole; cheap, without the network."""
     budget = Budget(PenaltyHessian(objective), products=32 * LEAST)
     probes, samples = Probes(budget.op, seed), Samples()
     while True:

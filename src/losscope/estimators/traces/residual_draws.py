@@ -1,10 +1,11 @@
 """The trace of R = Σ ∂ℓ/∂f ∇²f, the part of the Hessian that Gauss-Newton leaves out, with every sample its own draw.
 
-R is a sum over samples, R = Σ_i R_i, so that tr R = Σ_i E z_iᵀ R_i z_i with other random z_i for each of them: the error of
-one pass is that of N draws and not of one. z_i moves the weights of a layer by α_i ⊗ β_i with random signs, which is felt
-in the layer's output for this sample alone. What is differentiated twice is therefore ⟨f, ∂ℓ/∂f⟩ in the outputs of the
-layers, at the cost of a Hessian-vector product without the gradients of the weights. That leaves out the products of
-the moves of two layers, which are independent and have mean 0; a parameter that several layers share is refused.
+R is a sum over samples, R = Σ_i R_i, so that tr R = Σ_i E z_iᵀ R_i z_i with other random z_i for each of them: the
+error of one pass is that of N draws and not of one. z_i moves the weights of a layer by α_i ⊗ β_i with random signs,
+which is felt in the layer's output for this sample alone. What is differentiated twice is therefore ⟨f, ∂ℓ/∂f⟩ in the
+outputs of the layers, at the cost of a Hessian-vector product without the gradients of the weights. That leaves out
+the products of the moves of two layers, which are independent and have mean 0; a parameter that several layers share
+is refused.
 """
 
 from collections.abc import Callable

@@ -47,8 +47,8 @@ def trace(
 ) -> Estimate:
     """tr A ± its standard error (0: exact).
 
-    Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then. ``memory`` limits the bytes
-    of the vectors that are kept. ``progress(products, standard error)`` is called after each block of products.
+    Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then. ``memory`` limits the
+    bytes of the vectors that are kept. ``progress(products, standard error)`` is called after each block of products.
 
     >>> import torch
     >>> from losscope.operators.dense import Dense
