@@ -1,8 +1,8 @@
-"""How much of the loss is due to the noise of stochastic steps, and the batch size at which noise costs what curvature does.
+"""What the noise of stochastic steps costs, and the batch size at which that is as much as curvature costs.
 
-With H the Hessian and C the covariance of per-sample gradients, one step of rate η and batch B raises the loss by
-½η² tr(HC)/B on average. B = tr(HC) / ḡᵀHḡ is the batch size at which that is the curvature's own share (McCandlish et al.,
-2018, arXiv:1812.06162, eq. 2.8); the simple noise scale of the look at noise leaves the curvature out.
+With H the Hessian and C the covariance of per-sample gradients, the noise of one step of rate η and batch B raises the
+loss by ½η² tr(HC)/B on average. B = tr(HC) / ḡᵀHḡ is the batch size at which that is the curvature's own share
+(McCandlish et al., 2018, arXiv:1812.06162, eq. 2.8); the simple noise scale of the look at noise leaves curvature out.
 """
 
 import math

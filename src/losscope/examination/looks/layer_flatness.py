@@ -19,8 +19,8 @@ _RADIUS = 0.01
 _SHARE = 0.3  # of the time that is left, for each
 
 _LAST = Text(
-    en="relative flatness of the last layer {value:.4g} ± {stderr:.1g} (small is flat); no measure of flatness is known "
-    "to predict generalisation across training settings",
+    en="relative flatness of the last layer {value:.4g} ± {stderr:.1g} (small is flat); no measure of flatness is "
+    "known to predict generalisation across training settings",
     zh="末层相对平坦度 {value:.4g} ± {stderr:.1g}（越小越平坦）；尚无平坦度指标能在不同训练设置之间预测泛化",
 )
 _WORST = Text(
