@@ -4,9 +4,9 @@ The gradient of a sample's loss by the weights of a linear layer is Σ_t g_t a_t
 squared norms and scalar products of per-sample gradients need a and g alone, never the gradients themselves
 (Goodfellow, 2015, arXiv:1510.01799; for sequences, with T places, the cheaper of T² (d_in + d_out) and T d_in d_out).
 
-That holds where samples do not meet (batch normalisation in training mode mixes them) and where the first axis of
-every input runs over samples, possibly with their places behind. Both are checked on two samples against plain
-backward passes; where the check fails, or a parameter belongs to no layer of a known kind, this is said and not used.
+That holds where samples do not meet (batch normalisation in training mode mixes them) and where the first axis of every
+input runs over samples, possibly with their places behind. Both are checked on two samples against plain backward
+passes; where the check fails, or a parameter belongs to no layer of a known kind, this is said and not used.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -8,20 +8,21 @@ the products of the moves of two layers, which are independent and have mean 0; 
 is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from losscope.core.errors import NotReadable
 from losscope.estimators.traces.draws import Part, draw_until
-from losscope.operators.layers import Layers
+from losscope.operators.layers import Factors, Layers
 
 
 def of_batch(layers: Layers, target: Callable[[float], float], most: float, random: torch.Generator) -> Part:
     """tr R of one batch, to an error of ``target(value)``; at most so many draws, and two at least."""
-    if layers.shared is not None:
-        raise NotReadable("several layers share a parameter", seen=layers.shared)
+    if (name := shared(layers)) is not None:
+        raise NotReadable("several layers share a parameter", seen=name)
+    prepared = [call.prepared(layers.samples) for call in layers.calls]
     outputs = [call.output for call in layers.calls]
     slope = [s.detach() for s in layers.batch.slope]
     pulled = torch.autograd.grad(
@@ -30,7 +31,7 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
     known = [i for i, g in enumerate(pulled) if g is not None and g.requires_grad]
 
     def draw() -> Tensor:
-        moved = layers.moves(random)
+        moved = moves(layers, prepared, random)
         total = torch.zeros(layers.samples, dtype=torch.float64, device=slope[0].device)
         if not known:
             return total
@@ -47,3 +48,43 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
         return total
 
     return draw_until(draw, target, most)[0]
+
+
+def moves(layers: Layers, prepared: Sequence[Tensor], random: torch.Generator) -> list[Tensor]:
+    """How each call's output moves if every sample has its own α ⊗ β added to each parameter, random signs α, β.
+
+    The adjoint of the factors of per-sample gradients, which are linear in the gradients of the outputs.
+    """
+    moved = []
+    for call, taken in zip(layers.calls, prepared, strict=True):
+        g = torch.zeros_like(call.output, requires_grad=True)
+        along = g.new_zeros(())
+        with torch.enable_grad():
+            for _, factors in layers.trained(call, taken, g):
+                along = along + _along(factors, random)
+        moved.append(torch.autograd.grad(along, g)[0] if along.requires_grad else torch.zeros_like(g))
+    return moved
+
+
+def _along(factors: Factors, random: torch.Generator) -> Tensor:
+    """Σ_i ⟨gradient of sample i, α_i ⊗ β_i⟩."""
+    one = torch.einsum("ntp,np->nt", factors.left, _signs(factors.left, random))
+    if factors.right is None:
+        return one.sum()
+    return (one * torch.einsum("ntq,nq->nt", factors.right, _signs(factors.right, random))).sum()
+
+
+def _signs(like: Tensor, random: torch.Generator) -> Tensor:
+    drawn = torch.empty(like.shape[0], like.shape[2], dtype=torch.int8).random_(0, 2, generator=random)
+    return (2 * drawn - 1).to(like.device, like.dtype)
+
+
+def shared(layers: Layers) -> str | None:
+    """The kind of a layer with a parameter that more than one call uses."""
+    trained, seen = {id(p) for p in layers.parameters}, set()
+    for call in layers.calls:
+        own = {id(p) for p in call.module.parameters(recurse=False)} & trained
+        if own & seen:
+            return type(call.module).__name__
+        seen |= own
+    return None
