@@ -113,6 +113,14 @@ class Scores:
             found.append([s * along for s in own])
         return self._joined(found)
 
+    def flipped(self, vector: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """A vector with an independent random sign for each row."""
+        found = []
+        for at, rows in self._groups:
+            signs = torch.randint(0, 2, rows.mass.shape, generator=generator, device=rows.mass.device) * 2 - 1
+            found.append([vector[i] * signs for i in at])
+        return self._joined(found)
+
     def root(self) -> Iterator[list[Tensor]]:
         """Vectors r_k with Σ_k r_k r_kᵀ = m E[s sᵀ] in every sample."""
         for at, rows in self._groups:
