@@ -179,7 +179,8 @@ def _first(
 ) -> tuple[list[int], Rows] | None:
     """The first tensor that is left, with the term that it belongs to, and that term's other tensor."""
     first = pending[0]
-    for term in sorted(terms, key=lambda term: _distance(term, predictions[first])):
+    ordered = sorted(terms, key=lambda t: _distance(t, predictions[first])) if len(terms) > 1 else terms
+    for term in ordered:
         family = families[term.kind]
         sizes = (family.tensors, 1) if family.tensors > 1 else (1,)
         for size in sizes:

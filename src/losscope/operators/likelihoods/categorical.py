@@ -36,9 +36,12 @@ class Categorical(Rows):
         return (one[0] * other[0]).sum(self._axis, keepdim=True)
 
     def drawn(self, generator: torch.Generator) -> list[Tensor]:
-        moved = self._p.movedim(self._axis, -1)
-        label = torch.multinomial(moved.reshape(-1, moved.shape[-1]), 1, generator=generator)
-        return [self.mass.sqrt() * self._score(label.reshape(*moved.shape[:-1], 1).movedim(-1, self._axis))]
+        total = self._p.cumsum(self._axis)
+        shape = self._p.narrow(self._axis, 0, 1).shape
+        level = torch.rand(shape, generator=generator, dtype=total.dtype, device=total.device)
+        level = level * total.narrow(self._axis, total.shape[self._axis] - 1, 1)
+        label = (total <= level).sum(self._axis, keepdim=True).clamp_max(total.shape[self._axis] - 1)
+        return [self.mass.sqrt() * self._score(label)]
 
     def _score(self, label: Tensor) -> Tensor:
         hot = torch.zeros_like(self._p).scatter_(self._axis, label, 1)

@@ -1,6 +1,7 @@
 """From an objective to blocks: which part each group of parameters gets, and the passes that sum the parts up."""
 
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from losscope.operators.structured.roots import Roots
 from losscope.operators.structured.samples import Key, Samples
 from losscope.operators.structured.uses import Product, Use, Vector, uses
 
+_AXES: WeakKeyDictionary[Objective, dict[Key, int | None]] = WeakKeyDictionary()
+"""Which axes run over samples: found once for an objective, by a backward pass."""
+
 Make = Callable[[list[Use]], Part | None]
 """The part of a group of products with one weight and bias; ``None``: a diagonal."""
 
@@ -28,7 +32,7 @@ class Pass:
     def __init__(self, roots: Roots, make: Make, exact: int) -> None:
         self._roots, self._make, self._exact = roots, make, exact
         self._objective = roots.objective
-        self._axes: dict[Key, int | None] = {}
+        self._axes = _AXES.setdefault(self._objective, {})
         self.parts: list[Part] = []
         self._planned = False
 

@@ -61,7 +61,7 @@ class KroneckerPart(Part):
                 continue
             a = _with_one(self._places(use, a, mean=True), use.bias is not None)
             self._inputs += _second_moment(a, self._largest)
-            self._rows += a.shape[1]
+            self._rows += a.shape[1] * a.shape[2]
 
     def _add_hot(self, use: Product, a: Tensor) -> None:
         rows = self.samples.rows(use, a) if self._reduce else None
@@ -83,7 +83,7 @@ class KroneckerPart(Part):
         rows = self.samples.rows(use, value) if self._reduce else None
         if rows is None:
             return value
-        return rows.mean(2) if mean else rows.sum(2)
+        return rows.mean(2, keepdim=True) if mean else rows.sum(2, keepdim=True)
 
     def block(self) -> Block:
         layout = self.weight.layout
@@ -240,20 +240,29 @@ def _weight(use: Product) -> Weight:
 
 
 def _second_moment(rows: Tensor, largest: int) -> Tensor:
-    """Σ_rows r rᵀ [groups, d, d], or its diagonal [groups, d]."""
-    return rows.square().sum(1) if rows.shape[2] > largest else rows.mT @ rows
+    """Σ_rows r rᵀ [groups, d, d] of [groups, parts, places, d], or its diagonal [groups, d]."""
+    if rows.shape[3] > largest:
+        return rows.square().sum((1, 2))
+    if rows.shape[1] == 1:
+        return rows[:, 0].mT @ rows[:, 0]
+    if rows.shape[0] > 1 or rows.stride(3) == 1 or rows.shape[2] == 1:
+        flat = rows.flatten(1, 2)
+        return flat.mT @ flat
+    zero = rows.new_zeros(rows.shape[3], rows.shape[3])
+    return torch.addbmm(zero, rows[0].mT, rows[0], beta=0)[None]  # as images lie in memory, without a copy
 
 
 def _with_one(a: Tensor, wanted: bool) -> Tensor:
+    if wanted and a.dim() == 4 and a.stride(2) == 1 and a.shape[1] > 1:  # places stay the fastest axis
+        return torch.cat([a.mT, torch.ones_like(a.mT[:, :, :1])], 2).mT
     return torch.cat([a, torch.ones_like(a[..., :1])], -1) if wanted else a
 
 
 def _by_sample(samples: Samples, use: Product, value: Tensor) -> Tensor:
-    """[groups, samples, places, d]; where no axis runs over samples every row is taken for one."""
+    """[groups, samples, places, d] of [groups, parts, places, d]; where no axis runs over samples every row is taken for one."""
     rows = samples.rows(use, value)
     if rows is None:
-        at = 0 if value.dim() == 1 else 1
-        return value.unflatten(at, (-1, 1))
+        return value[:, None] if value.dim() == 1 else value.flatten(1, 2)[:, :, None]
     return rows
 
 

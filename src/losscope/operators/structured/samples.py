@@ -49,8 +49,12 @@ class Samples:
         return self._axes.get(_key(use), FIRST)
 
     def rows(self, use: Product, value: Tensor) -> Tensor | None:
-        """[groups, rows, d] or [rows] as [groups, samples, places, d] or [samples, places]."""
+        """[groups, parts, places, d] or [rows] as [groups, samples, places, d] or [samples, places]."""
         axis, at = self.axis(use), 0 if value.dim() == 1 else 1
+        if axis == FIRST and at and value.shape[1] == self.count:
+            return value
+        if at:
+            value = value.flatten(1, 2)
         if axis is None or value.shape[at] % self.count:
             return None
         if axis == FIRST:
@@ -70,14 +74,14 @@ class Samples:
 
     def _sure(self, use: Use) -> int | None:
         """Where no test is needed: one sample; images; a row for each sample."""
-        if isinstance(use, Product):
-            return FIRST if self.count == 1 or use.first == self.count else None
+        if use.first == self.count or (self.count == 1 and isinstance(use, Product)):
+            return FIRST
         return None
 
     def _tested(self, use: Use, g: Tensor) -> int | None:
         if isinstance(use, Vector):
             return _only_first(use.values(g), use.shape, self.count)
-        rows = use.gradients(g).abs().sum((0, 2)) != 0
+        rows = use.gradients(g).flatten(1, 2).abs().sum((0, 2)) != 0
         if len(rows) % self.count:
             return None
         places = len(rows) // self.count

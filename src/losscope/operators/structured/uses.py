@@ -37,7 +37,7 @@ class Layout:
 class Product:
     """A weight times inputs: the gradient is Σ_rows gradients ⊗ inputs, [groups, outputs, inputs].
 
-    Rows are places of samples; ``first`` is the length of the leading axis of the node's tensors where that is known.
+    Rows are places of samples, ``parts`` times ``places`` of them; ``first`` is the length of the leading axis of the node's tensors where that is known.
     ``hot``: the inputs are integers [rows] that stand for one-hot rows.
     """
 
@@ -45,8 +45,8 @@ class Product:
     weight: int
     bias: int | None
     layout: Layout
-    inputs: Callable[[], Tensor]  # [groups, rows, inputs], or [rows] integers of a one-hot input
-    gradients: Callable[[Tensor], Tensor]  # of the node's output gradient, [groups, rows, outputs]
+    inputs: Callable[[], Tensor]  # [groups, parts, places, inputs], or [rows] integers of a one-hot input
+    gradients: Callable[[Tensor], Tensor]  # of the node's output gradient, [groups, parts, places, outputs]
     first: int | None = None
     hot: bool = False
     ordinal: int = 0  # among the uses of the same parameters
@@ -68,6 +68,7 @@ class Vector:
     position: int
     shape: tuple[int, ...]
     values: Callable[[Tensor], Tensor]
+    first: int | None = None
     ordinal: int = 0
 
     @property
@@ -183,8 +184,8 @@ def _matmul(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Sequenc
             position,
             bias,
             layout,
-            lambda: a.detach().view(1, -1, inputs),
-            lambda g: g[None],
+            lambda: a.detach()[None, None],
+            lambda g: g[None, None],
         )
     ]
 
@@ -223,31 +224,36 @@ def _convolution(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Se
 
 
 def _pixels(x: Tensor, groups: int) -> Tensor:
-    """[n, c, …] as [groups, n · places, c / groups]."""
-    n, c = x.shape[:2]
-    return x.reshape(n, groups, c // groups, -1).permute(1, 0, 3, 2).reshape(groups, -1, c // groups)
+    """[n, c, …] as [groups, n, places, c / groups], a view."""
+    return x.reshape(len(x), groups, x.shape[1] // groups, -1).permute(1, 0, 3, 2)
 
 
 def _patches(
     x: Tensor, kernel: Sequence[int], geometry: Any, groups: int, places: Sequence[int] | None = None
 ) -> Tensor:
-    """What each place of a convolution sees, [groups, n · places, c / groups · kernel]."""
+    """What each place of a convolution sees, [groups, n, places, c / groups · kernel]; places vary fastest in memory.
+
+    ``places`` are those of a transposed convolution, whose output padding may leave some that no input reaches.
+    """
     stride, padding, dilation = geometry
-    n, c, axes = x.shape[0], x.shape[1], len(kernel)
+    n, axes = len(x), len(kernel)
+    if axes == 2 and places is None:
+        columns = F.unfold(x, tuple(kernel), dilation, padding, stride)
+        return columns.view(n, groups, -1, columns.shape[-1]).permute(1, 0, 3, 2)
     if any(padding):
         x = F.pad(x, [p for pad in reversed(padding) for p in (pad, pad)])
     for i in range(axes):
         extent = dilation[i] * (kernel[i] - 1) + 1
-        if places is not None:  # an output padding leaves places that no input reaches
+        if places is not None:
             needed = (places[i] - 1) * stride[i] + extent
             short = max(0, needed - x.shape[2 + i])
             if short:
                 x = F.pad(x, [*(0 for _ in range(2 * (axes - 1 - i))), 0, short])
             x = x.narrow(2 + i, 0, needed)
         x = x.unfold(2 + i, extent, stride[i])[..., :: dilation[i]]
-    x = x.reshape(n, groups, c // groups, -1, *kernel)
-    order = (1, 0, 3, 2, *range(4, 4 + axes))
-    return x.permute(order).reshape(groups, -1, c // groups * torch.Size(kernel).numel())
+    x = x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))  # channels, kernel, places
+    count = torch.Size(x.shape[2 + axes :]).numel()
+    return x.reshape(n, groups, -1, count).permute(1, 0, 3, 2)
 
 
 def _embedding(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Sequence[Tensor]) -> list[Use]:
@@ -259,9 +265,9 @@ def _embedding(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Sequ
     padded = None if padding is None or padding < 0 or padding >= number else padding
 
     def gradients(g: Tensor) -> Tensor:
-        g = g.reshape(1, -1, width)
+        g = g.reshape(1, 1, -1, width)
         if padded is not None:
-            g = g.masked_fill((indices.reshape(1, -1, 1) == padded), 0)
+            g = g.masked_fill((indices.reshape(1, 1, -1, 1) == padded), 0)
         return g
 
     layout = Layout(1, width, number, flipped=True)
@@ -275,11 +281,12 @@ def _embedding(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Sequ
 def _norm(node: _Node, edges: dict[int, tuple[int, bool]], _: Sequence[Tensor]) -> list[Use]:
     plain, shape = _NORMS[node.name()](node)
     edge = GradientEdge(node, 0)
+    first = None if node.name() == "NativeLayerNormBackward0" else len(node._saved_input)
     found: list[Use] = []
     if 1 in edges:
-        found.append(Vector(edge, edges[1][0], shape, lambda g: g * plain()))
+        found.append(Vector(edge, edges[1][0], shape, lambda g: g * plain(), first))
     if 2 in edges:
-        found.append(Vector(edge, edges[2][0], shape, lambda g: g))
+        found.append(Vector(edge, edges[2][0], shape, lambda g: g, first))
     return found
 
 
