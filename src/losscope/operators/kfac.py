@@ -73,7 +73,9 @@ class KFAC(BlockDiagonal):
 def kronecker(sharing: Sharing, largest: int) -> Make:
     """How a layer's factors are made."""
     if sharing not in ("expand", "reduce"):
-        raise BadUsage("places are expanded or reduced", seen=repr(sharing), remedy='take "expand" or "reduce"')
+        raise BadUsage(
+            "places are expanded or reduced", seen=repr(sharing), remedy='take "expand" or "reduce"'
+        )
 
     def make(group: list) -> KroneckerPart:
         first = group[0]

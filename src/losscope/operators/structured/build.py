@@ -60,7 +60,9 @@ class Pass:
             )
             at = 0
             for part, own in shares:
-                pairs = [(u, g) for u, g in zip(own, gradients[at : at + len(own)], strict=True) if g is not None]
+                pairs = [
+                    (u, g) for u, g in zip(own, gradients[at : at + len(own)], strict=True) if g is not None
+                ]
                 at += len(own)
                 if pairs:
                     part.add([(use, g.detach()) for use, g in pairs])

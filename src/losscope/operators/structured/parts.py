@@ -129,7 +129,9 @@ class EigenPart(Part):
     def block(self) -> Block:
         start = self._start
         values = torch.zeros_like(start.values) + self._values
-        return Eigen(start.outputs, start.inputs, values, start.weight, start.what.replace("Kronecker", "eigenbasis"))
+        return Eigen(
+            start.outputs, start.inputs, values, start.weight, start.what.replace("Kronecker", "eigenbasis")
+        )
 
 
 class ExactPart(Part):
@@ -209,7 +211,9 @@ class DiagonalPart(Part):
 
     def block(self) -> Block:
         zero = [torch.zeros(size, dtype=self.samples.dtype) for size in self._sizes]
-        found = [self._totals.get(p, z.to(self.samples.device)) for p, z in zip(self.positions, zero, strict=True)]
+        found = [
+            self._totals.get(p, z.to(self.samples.device)) for p, z in zip(self.positions, zero, strict=True)
+        ]
         return Diagonal(torch.cat(found))
 
 
@@ -267,7 +271,7 @@ def _by_sample(samples: Samples, use: Product, value: Tensor) -> Tensor:
 
 
 def _of_vectors(samples: Samples, pairs: Pairs, position: int) -> Tensor:
-    found = [samples.vectors(use, g) for use, g in pairs if isinstance(use, Vector) and use.position == position]
+    found = [
+        samples.vectors(use, g) for use, g in pairs if isinstance(use, Vector) and use.position == position
+    ]
     return torch.stack(found).sum(0)
-
-

@@ -7,7 +7,9 @@ from torch.nn.functional import one_hot
 _MOST = 1 << 23  # numbers of the gradients of samples that are made at once
 
 
-def second_moments(g: Tensor, a: Tensor, outputs: Tensor | None = None, inputs: Tensor | None = None) -> Tensor:
+def second_moments(
+    g: Tensor, a: Tensor, outputs: Tensor | None = None, inputs: Tensor | None = None
+) -> Tensor:
     """[groups, o, i], for g [groups, n, t, o] and a [groups, n, t, i].
 
     The bases are [groups, d, d], or ``None`` for unit vectors. Cost: that of one

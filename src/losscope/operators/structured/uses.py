@@ -291,12 +291,12 @@ def _norm(node: _Node, edges: dict[int, tuple[int, bool]], _: Sequence[Tensor]) 
 
 
 def _layer_norm(node: _Node) -> tuple[Callable[[], Tensor], tuple[int, ...]]:
-    x, mean, rstd = node._saved_input.detach(), node._saved_result1, node._saved_result2
+    x, mean, rstd = (t.detach() for t in (node._saved_input, node._saved_result1, node._saved_result2))
     return lambda: (x - mean) * rstd, tuple(node._saved_normalized_shape)
 
 
 def _group_norm(node: _Node) -> tuple[Callable[[], Tensor], tuple[int, ...]]:
-    x, mean, rstd = node._saved_input.detach(), node._saved_result1, node._saved_result2
+    x, mean, rstd = (t.detach() for t in (node._saved_input, node._saved_result1, node._saved_result2))
     n, groups = mean.shape
 
     def plain() -> Tensor:
@@ -311,7 +311,7 @@ def _batch_norm(node: _Node) -> tuple[Callable[[], Tensor], tuple[int, ...]]:
 
     def plain() -> Tensor:
         if node._saved_training if hasattr(node, "_saved_training") else node._saved_train:
-            mean, rstd = node._saved_result1, node._saved_result2
+            mean, rstd = node._saved_result1.detach(), node._saved_result2.detach()
         else:
             epsilon = node._saved_eps if hasattr(node, "_saved_eps") else node._saved_epsilon
             mean, rstd = node._saved_running_mean, (node._saved_running_var + epsilon).rsqrt()
