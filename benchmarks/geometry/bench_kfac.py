@@ -2,12 +2,10 @@
 
     python benchmarks/geometry/bench_kfac.py [--rounds 5]
 
-One label drawn per target ("mc"), places expanded, weight and bias together where the contestant can. Each number is the
-processor time, on one thread, from the bare model to its factors, over that of one plain gradient taken in the same
+One label drawn per target ("mc"), places expanded, weight and bias together where the contestant can. Each number is
+the processor time, on one thread, from the bare model to its factors, over that of one plain gradient taken in the same
 round; the median over rounds. ``kept``: with an objective that is there already. ``attention`` is a layer of
 ``nn.TransformerEncoderLayer``, ``normalised`` a convolution with batch normalisation in training mode: for who fails.
-``error``: ‖K - K'‖ / ‖K'‖ of the matrix's product with one vector, K' with exact expectations over labels by losscope;
-one draw per label leaves some of it to chance.
 
 The peers are optional: ``pip install curvlinops-for-pytorch asdfghjkl``.
 """
@@ -80,7 +78,10 @@ def asdl(work: Workload) -> Callable[[], object]:
     import asdl as library
 
     config = library.FisherConfig(
-        fisher_type=library.FISHER_MC, fisher_shapes=[library.SHAPE_KRON], loss_type=library.LOSS_CROSS_ENTROPY, data_size=len(work.inputs)
+        fisher_type=library.FISHER_MC,
+        fisher_shapes=[library.SHAPE_KRON],
+        loss_type=library.LOSS_CROSS_ENTROPY,
+        data_size=len(work.inputs),
     )
 
     def run() -> object:
@@ -124,7 +125,9 @@ def extra(name: str) -> Workload:
     if name == "attention":
         return Workload(name, Encoder(), F.cross_entropy, images[:, 0], y)
     layers = [nn.Conv2d(1, 16, 3, groups=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=4)]
-    return Workload(name, nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 10)), F.cross_entropy, images, y)
+    return Workload(
+        name, nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 10)), F.cross_entropy, images, y
+    )
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -19,7 +19,11 @@ from losscope.operators.preconditioner import Preconditioner
 def regression(weights=None):
     torch.manual_seed(0)
     x, y = torch.randn(30, 4).double(), torch.randn(30, 2).double()
-    return losscope.Objective(nn.Linear(4, 2).double(), F.mse_loss, [(x[:20], y[:20]), (x[20:], y[20:])]), x, y
+    return (
+        losscope.Objective(nn.Linear(4, 2).double(), F.mse_loss, [(x[:20], y[:20]), (x[20:], y[20:])]),
+        x,
+        y,
+    )
 
 
 @pytest.mark.parametrize("made", [lambda o: None, KFAC, EKFAC], ids=["exact", "KFAC", "EKFAC"])
@@ -105,8 +109,8 @@ def test_better_preconditioners_are_found_better():
     assert sgd.condition_after.value == pytest.approx(sgd.condition_before.value)
 
 
-def test_planted_mistake_gauss_newton_of_another_loss_is_not_the_fisher_matrix():
-    """Half the Fisher matrix, a plausible slip for squared errors, overshoots by two: not the least-squares solution."""
+def test_planted_mistake_a_factor_of_two_misses_the_solution():
+    """Half the Fisher matrix, a plausible slip for squared errors, overshoots by two."""
     objective, *_ = regression()
     step = objective.theta - natural_gradient(objective, GaussNewton(objective) / 2, rtol=1e-10).direction
     assert objective.gradient(step).norm() > 0.5 * objective.gradient().norm()

@@ -1,4 +1,4 @@
-"""Losses as likelihoods: the Fisher information against sums or integrals over the labels of the model's own distribution."""
+"""Losses as likelihoods: the Fisher information against sums over the labels of the model's own distribution."""
 
 import pytest
 import torch

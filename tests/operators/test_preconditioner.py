@@ -42,7 +42,9 @@ def test_it_is_what_the_optimiser_does(name):
     objective.loss_of(0).backward()
     optimizer.step()
     step = before - objective.theta
-    torch.testing.assert_close(LR * (Preconditioner(objective, optimizer) @ gradient), step, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(
+        LR * (Preconditioner(objective, optimizer) @ gradient), step, rtol=1e-9, atol=1e-15
+    )
 
 
 def test_learning_rates_of_groups_and_adam_with_decoupled_momentum():
@@ -58,7 +60,9 @@ def test_learning_rates_of_groups_and_adam_with_decoupled_momentum():
     g = objective.gradient(objective.theta) * 0 + torch.cat([model.weight.grad.reshape(-1), model.bias.grad])
     expected = 1 / (g.abs() + 1e-8)  # after one step √v̂ = |g|
     expected[4:] /= 10
-    torch.testing.assert_close(Preconditioner(objective, optimizer).dense().diagonal(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        Preconditioner(objective, optimizer).dense().diagonal(), expected, rtol=1e-6, atol=0
+    )
 
 
 def test_bad_input_is_one_line():
@@ -87,7 +91,7 @@ def test_blocks_by_names_and_sums():
     )
     assert losscope.operators.Hessian(nested).block("0").size == 9
     with pytest.raises(BadUsage, match=r"try .*weight"):
-        hessian.block("wieght")
+        hessian.block("weigth")
     with pytest.raises(BadUsage, match="only an operator"):
         hessian + 1  # type: ignore[operator]
     with pytest.raises(BadUsage, match="no names"):

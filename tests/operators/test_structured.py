@@ -43,7 +43,10 @@ class Conv1D(nn.Module):
 
     def __init__(self, inputs, outputs):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.randn(inputs, outputs)), nn.Parameter(torch.zeros(outputs))
+        self.weight, self.bias = (
+            nn.Parameter(torch.randn(inputs, outputs)),
+            nn.Parameter(torch.zeros(outputs)),
+        )
 
     def forward(self, x):
         return torch.addmm(self.bias, x.view(-1, x.shape[-1]), self.weight).view(*x.shape[:-1], -1)
@@ -191,7 +194,9 @@ def test_the_conventions_differ():
     for sharing, objective in exact_cases():
         if objective.batches[0].inputs[0].dim() == 3:
             with pytest.raises(AssertionError):
-                check_blocks(objective, KFAC(objective, sharing="reduce" if sharing == "expand" else "expand"))
+                check_blocks(
+                    objective, KFAC(objective, sharing="reduce" if sharing == "expand" else "expand")
+                )
 
 
 def _swapped(self, pairs, right=parts.KroneckerPart.add):
@@ -208,7 +213,11 @@ def _unscaled(self, right=parts.KroneckerPart.block):
     [
         (parts.KroneckerPart, "add", _swapped),
         (parts.KroneckerPart, "block", _unscaled),
-        (parts, "_with_one", lambda a, wanted: torch.cat([a, torch.zeros_like(a[..., :1])], -1) if wanted else a),
+        (
+            parts,
+            "_with_one",
+            lambda a, wanted: torch.cat([a, torch.zeros_like(a[..., :1])], -1) if wanted else a,
+        ),
     ],
     ids=["outputs reversed", "1/N missing", "bias forgotten"],
 )
@@ -242,9 +251,7 @@ def test_factors_by_hand():
     order = [5 * i + j for i in range(5) for j in range(4)] + [5 * i + 4 for i in range(5)]
     expected = expected.view(25, 25)[order][:, order]
     close(KFAC(objective).dense()[:25, :25], expected)
-    assert KFAC(objective).trace().value == pytest.approx(
-        float(KFAC(objective).dense().trace()), rel=1e-12
-    )
+    assert KFAC(objective).trace().value == pytest.approx(float(KFAC(objective).dense().trace()), rel=1e-12)
 
 
 @pytest.mark.parametrize("made", [KFAC, Diagonal])
@@ -309,7 +316,9 @@ def test_other_losses():
 
 def test_many_outputs_are_drawn():
     model = nn.Linear(2, 200).double()
-    objective = losscope.Objective(model, F.cross_entropy, (torch.randn(3, 2).double(), torch.tensor([0, 5, 7])))
+    objective = losscope.Objective(
+        model, F.cross_entropy, (torch.randn(3, 2).double(), torch.tensor([0, 5, 7]))
+    )
     assert KFAC(objective).kind == "mc"
     with pytest.raises(BadUsage, match='kind="mc"'):
         KFAC(objective, "exact")

@@ -114,7 +114,7 @@ def _adagrad(group: Mapping[str, Any], state: State, _: Tensor) -> Tensor:
     return state["sum"].sqrt() + group["eps"]
 
 
-def _sgd(group: Mapping[str, Any], state: State, parameter: Tensor) -> Tensor:
+def _sgd(_: Mapping[str, Any], __: State, parameter: Tensor) -> Tensor:
     return torch.ones_like(parameter)
 
 

@@ -28,7 +28,7 @@ class NaturalGradient:
     """``direction`` [P] in double precision: a step is θ ← θ - η · direction.
 
     ``residual`` is ‖∇L - (F + δI) direction‖ / ‖∇L‖, and ``converged`` whether it is below the tolerance.
-    ``decrement`` is ∇Lᵀ direction, the loss that a small step gains per η; its error is a bound, ‖residual‖ ‖direction‖.
+    ``decrement`` is ∇Lᵀ direction, what a small step gains per η; its error is a bound, residual · ‖∇L‖ ‖direction‖.
     """
 
     direction: Tensor = field(repr=False)

@@ -1,7 +1,7 @@
 """How closely a preconditioner approximates the natural gradient: angle, and condition number before and after.
 
-A perfect preconditioner M of the Fisher matrix F has M∇L along F⁻¹∇L, and the condition number 1 of M^½ F M^½. Adam's is
-the root of a mean of squared mini-batch gradients: the diagonal of an empirical Fisher matrix, to the power ½ and not 1
+A perfect preconditioner M of the Fisher matrix F has M∇L along F⁻¹∇L, and the condition number 1 of M^½ F M^½. Adam's
+is the root of a mean of squared mini-batch gradients: of something like the diagonal of an empirical Fisher matrix
 (Kunstner, Balles and Hennig, 2019, arXiv:1905.12558, section 3.4).
 """
 
@@ -57,11 +57,11 @@ def preconditioner_quality(
     products: int = 2000,
     seed: int = 0,
 ) -> PreconditionerQuality:
-    """The quality of a live ``torch.optim`` optimiser's preconditioner, or of a structured one such as ``KFAC(…).inverse(δ)``.
+    """The quality of a live ``torch.optim`` optimiser's preconditioner, or a structured one, ``KFAC(…).inverse(δ)``.
 
-    ``fisher`` is ``Fisher(objective)`` by default. The damping is by default a thousandth of the mean eigenvalue of F, so
-    that a rank-deficient F has a condition number at all. Cost: up to ``products`` products, or ``seconds``, for the linear
-    system and for each of the condition numbers. Raises ``BadUsage`` where the optimiser is unknown or has no state.
+    ``fisher`` is ``Fisher(objective)`` by default. The damping is by default a thousandth of the mean eigenvalue of F,
+    so that a rank-deficient F has a condition number at all. Cost: up to ``products`` products, or ``seconds``, for the
+    linear system and for each of the condition numbers. Raises ``BadUsage`` where an optimiser is unknown or stateless.
 
     >>> import torch
     >>> line = torch.nn.Linear(2, 1, bias=False).double()

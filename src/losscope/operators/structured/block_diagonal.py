@@ -1,4 +1,4 @@
-"""Structured matrices over the parameters of an objective: products, inverses, traces and determinants in closed form."""
+"""Structured matrices over an objective's parameters: products, inverses, traces, determinants in closed form."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,6 +1,7 @@
 """From an objective to blocks: which part each group of parameters gets, and the passes that sum the parts up."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -27,7 +28,7 @@ EXACT = 1024
 
 
 class Pass:
-    """One pass over the data. ``make`` says what a product's part is, ``exact`` up to what size vectors have a block."""
+    """One pass over the data; ``make`` says what a product's part is, ``exact`` how large a vector's block may be."""
 
     def __init__(self, roots: Roots, make: Make, exact: int) -> None:
         self._roots, self._make, self._exact = roots, make, exact
@@ -51,12 +52,12 @@ class Pass:
         shares = self._shares(found, unread, samples)
         for part, own in shares:
             part.begin(own, samples)
-        edges = [use.edge for _, own in shares for use in own]
+        edges: list[Any] = [use.edge for _, own in shares for use in own]
         signed = [part for part, own in shares if isinstance(part, SignedPart)]
         leaves = [batch.parameters[part.positions[0]] for part in signed]
         for vector in self._roots.of(batch):
             gradients = torch.autograd.grad(
-                batch.predictions, [*edges, *leaves], vector, retain_graph=True, allow_unused=True
+                batch.predictions, (*edges, *leaves), vector, retain_graph=True, allow_unused=True
             )
             at = 0
             for part, own in shares:

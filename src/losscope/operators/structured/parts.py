@@ -47,8 +47,8 @@ class KroneckerPart(Part):
         super().__init__(use.positions)
         self.samples_needed = reduce
         self.weight, self.hot, self._reduce, self._largest = _weight(use), use.hot, reduce, largest
-        self._inputs: Tensor | float = 0.0
-        self._outputs: Tensor | float = 0.0
+        self._inputs: Tensor | None = None
+        self._outputs: Tensor | None = None
         self._rows = 0
 
     def begin(self, uses: Sequence[Use], samples: Samples) -> None:
@@ -59,8 +59,11 @@ class KroneckerPart(Part):
             if self.hot:
                 self._add_hot(use, a)
                 continue
-            a = _with_one(self._places(use, a, mean=True), use.bias is not None)
-            self._inputs += _second_moment(a, self._largest)
+            a = self._places(use, a, mean=True)
+            moment = _second_moment(a, self._largest)
+            if use.bias is not None:
+                moment = _bordered(moment, a)
+            self._inputs = _plus(self._inputs, moment)
             self._rows += a.shape[1] * a.shape[2]
 
     def _add_hot(self, use: Product, a: Tensor) -> None:
@@ -72,12 +75,13 @@ class KroneckerPart(Part):
             hot = hot_rows(rows, use.layout.inputs, torch.empty(0, dtype=self.samples.dtype))[0]
             counts = hot.mean(1).square().sum(0)
             self._rows += len(rows)
-        self._inputs += counts[None]
+        self._inputs = _plus(self._inputs, counts[None])
 
     def add(self, pairs: Pairs) -> None:
         for use, g in pairs:
             assert isinstance(use, Product)
-            self._outputs += _second_moment(self._places(use, use.gradients(g), mean=False), self._largest)
+            moment = _second_moment(self._places(use, use.gradients(g), mean=False), self._largest)
+            self._outputs = _plus(self._outputs, moment)
 
     def _places(self, use: Product, value: Tensor, mean: bool) -> Tensor:
         rows = self.samples.rows(use, value) if self._reduce else None
@@ -87,7 +91,7 @@ class KroneckerPart(Part):
 
     def block(self) -> Block:
         layout = self.weight.layout
-        if isinstance(self._outputs, float) or isinstance(self._inputs, float):
+        if self._outputs is None or self._inputs is None:
             return Diagonal(torch.zeros(self.weight.size, dtype=self.samples.dtype), "not reached")
         what = "Kronecker" + (f", {layout.groups} groups" if layout.groups > 1 else "")
         short = [n for n, f in (("outputs", self._outputs), ("inputs", self._inputs)) if f.dim() == 2]
@@ -145,8 +149,7 @@ class ExactPart(Part):
 
     def add(self, pairs: Pairs) -> None:
         rows = torch.cat([_of_vectors(self.samples, pairs, position) for position in self.positions], 1)
-        moment = rows.T @ rows
-        self._total = moment if self._total is None else self._total + moment
+        self._total = _plus(self._total, rows.T @ rows)
 
     def block(self) -> Block:
         if self._total is None:
@@ -173,14 +176,14 @@ class DiagonalPart(Part):
             self._add_one(*products[0])
             return
         for position in self.positions:
-            rows: Tensor | float = 0.0
+            rows: Tensor | None = None
             for use, g in products:
                 if position in use.positions:
-                    rows = rows + self._dense(use, g, position)
+                    rows = _plus(rows, self._dense(use, g, position))
             vectors = [(use, g) for use, g in pairs if isinstance(use, Vector) and use.position == position]
             if vectors:
-                rows = rows + _of_vectors(self.samples, vectors, position)
-            if isinstance(rows, Tensor):
+                rows = _plus(rows, _of_vectors(self.samples, vectors, position))
+            if rows is not None:
                 self._sum(position, rows.square().sum(0))
 
     def _add_one(self, use: Product, g: Tensor) -> None:
@@ -218,7 +221,7 @@ class DiagonalPart(Part):
 
 
 class SignedPart(Part):
-    """(Σ_rows ± gradient)², entry by entry: unbiased for the diagonal, whatever the network does with the parameter."""
+    """(Σ_rows ± gradient)², entry by entry: unbiased, whatever the network does with the parameter."""
 
     samples_needed = False
 
@@ -231,12 +234,15 @@ class SignedPart(Part):
 
     def add_gradient(self, g: Tensor) -> None:
         """The gradient by the parameter, of one vector over the predictions."""
-        square = g.reshape(-1).square()
-        self.total = square if self.total is None else self.total + square
+        self.total = _plus(self.total, g.reshape(-1).square())
 
     def block(self) -> Block:
         assert self.total is not None
         return Diagonal(self.total, "diagonal, estimated")
+
+
+def _plus(total: Tensor | None, more: Tensor) -> Tensor:
+    return more if total is None else total + more
 
 
 def _weight(use: Product) -> Weight:
@@ -256,21 +262,29 @@ def _second_moment(rows: Tensor, largest: int) -> Tensor:
     return torch.addbmm(zero, rows[0].mT, rows[0], beta=0)[None]  # as images lie in memory, without a copy
 
 
+def _bordered(moment: Tensor, rows: Tensor) -> Tensor:
+    """The second moment of rows with an input that is always 1."""
+    count = rows.shape[1] * rows.shape[2]
+    if moment.dim() == 2:
+        return torch.cat([moment, torch.full_like(moment[:, :1], count)], 1)
+    sums = rows.sum((1, 2))[:, :, None]
+    corner = torch.full_like(sums[:, :1], count)
+    return torch.cat([torch.cat([moment, sums], 2), torch.cat([sums.mT, corner], 2)], 1)
+
+
 def _with_one(a: Tensor, wanted: bool) -> Tensor:
-    if wanted and a.dim() == 4 and a.stride(2) == 1 and a.shape[1] > 1:  # places stay the fastest axis
-        return torch.cat([a.mT, torch.ones_like(a.mT[:, :, :1])], 2).mT
     return torch.cat([a, torch.ones_like(a[..., :1])], -1) if wanted else a
 
 
 def _by_sample(samples: Samples, use: Product, value: Tensor) -> Tensor:
-    """[groups, samples, places, d] of [groups, parts, places, d]; where no axis runs over samples every row is taken for one."""
+    """[groups, samples, places, d] of [groups, parts, places, d]; every row one sample where none is found."""
     rows = samples.rows(use, value)
     if rows is None:
         return value[:, None] if value.dim() == 1 else value.flatten(1, 2)[:, :, None]
     return rows
 
 
-def _of_vectors(samples: Samples, pairs: Pairs, position: int) -> Tensor:
+def _of_vectors(samples: Samples, pairs: Sequence[tuple[Use, Tensor]], position: int) -> Tensor:
     found = [
         samples.vectors(use, g) for use, g in pairs if isinstance(use, Vector) and use.position == position
     ]

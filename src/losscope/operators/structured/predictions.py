@@ -15,7 +15,7 @@ from losscope.operators.linearisation import Linearisation, tensors
 
 
 def cut(objective: Objective, index: int) -> Linearisation:
-    """One batch with the tensors of the output that its loss is computed from. Raises ``BadUsage`` where there are none."""
+    """One batch with the tensors of the output that its loss is computed from; ``BadUsage`` where there are none."""
     output, loss = objective.both_of(index)
     candidates = [t for t in tensors(output) if t.requires_grad and not _is_loss(t, loss)]
     reached, _ = _walk(loss, candidates, objective.parameters, stop=False)

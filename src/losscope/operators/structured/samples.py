@@ -1,4 +1,4 @@
-"""Which axis of what flows through a network runs over samples: found by sending back the output of one sample alone."""
+"""Which axis of what flows through a network runs over samples: found by sending one sample's output back alone."""
 
 from collections.abc import Sequence
 

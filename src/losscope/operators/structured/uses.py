@@ -37,7 +37,8 @@ class Layout:
 class Product:
     """A weight times inputs: the gradient is Σ_rows gradients ⊗ inputs, [groups, outputs, inputs].
 
-    Rows are places of samples, ``parts`` times ``places`` of them; ``first`` is the length of the leading axis of the node's tensors where that is known.
+    Rows are places of samples, ``parts`` times ``places`` of them; ``first`` is the length of the leading axis of the
+    node's tensors where that is known.
     ``hot``: the inputs are integers [rows] that stand for one-hot rows.
     """
 
