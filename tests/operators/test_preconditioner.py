@@ -91,7 +91,7 @@ def test_blocks_by_names_and_sums():
     )
     assert losscope.operators.Hessian(nested).block("0").size == 9
     with pytest.raises(BadUsage, match=r"try .*weight"):
-        hessian.block("weigth")
+        hessian.block("wei")
     with pytest.raises(BadUsage, match="only an operator"):
         hessian + 1  # type: ignore[operator]
     with pytest.raises(BadUsage, match="no names"):

@@ -2,8 +2,8 @@
 
 For a weight W with inputs a and gradients g = ∂ℓ/∂(Wa + b) the block E[a aᵀ ⊗ g gᵀ] is taken for E[a aᵀ] ⊗ E[g gᵀ]:
 as if inputs and gradients were independent (Martens and Grosse, 2015, arXiv:1503.05671, section 3; convolutions:
-Grosse and Martens, 2016, arXiv:1602.01407). The bias is the weight of an input 1. Exact for one sample, and for deep linear
-networks with squared error (Bernacchia et al., 2018), in the convention that fits how their places meet the loss.
+Grosse and Martens, 2016, arXiv:1602.01407). The bias is the weight of an input 1. Exact for one sample, and for deep
+linear networks with squared error (Bernacchia et al., 2018), in the convention that fits how places meet the loss.
 
 **Where a layer has places** (tokens, pixels), ``expand`` takes every place for a sample, which suits losses for each
 place; ``reduce`` averages inputs and sums gradients over the places of a sample, which suits losses of pooled features
