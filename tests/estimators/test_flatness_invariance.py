@@ -8,8 +8,9 @@ from torch import nn
 
 import losscope
 from losscope.core.errors import BadUsage
+from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
-from losscope.operators.perturbation import Congruence, element_scaled, filter_scaled, isotropic
+from losscope.operators.perturbation import element_scaled, filter_scaled, isotropic
 
 est = losscope.estimators
 ALPHA = 7.0

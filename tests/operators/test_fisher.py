@@ -129,10 +129,10 @@ def test_ignored_targets_and_pixels():
 
 def test_what_is_no_likelihood_is_refused_in_one_line():
     batches = data("class")
-    weight = torch.tensor([1.0, 2.0, 3.0]).double()
     for loss in (
-        lambda p, y: F.cross_entropy(p, y, weight),
         F.multi_margin_loss,
+        lambda p, y: F.cross_entropy(p, y) + p.square().mean(),
+        lambda p, y: F.cross_entropy(p, y) + F.multi_margin_loss(p, y),
     ):
         with pytest.raises(BadUsage, match="likelihood"):
             Fisher(losscope.Objective(small(), loss, batches))

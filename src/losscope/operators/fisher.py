@@ -1,7 +1,8 @@
 """Three matrices that are called Fisher information, F = (1/N) Σ E[s sᵀ] with scores s = ∇_θ of -ln p(y | f(θ; x)).
 
 * ``exact``: the expectation over labels y of the model's own distribution, in closed form. For likelihoods in natural
-  parameters it is the Gauss-Newton matrix (Martens, 2020, arXiv:1412.1193, section 9).
+  parameters it is the Gauss-Newton matrix (Martens, 2020, arXiv:1412.1193, section 9); for others, such as a predicted
+  variance or a model that ends in a log-softmax, it is not, and does not depend on the labels.
 * ``mc``: labels drawn from the model, the same ones at every product; unbiased, of rank ≤ rows × draws.
 * ``empirical``: the labels of the data instead. Not the Fisher information, however often it is called that: at a good
   fit its scores vanish while those of the Fisher matrix do not, and far from one it is dominated by outliers
@@ -10,6 +11,7 @@
 
 from collections.abc import Callable
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -17,12 +19,13 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY
-from losscope.operators.likelihood import Rows, draw_scores, rows_of, term_of
+from losscope.operators.likelihood import scores_of
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.of_objective import OfObjective, linearised
 
 __all__ = ["Fisher"]
 
+Curve = Callable[[list[Tensor]], list[Tensor]]
 Kind = Literal["exact", "mc", "empirical"]
 
 
@@ -30,8 +33,10 @@ class Fisher(OfObjective):
     """The Fisher information of an objective's likelihood, [P, P]; rows are weighted as the loss weights them.
 
     ``draws`` labels per row for "mc", from ``seed``. The penalty does not enter. Cost of a product: as Gauss-Newton's.
-    Raises ``BadUsage`` where the loss is not a likelihood in natural parameters (softmax or sigmoid cross-entropy,
-    squared error, Poisson with log rate, unweighted).
+    Likelihoods are softmax and binary cross-entropy (of logits, log-probabilities or probabilities; with soft or
+    smoothed targets, class and sample weights, ignored targets), squared error, the Gaussian with a given or predicted
+    variance, Poisson, and weighted sums of these; how they are defined is in ``losscope.operators.likelihood``. Raises
+    ``BadUsage`` for any other loss.
 
     >>> import torch
     >>> line = torch.nn.Linear(1, 1, bias=False)
@@ -57,35 +62,32 @@ class Fisher(OfObjective):
         super().__init__(objective)
         self.kind, self.draws, self.seed = kind, draws, seed
         self._batches = linearised(objective, memory)
+        self._curves: WeakKeyDictionary[Linearisation, Curve] = WeakKeyDictionary()
         for batch in self._batches:  # what cannot be done is said at once
-            term_of(objective, batch)
+            scores_of(objective, batch)
 
     def apply(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         for batch in self._batches:
-            curve = self._curve(batch)
+            curve = self._curves.get(batch)
+            if curve is None:
+                curve = self._curves[batch] = self._curve(batch)
             for j in range(vectors.shape[1]):
-                (pushed,) = batch.push(vectors[:, j])
-                total[:, j].add_(batch.pull([curve(pushed)]), alpha=batch.coefficient)
+                total[:, j].add_(batch.pull(curve(batch.push(vectors[:, j]))), alpha=batch.coefficient)
         return total
 
-    def _curve(self, batch: Linearisation) -> Callable[[Tensor], Tensor]:
-        """w ↦ Σ_row weight · E[s sᵀ] w."""
-        term = term_of(self.objective, batch)
+    def _curve(self, batch: Linearisation) -> Curve:
+        """w ↦ Σ_row m E[s sᵀ] w."""
+        rows = scores_of(self.objective, batch)
         if self.kind == "exact":
-            return lambda w: batch.curve([w])[0]
-        rows = rows_of(term, batch)
+            return rows.product
         if self.kind == "empirical":
-            scores = [batch.slope[0].detach() / rows.weight]
+            scores = [rows.data()]
         else:
             generator = torch.Generator(self.device).manual_seed(self.seed + 7919 * batch.index)
-            prediction = batch.predictions[0].detach()
-            scores = [draw_scores(term, rows, prediction, generator) for _ in range(self.draws)]
-        return lambda w: _outer(rows, scores, w)
+            scores = [rows.drawn(generator) for _ in range(self.draws)]
+        return lambda w: _mean([rows.outer(score, w) for score in scores])
 
 
-def _outer(rows: Rows, scores: list[Tensor], w: Tensor) -> Tensor:
-    total = torch.zeros_like(w)
-    for score in scores:
-        total += score * rows.inner(score, w)
-    return total * rows.counts * (rows.weight / len(scores))
+def _mean(vectors: list[list[Tensor]]) -> list[Tensor]:
+    return [torch.stack(column).mean(0) for column in zip(*vectors, strict=True)]

@@ -1,5 +1,12 @@
 """What the matrices over an objective's parameters share."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor
+
+from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY, Kept
 from losscope.operators.linearisation import Linearisation, linearise
@@ -13,6 +20,30 @@ class OfObjective(LinearOperator):
         first = objective.parameters[0]
         super().__init__(objective.size, first.dtype, first.device)
         self.objective = objective
+
+    def coordinates(self, names: Sequence[str]) -> Tensor:
+        own = self.objective.names
+        for name in names:
+            if not any(_belongs(one, name) for one in own):
+                likely = get_close_matches(name, own, 3) or own[:3]
+                raise BadUsage(
+                    "no trained parameter or module has this name",
+                    seen=repr(name),
+                    remedy="try " + ", ".join(likely),
+                )
+        found, start = [], 0
+        for one, parameter in zip(own, self.objective.parameters, strict=True):
+            if any(_belongs(one, name) for name in names):
+                found.append(torch.arange(start, start + parameter.numel(), device=self.device))
+            start += parameter.numel()
+        if not found:
+            raise BadUsage("a block has at least one parameter", seen="no name")
+        return torch.cat(found)
+
+
+def _belongs(parameter: str, name: str) -> bool:
+    """Whether a parameter is what is named, or lies in it."""
+    return parameter == name or parameter.startswith(name + ".")
 
 
 def linearised(objective: Objective, memory: int = MEMORY) -> Kept[Linearisation]:

@@ -1,6 +1,7 @@
 """A symmetric matrix that is known by its products with blocks of vectors."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -11,6 +12,8 @@ from losscope.core.errors import BadUsage
 __all__ = ["LinearOperator"]
 
 _BLOCK = 64  # columns of a dense matrix that are made at once
+
+Index = slice | Tensor | str | Sequence[str]
 
 
 class LinearOperator(ABC):
@@ -53,20 +56,40 @@ class LinearOperator(ABC):
         return result[:, 0] if vectors.dim() == 1 else result
 
     def __add__(self, other: "LinearOperator") -> "LinearOperator":
-        return Sum(self, other)
+        return Sum(self, _operator(other))
+
+    def __sub__(self, other: "LinearOperator") -> "LinearOperator":
+        return Sum(self, Scaled(_operator(other), -1.0))
 
     def __mul__(self, factor: float) -> "LinearOperator":
-        return Scaled(self, float(factor))
+        return Scaled(self, _number(factor))
 
     __rmul__ = __mul__
 
+    def __truediv__(self, factor: float) -> "LinearOperator":
+        return Scaled(self, 1 / _number(factor))
+
+    def __neg__(self) -> "LinearOperator":
+        return Scaled(self, -1.0)
+
+    def identity(self) -> "LinearOperator":
+        """The identity of its size: ``op + damping * op.identity()`` is ``op.shifted(damping)``."""
+        return Identity(self.size, self.dtype, self.device)
+
     def shifted(self, shift: float) -> "LinearOperator":
         """The operator plus ``shift`` times the identity: a damped Hessian, say."""
-        return Shifted(self, float(shift))
+        return Shifted(self, _number(shift))
 
-    def block(self, index: slice | Tensor) -> "LinearOperator":
-        """The diagonal block over some coordinates: the parameters of one layer, say."""
+    def block(self, index: "Index") -> "LinearOperator":
+        """The diagonal block over some coordinates, by index; of an objective's matrices also by names.
+
+        A name is that of a parameter or of a module, which stands for all of its parameters; a list takes several.
+        """
         return Block(self, index)
+
+    def coordinates(self, names: Sequence[str]) -> Tensor:
+        """The coordinates of parameters and modules, by name, in ascending order."""
+        raise BadUsage("this operator knows no names of parameters", seen=repr(list(names)))
 
     def dense(self) -> Tensor:
         """The whole matrix [n, n], by n products; for small n."""
@@ -85,6 +108,13 @@ class LinearOperator(ABC):
         return made(self.shape, matvec=product, matmat=product, rmatvec=product, dtype=kind)
 
 
+class Identity(LinearOperator):
+    """I."""
+
+    def apply(self, vectors: Tensor) -> Tensor:
+        return vectors.clone()
+
+
 class Sum(LinearOperator):
     """A + B."""
 
@@ -100,33 +130,47 @@ class Sum(LinearOperator):
         one, other = self._both
         return (one @ vectors).to(self.dtype) + (other @ vectors).to(self.dtype)
 
+    def coordinates(self, names: Sequence[str]) -> Tensor:
+        one, other = self._both
+        try:
+            return one.coordinates(names)
+        except BadUsage:
+            return other.coordinates(names)
 
-class Scaled(LinearOperator):
+
+class Of(LinearOperator):
+    """An operator of the same size, made of one other."""
+
+    def __init__(self, inner: LinearOperator, number: float) -> None:
+        super().__init__(inner.size, inner.dtype, inner.device)
+        self._inner, self._number = inner, number
+
+    def coordinates(self, names: Sequence[str]) -> Tensor:
+        return self._inner.coordinates(names)
+
+
+class Scaled(Of):
     """c · A."""
 
-    def __init__(self, inner: LinearOperator, factor: float) -> None:
-        super().__init__(inner.size, inner.dtype, inner.device)
-        self._inner, self._factor = inner, factor
-
     def apply(self, vectors: Tensor) -> Tensor:
-        return self._factor * (self._inner @ vectors)
+        return self._number * (self._inner @ vectors)
 
 
-class Shifted(LinearOperator):
+class Shifted(Of):
     """A + c · I."""
 
-    def __init__(self, inner: LinearOperator, shift: float) -> None:
-        super().__init__(inner.size, inner.dtype, inner.device)
-        self._inner, self._shift = inner, shift
-
     def apply(self, vectors: Tensor) -> Tensor:
-        return (self._inner @ vectors).add_(vectors, alpha=self._shift)
+        return (self._inner @ vectors).add_(vectors, alpha=self._number)
 
 
 class Block(LinearOperator):
     """Rows and columns of A at some coordinates."""
 
-    def __init__(self, inner: LinearOperator, index: slice | Tensor) -> None:
+    def __init__(self, inner: LinearOperator, index: Index) -> None:
+        if isinstance(index, str):
+            index = [index]
+        if not isinstance(index, slice | Tensor):
+            index = inner.coordinates(list(index))
         self._index = torch.arange(inner.size, device=inner.device)[index]
         super().__init__(len(self._index), inner.dtype, inner.device)
         self._inner = inner
@@ -135,3 +179,20 @@ class Block(LinearOperator):
         whole = vectors.new_zeros(self._inner.size, vectors.shape[1])
         whole[self._index] = vectors
         return (self._inner @ whole)[self._index]
+
+
+def _operator(value: Any) -> LinearOperator:
+    if not isinstance(value, LinearOperator):
+        raise BadUsage(
+            "only an operator is added to an operator",
+            seen=repr(value),
+            remedy="a multiple of the identity by op.shifted(c)",
+        )
+    return value
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise BadUsage("an operator is multiplied by a number, or applied with @", seen=repr(value)) from None

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
-
-_REMEDY = "give the diagonal of the preconditioner yourself: preconditioner=…"
+from losscope.operators.second_moments import denominator, plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +37,7 @@ def read_step(
     optimizer: torch.optim.Optimizer, objective: Objective, preconditioner: Tensor | None = None
 ) -> Step:
     """The step of an optimiser that holds the objective's parameters. ``BadUsage``, one line, for what is not known."""
+    optimizer = plain(optimizer)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise BadUsage("an optimiser of torch is read", seen=type(optimizer).__name__)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
@@ -51,14 +51,14 @@ def read_step(
         )
     kind, momentum, factor = momenta.pop()
     rates, denominators, decay = [], [], []
-    for p in objective.parameters:
+    for name, p in zip(objective.names, objective.parameters, strict=True):
         group = groups.get(id(p))
         rates.append(torch.full((p.numel(),), 0.0 if group is None else float(group["lr"]) * factor))
         decay.append(torch.full((p.numel(),), 0.0 if group is None else _coupled_decay(optimizer, group)))
         if group is None or preconditioner is not None:
             denominators.append(torch.ones(p.numel()))
         else:
-            denominators.append(_denominator(optimizer, group, p).detach().reshape(-1).cpu())
+            denominators.append(denominator(optimizer, group, p, name).reshape(-1).cpu())
     like = objective.parameters[0]
     made = [torch.cat(parts).to(like) for parts in (rates, denominators, decay)]
     if preconditioner is not None:
@@ -91,26 +91,3 @@ def _coupled_decay(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -
     """λ of ½λ‖θ‖² in the gradient; decoupled decay is not part of it."""
     decoupled = type(optimizer).__name__ == "AdamW" or group.get("decoupled_weight_decay")
     return 0.0 if decoupled else float(group.get("weight_decay", 0.0))
-
-
-def _denominator(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], p: Tensor) -> Tensor:
-    """What the next step divides by."""
-    name, state = type(optimizer).__name__, optimizer.state.get(p, {})
-    if name == "SGD":
-        return torch.ones_like(p)
-    if name not in ("Adam", "AdamW", "RMSprop", "Adagrad"):
-        raise BadUsage("the preconditioner of this optimiser is not known", seen=name, remedy=_REMEDY)
-    if not state:
-        raise BadUsage(
-            "the optimiser has no state yet", seen=f"{name} before its first step", remedy="look after a step"
-        )
-    eps = float(group["eps"])
-    if name == "Adagrad":
-        return state["sum"].sqrt() + eps
-    if name == "RMSprop":
-        square = state["square_avg"]
-        square = square - state["grad_avg"].square() if group.get("centered") else square
-        return square.clamp_min(0).sqrt() + eps
-    second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    correction = 1 - float(group["betas"][1]) ** float(state["step"])
-    return (second / correction).sqrt() + eps

@@ -26,10 +26,8 @@ from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.of_objective import OfObjective
-from losscope.operators.operator import LinearOperator
 
 __all__ = [
-    "Congruence",
     "Perturbation",
     "element_scaled",
     "feature_noise",
@@ -66,29 +64,6 @@ class Perturbation(OfObjective):
         """One ε [P]; ``random`` is a generator on the CPU, so that devices agree."""
         z = torch.randn(self.latent, 1, generator=random, dtype=torch.float64)
         return self.root(z.to(self.device, self.dtype))[:, 0]
-
-
-class Congruence(LinearOperator):
-    """Sᵀ A S for the root S of a perturbation, [latent, latent]; its trace is tr(A Σ).
-
-    >>> line = torch.nn.Linear(2, 1, bias=False)
-    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    >>> from losscope.operators.hessian import Hessian
-    >>> objective = Objective(line, torch.nn.functional.mse_loss, (x, x[:, :1]))
-    >>> Congruence(Hessian(objective), isotropic(objective, 2.0)).dense().tolist()
-    [[4.0, 0.0], [0.0, 16.0]]
-    """
-
-    def __init__(self, inner: LinearOperator, perturbation: Perturbation) -> None:
-        if inner.size != perturbation.size:
-            raise BadUsage(
-                "matrix and perturbation are of different sizes", seen=f"{inner.size} and {perturbation.size}"
-            )
-        super().__init__(perturbation.latent, inner.dtype, inner.device)
-        self._inner, self._perturbation = inner, perturbation
-
-    def apply(self, vectors: Tensor) -> Tensor:
-        return self._perturbation.transpose(self._inner @ self._perturbation.root(vectors))
 
 
 def diagonal(objective: Objective, scale: Tensor, name: str) -> Perturbation:

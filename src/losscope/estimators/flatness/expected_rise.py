@@ -26,8 +26,9 @@ from losscope.core.estimate import Estimate
 from losscope.estimators.samples import Samples
 from losscope.estimators.traces.trace import trace
 from losscope.objective.objective import Objective
+from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
-from losscope.operators.perturbation import Congruence, Perturbation
+from losscope.operators.perturbation import Perturbation
 
 __all__ = ["Rise", "expected_rise", "second_order_rise"]
 

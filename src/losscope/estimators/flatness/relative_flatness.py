@@ -14,8 +14,9 @@ from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.traces.trace import trace
 from losscope.objective.objective import Objective
+from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
-from losscope.operators.perturbation import Congruence, feature_noise
+from losscope.operators.perturbation import feature_noise
 
 __all__ = ["relative_flatness"]
 

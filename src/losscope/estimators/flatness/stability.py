@@ -23,10 +23,11 @@ from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.extremes.lanczos import eigsh
 from losscope.objective.objective import Objective
+from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
 from losscope.operators.operator import LinearOperator
 from losscope.operators.optimiser_step import Step, read_step
-from losscope.operators.perturbation import Congruence, diagonal
+from losscope.operators.perturbation import diagonal
 
 __all__ = ["Stability", "stability"]
 

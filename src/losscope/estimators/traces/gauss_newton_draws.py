@@ -16,19 +16,13 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.traces.draws import Part, draw_until, least_draws
-from losscope.estimators.traces.gauss_newton_trace import (
-    MOST_OUTPUTS,
-    exact_of_batch,
-    loss_hessians,
-    split,
-)
+from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
-from losscope.operators.likelihood import rows_of, term_of
+from losscope.operators.likelihood import Scores, scores_of, signs
+from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
 
 __all__ = ["gauss_newton_draws"]
-
-Draw = Callable[[], Tensor]
 
 _NEGATIVE = 1e-5  # of the largest eigenvalue of the loss Hessians: rounding
 _MOST_DRAWS = 200.0
@@ -64,57 +58,59 @@ def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], 
 
 def of_batch(objective: Objective, layers: Layers, rtol: float, random: torch.Generator) -> Part:
     """One batch: draws until ``rtol`` is met, or all outputs if that is not dearer."""
+    scores = _likelihood(objective, layers)
+    return (
+        _by_eigenvectors(layers, rtol, random) if scores is None else _by_scores(layers, scores, rtol, random)
+    )
+
+
+def _likelihood(objective: Objective, layers: Layers) -> Scores | None:
+    """The loss as a likelihood whose Fisher information is its Hessian in the predictions; ``None`` if it is none."""
+    batch = layers.batch
+    try:
+        scores = scores_of(objective, batch)
+    except BadUsage:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    vector = [torch.randn(p.shape, generator=generator).to(p) for p in batch.predictions]
+    found, expected = scores.product(vector), batch.curve(vector)
+    away = sum(float((f - e).double().square().sum()) for f, e in zip(found, expected, strict=True))
+    size = sum(float(e.double().square().sum()) for e in expected)
+    return scores if away <= torch.finfo(vector[0].dtype).eps * size else None
+
+
+def _by_scores(layers: Layers, scores: Scores, rtol: float, random: torch.Generator) -> Part:
+    """Signs over the outputs, in closed form: the loss Hessian of softmax is SSᵀ with S = diag(√p)(I - √p√pᵀ)."""
     outputs = sum(p[0].numel() for p in layers.batch.predictions)
+    few = outputs <= MOST_OUTPUTS
+    if not few or (rtol > 0 and outputs > max(2, least_draws(layers.samples))):
+        found, reached = draw_until(
+            lambda: layers.squares(scores.mixed(random)),
+            lambda value: rtol * abs(value),
+            outputs if few else _MOST_DRAWS,
+            or_not=few,
+        )
+        if reached or not few:
+            return found
+    value = sum(float(layers.squares(vector).double().sum()) for vector in scores.root())
+    return Part(value, 0.0, outputs)
 
-    def target(value: float) -> float:
-        return rtol * abs(value)
 
-    if outputs > MOST_OUTPUTS:
-        return draw_until(_roots(objective, layers, random), target, _MOST_DRAWS)[0]
+def _by_eigenvectors(layers: Layers, rtol: float, random: torch.Generator) -> Part:
+    """Signs over the eigenvectors of each sample's loss Hessian."""
     values, vectors = torch.linalg.eigh(loss_hessians(layers.batch, layers.samples))
+    outputs = values.shape[1]
     definite = float(values.min()) >= -_NEGATIVE * float(values.abs().max())
     spent = 0
     if definite and rtol > 0 and outputs > max(2, least_draws(layers.samples)):
-        draw = _mixtures(layers, vectors * values.clamp_min(0).sqrt()[:, None, :], random)
-        found, reached = draw_until(draw, target, outputs, or_not=True)
+        roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
+
+        def draw() -> Tensor:
+            mixture = torch.einsum("nok,nk->no", roots, signs(values, random))
+            return layers.squares(split(mixture, layers.batch))
+
+        found, reached = draw_until(draw, lambda value: rtol * abs(value), outputs, or_not=True)
         if reached:
             return found
         spent = found.passes
     return Part(exact_of_batch(layers, values, vectors), 0.0, outputs + spent)
-
-
-def _mixtures(layers: Layers, roots: Tensor, random: torch.Generator) -> Draw:
-    """‖J_iᵀ u_i‖² for random mixtures u of the columns of ``roots`` [n, outputs, k]."""
-
-    def draw() -> Tensor:
-        signs = 2 * torch.randint(2, (len(roots), roots.shape[2]), generator=random) - 1
-        return layers.squares(split(torch.einsum("nok,nk->no", roots, signs.to(roots)), layers.batch))
-
-    return draw
-
-
-def _roots(objective: Objective, layers: Layers, random: torch.Generator) -> Draw:
-    """‖J_iᵀ u_i‖² with u in closed form; ``BadUsage`` for what is no likelihood.
-
-    For a softmax H = diag(p) - ppᵀ, and √p∘ξ - p (√p·ξ) is such a u for random signs ξ.
-    """
-    batch = layers.batch
-    term = term_of(objective, batch)
-    rows = rows_of(term, batch)
-    prediction = batch.predictions[0].detach()
-    if rows.weight < 0:
-        raise BadUsage("a likelihood with a negative weight has no draws", seen=str(rows.weight))
-    if rows.axis is None:
-        root = batch.curve([torch.ones_like(prediction)])[0].clamp_min(0).sqrt()
-    else:
-        root = prediction.softmax(rows.axis).sqrt()
-
-    def draw() -> Tensor:
-        signs = torch.empty(prediction.shape, dtype=torch.int8).random_(0, 2, generator=random)
-        u = root * (2 * signs - 1).to(root)
-        if rows.axis is not None:
-            u = (u - root.square() * rows.inner(root, (2 * signs - 1).to(root))) * rows.counts
-            u *= rows.weight**0.5
-        return layers.squares([u])
-
-    return draw

@@ -11,15 +11,12 @@ import time
 import torch
 from torch import Tensor
 
-from losscope.core.errors import NotReadable
 from losscope.core.estimate import Estimate
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
-from losscope.operators.linearisation import Linearisation
+from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
 
 __all__ = ["gauss_newton_trace"]
-
-MOST_OUTPUTS = 128
 
 
 def gauss_newton_trace(objective: Objective, *, most_outputs: int = MOST_OUTPUTS) -> Estimate:
@@ -57,32 +54,3 @@ def exact_of_batch(layers: Layers, values: Tensor, vectors: Tensor) -> float:
         squares = layers.squares(split(vectors[:, :, k], layers.batch))
         total += float((values[:, k] * squares).double().sum())
     return total
-
-
-def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_OUTPUTS) -> Tensor:
-    """∂²ℓ/∂f_i² of every sample, [n, C, C]; ``NotReadable`` where it is no such block for each sample."""
-    outputs = sum(p[0].numel() for p in batch.predictions)
-    if outputs > most_outputs:
-        raise NotReadable("too many outputs per sample for one backward pass each", seen=str(outputs))
-    columns = []
-    for c in range(outputs):
-        unit = batch.predictions[0].new_zeros(samples, outputs)
-        unit[:, c] = 1.0
-        columns.append(_joined(batch.curve(split(unit, batch)), samples))
-    found = torch.stack(columns, 2)
-    alone = torch.zeros_like(found[:, :, 0])
-    alone[0] = 1.0
-    apart = _joined(batch.curve(split(alone, batch)), samples)[1:]
-    if samples > 1 and float(apart.abs().max()) > 1e-6 * float(found.abs().max()):
-        raise NotReadable("the loss couples the samples", seen="one prediction changes the slope at others")
-    return (found + found.transpose(1, 2)) / 2
-
-
-def split(rows: Tensor, batch: Linearisation) -> list[Tensor]:
-    """Rows [n, C] as a list in the shapes of the predictions."""
-    pieces = rows.split([p[0].numel() for p in batch.predictions], 1)
-    return [piece.reshape(p.shape) for piece, p in zip(pieces, batch.predictions, strict=True)]
-
-
-def _joined(values: list[Tensor], samples: int) -> Tensor:
-    return torch.cat([v.reshape(samples, -1) for v in values], 1)

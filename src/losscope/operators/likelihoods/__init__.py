@@ -1,0 +1,1 @@
+"""Losses as negative log-likelihoods, one family of distributions per file."""

@@ -1,0 +1,1 @@
+"""Structured approximations of curvature: block-diagonal, by layer, with Kronecker factors or diagonals."""
