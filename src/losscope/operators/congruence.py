@@ -1,33 +1,18 @@
 """Sᵀ A S: a matrix in the coordinates of a perturbation, or in which a preconditioner is the identity."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.operators.operator import LinearOperator
+from losscope.operators.perturbation import Perturbation
 
 __all__ = ["Congruence"]
 
 
-class Root(Protocol):
-    """A rectangular S [size, latent] that is known by its products."""
-
-    size: int
-    latent: int
-
-    def root(self, vectors: Tensor) -> Tensor:
-        """S V."""
-        ...
-
-    def transpose(self, vectors: Tensor) -> Tensor:
-        """Sᵀ V."""
-        ...
-
-
 class Congruence(LinearOperator):
-    """Sᵀ A S, for a symmetric operator S, or for the root S of a perturbation with covariance Σ = SSᵀ.
+    """Sᵀ A S, for a symmetric operator S, or for the root S of a ``Perturbation`` with covariance Σ = SSᵀ.
 
     Its eigenvalues are those of Σ A, what a method meets that is preconditioned by Σ, and its trace is tr(A Σ). Cost:
     one product with A, one with S and one with its transpose.
@@ -39,7 +24,7 @@ class Congruence(LinearOperator):
     [[4.0, 6.0], [6.0, 1.0]]
     """
 
-    def __init__(self, inner: LinearOperator, root: LinearOperator | Root) -> None:
+    def __init__(self, inner: LinearOperator, root: LinearOperator) -> None:
         if inner.size != root.size:
             raise BadUsage(
                 "a matrix and the coordinates it is seen in are of different sizes",
@@ -47,11 +32,11 @@ class Congruence(LinearOperator):
             )
         self._inner = inner
         self._root: Callable[[Tensor], Tensor]
-        if isinstance(root, LinearOperator):
+        if isinstance(root, Perturbation):
+            self._root, self._transpose, latent = root.root, root.transpose, root.latent
+        else:
             self._root = self._transpose = root.__matmul__
             latent = root.size
-        else:
-            self._root, self._transpose, latent = root.root, root.transpose, root.latent
         super().__init__(latent, inner.dtype, inner.device)
 
     def apply(self, vectors: Tensor) -> Tensor:
