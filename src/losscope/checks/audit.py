@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
 from losscope.checks.infer import infer, subject_of
@@ -135,10 +136,24 @@ def audit(
     >>> found.bugs, found.task
     ([], 'regression')
     """
-    began = time.perf_counter()
     checks = _selected(only, skip)
     target = resolve(loss, seconds=_first(seconds)) if isinstance(loss, str) else of(loss)
-    apart = can_isolate() if isolate is None else isolate
+    with plain():
+        return _audited(
+            target, task, checks, seconds, progress, apart=can_isolate() if isolate is None else isolate
+        )
+
+
+def _audited(
+    target: Target,
+    task: str | None,
+    checks: list[Check],
+    seconds: float,
+    progress: Progress | None,
+    *,
+    apart: bool,
+) -> Audit:
+    began = time.perf_counter()
     inferred = _inferred(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
     evidence: list[Evidence] = []
@@ -180,7 +195,7 @@ def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
     specs()  # the catalogue is read before the clock runs
     note = Note()
     try:
-        return in_child(lambda: infer(target, task, note.write), _first(seconds))
+        return in_child(lambda _: infer(target, task, note.write), _first(seconds))
     except TimeoutError:
         raise BadUsage(
             f"{target.name} did not answer within {_first(seconds):g} s",
@@ -190,6 +205,10 @@ def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
         ) from None
     except ChildProcessError as error:
         raise BadUsage(f"{target.name} ended the process that called it", seen=str(error)) from None
+    except MemoryError:
+        raise BadUsage(
+            f"{target.name} runs out of memory on a small batch", seen=f"as {note.words or 'any task'}"
+        ) from None
 
 
 def _selected(only: Collection[str], skip: Collection[str]) -> list[Check]:

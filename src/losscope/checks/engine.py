@@ -20,6 +20,7 @@ _SHRINK_SECONDS = 1.0
 _RAISED = Text(en="the loss raised {error}", zh="损失函数抛出 {error}")
 _NOT_A_LOSS = Text(en="{error}", zh="{error}")
 _FAULT = Text(en="the checker itself failed: {error}", zh="检查器自身出错：{error}")
+_MEMORY = Text(en="the loss ran out of memory", zh="该损失耗尽了内存")
 _CONTRACT = Text(en="no contract is known for this loss", zh="该损失没有已知的契约")
 _DECLARED = Text(en="{text} (declared: {why})", zh="{text}（已声明：{why}）")
 
@@ -37,6 +38,8 @@ def execute(check: Check, subject: Subject) -> list[Evidence]:
         return [_evidence(check, "not-applicable", _RAISED(error=str(raised)), began)]
     except NotALoss as error:
         return [_evidence(check, "not-applicable", _NOT_A_LOSS(error=str(error)), began)]
+    except MemoryError:
+        return [_evidence(check, "not-finished", _MEMORY(), began)]
     except Exception as error:  # noqa: BLE001  one checker's fault must not cost the others
         return [_evidence(check, "not-finished", _FAULT(error=f"{type(error).__name__}: {error}"), began)]
     return [_from_result(check, subject, result, began) for result in results]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_PATIENCE = 5.0  # seconds that a copy has to come back, the first time; less each time that none did
+_PATIENCE = 5.0  # seconds that a copy has to come back, the first time; half of it each time that none did
 _shared = mmap.mmap(-1, 1)  # one byte that all copies see
 _forks: list[int] = []  # one entry per fork of this process
 _helpers: list[int] = []  # one entry per call whose copies did not come back
@@ -37,7 +37,7 @@ def one_process() -> Iterator[None]:
 
 
 def _came_back() -> bool:
-    until = time.monotonic() + _PATIENCE / (1 + len(_helpers))
+    until = time.monotonic() + _PATIENCE / 2 ** len(_helpers)
     while not _shared[0] and time.monotonic() < until:
         time.sleep(0.01)
     if not _shared[0]:
