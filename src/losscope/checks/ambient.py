@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,4 +143,18 @@ def plain() -> Iterator[None]:
     """Within, the settings that numbers depend on are those that torch begins with, whatever the caller has set."""
     with kept():
         write([s.read() if s.plain is None else s.plain for s in SETTINGS])
+        # A caller's ``with torch.device(…)`` is not undone by settings; only another one stands above it.
+        with nullcontext() if torch.empty(0).device.type == "cpu" else torch.device("cpu"):
+            yield
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Changed environment variables are put back. Cost: a tenth of a millisecond."""
+    before = dict(os.environ)
+    try:
         yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update({n: v for n, v in before.items() if os.environ.get(n) != v})

@@ -137,7 +137,7 @@ def audit(
     ([], 'regression')
     """
     checks = _selected(only, skip)
-    target = resolve(loss, seconds=_first(seconds)) if isinstance(loss, str) else of(loss)
+    target = resolve(loss, seconds=first_limit(seconds)) if isinstance(loss, str) else of(loss)
     with plain():
         return _audited(
             target, task, checks, seconds, progress, apart=can_isolate() if isolate is None else isolate
@@ -184,7 +184,7 @@ def _per_check(seconds: float) -> float:
     return min(_PER_CHECK, max(1.0, seconds / 4))
 
 
-def _first(seconds: float) -> float:
+def first_limit(seconds: float) -> float:
     """The limit for the import, and for finding out what the loss takes."""
     return min(_BEGIN, seconds)
 
@@ -195,10 +195,10 @@ def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
     specs()  # the catalogue is read before the clock runs
     note = Note()
     try:
-        return in_child(lambda _: infer(target, task, note.write), _first(seconds))
+        return in_child(lambda _: infer(target, task, note.write), first_limit(seconds))
     except TimeoutError:
         raise BadUsage(
-            f"{target.name} did not answer within {_first(seconds):g} s",
+            f"{target.name} did not answer within {first_limit(seconds):g} s",
             seen=f"{'its first call' if note.count < 2 else 'a call'}, as {note.words or 'any task'}, did not return",
             remedy="raise the limit with --seconds"
             + ("" if task or note.count < 2 else ", or name its --task"),

@@ -1,4 +1,4 @@
-"""Ends everything that a process has started: helpers, helpers of these, and those that left for a session of their own.
+"""Ends everything that a process has started: helpers, helpers of these, and those that left for another session.
 
 A keeper stands between the audit and the loss. It is the leader of a session, runs nothing of the user's, and adopts
 what is orphaned below it (Linux: ``PR_SET_CHILD_SUBREAPER``; elsewhere only the process group of the loss is ended).

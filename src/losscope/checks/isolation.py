@@ -6,14 +6,15 @@ check counts as not finished, and a new child goes on with the rest. ``RLIMIT_AS
 A keeper (:mod:`losscope.checks.descendants`) ends what the loss has started.
 """
 
-import multiprocessing
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import torch
@@ -23,10 +24,12 @@ from losscope.checks.descendants import keep
 from losscope.checks.engine import execute, quiet_torch
 from losscope.checks.subject import Subject
 from losscope.core.claims import Evidence
+from losscope.core.errors import LosscopeError
 from losscope.core.text import Text
 
 _MEMORY = 4 << 30  # bytes beyond what the process has when the checks begin
 _PATIENCE = 10.0  # seconds for the end of a process
+_LOOK = 0.002
 
 _SLOW = Text(
     en="not finished within {seconds:g} s; the loss was stopped",
@@ -74,7 +77,7 @@ def in_child(
     """
 
     def answer(send: Connection) -> None:
-        send.send((True, _outcome(lambda: work(lambda news: send.send((False, news))))))
+        send.send((True, _plain(_outcome(lambda: work(lambda news: send.send((False, news)))))))
 
     deadline = time.monotonic() + seconds
     with _Child(answer, memory) as child:
@@ -100,6 +103,15 @@ def _outcome(work: Callable[[], Any]) -> Any:
         return work()
     except BaseException as error:  # noqa: BLE001  it is raised again in the parent
         return error
+
+
+def _plain(outcome: Any) -> Any:
+    """An error of a class that the parent may not know as one that it does, with the traceback as a note."""
+    if not isinstance(outcome, Exception) or isinstance(outcome, LosscopeError | MemoryError):
+        return outcome
+    error = RuntimeError(f"{type(outcome).__name__}: {outcome}")
+    error.add_note("".join(traceback.format_exception(outcome)))
+    return error
 
 
 def _one_child(
@@ -131,12 +143,11 @@ def _one_child(
 
 
 class _Child:
-    """A process that works and sends along ``receiver``; at the end of the block it and all that it started are gone."""
+    """A process that works and sends along ``receiver``; at the end of the block it and what it started are gone."""
 
     def __init__(self, work: Callable[[Connection], None], memory: int | None) -> None:
-        context = multiprocessing.get_context("fork")
-        self.receiver, sender = context.Pipe(duplex=False)
-        self._leash, other = context.Pipe()
+        self.receiver, sender = Pipe(duplex=False)
+        self._leash, other = Pipe()
 
         def worker() -> None:
             _mute()
@@ -146,16 +157,17 @@ class _Child:
             sender.close()
             os._exit(0)  # no atexit handlers of the parent's
 
-        def main() -> None:
-            self.receiver.close()
-            self._leash.close()
-            keep(worker, other, sender.close)
-
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-        self._keeper = context.Process(target=main, daemon=True)
-        self._keeper.start()
+        self._keeper = os.fork()  # not of multiprocessing, whose children may have none themselves
+        if self._keeper == 0:
+            try:
+                self.receiver.close()
+                self._leash.close()
+                keep(worker, other, sender.close)
+            finally:
+                os._exit(1)
         sender.close()
         other.close()
 
@@ -168,16 +180,27 @@ class _Child:
             return "it was killed, and the process that watches over it"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
+    def _ended(self, seconds: float) -> bool:
+        """Whether the keeper ends within this time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                if os.waitpid(self._keeper, os.WNOHANG)[0]:
+                    return True
+            except ChildProcessError:  # somebody else has waited for it
+                return True
+            time.sleep(_LOOK)
+        return False
+
     def __enter__(self) -> "_Child":
         return self
 
     def __exit__(self, *details: object) -> None:
         with suppress(OSError):
             self._leash.send("end")
-        self._keeper.join(_PATIENCE)
-        if self._keeper.is_alive():
-            self._keeper.kill()
-        self._keeper.join()
+        if not self._ended(_PATIENCE):
+            os.kill(self._keeper, signal.SIGKILL)
+            self._ended(_PATIENCE)
         self._leash.close()
         self.receiver.close()
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from losscope.checks.ambient import SETTINGS, plain, read
+from losscope.checks.ambient import SETTINGS, environment_kept, plain, read
 from losscope.checks.check import Check, Result, failed, passed
 from losscope.checks.subject import Case, Raised, Subject
 from losscope.core.text import Text
@@ -54,10 +54,13 @@ _DICE: dict[str, tuple[Callable[[], Any], Callable[[Any], object], Callable[[int
 
 def _run(subject: Subject) -> Iterator[Result]:
     case = subject.case(0)
-    subject(*case)  # what is said or done once, at the first call, is no flood
+    with environment_kept():
+        subject(*case)  # what is said or done once, at the first call, is no flood
     found = False
     for look in (_spoken, _changed, _seeded):
-        for result in look(subject, case):
+        with environment_kept():
+            results = [*look(subject, case)]
+        for result in results:
             found = True
             yield replace(result, fails=partial(_shows, subject, look, result.text.text))
     if not found:
@@ -66,7 +69,8 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 def _shows(subject: Subject, look: Callable[..., Iterator[Result]], text: Text, case: Case) -> bool:
     """Whether a case shows the same."""
-    return any(result.text.text == text for result in look(subject, case))
+    with environment_kept():
+        return any(result.text.text == text for result in look(subject, case))
 
 
 def _spoken(subject: Subject, case: Case) -> Iterator[Result]:
@@ -81,8 +85,9 @@ def _spoken(subject: Subject, case: Case) -> Iterator[Result]:
 
 def _changed(subject: Subject, case: Case) -> Iterator[Result]:
     """What differs after a call that is not put back as the other checkers have it."""
-    subject(*case)
-    with plain(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with environment_kept():
+        subject(*case)
+    with plain(), environment_kept(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.resetwarnings()  # as it is, "ignore" stands in front already
         before, variables = read(), dict(os.environ)
         try:
@@ -96,9 +101,6 @@ def _changed(subject: Subject, case: Case) -> Iterator[Result]:
             how = {"case": case, "call": f"loss({{args}}); print({setting.shown})"}
             yield failed(severity, text(before=_shown(old), after=_shown(new)), **how)
     if names:
-        for name in names:  # put back
-            os.environ.pop(name, None)
-        os.environ.update({n: v for n, v in variables.items() if n in names})
         call = f"loss({{args}}); print(__import__('os').environ.get({min(names)!r}))"
         yield failed("convention", _ENVIRONMENT(name=min(names)), case=case, call=call)
 

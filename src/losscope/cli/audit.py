@@ -67,17 +67,23 @@ def command(
             "no loss was named", remedy="losscope audit package.module:Loss; losscope audit --list"
         )
     task = names.task(task) if task is not None else None
-    from losscope.checks.audit import audit
+    from losscope.checks.apart import audit_apart
 
     try:
         with steps_shown(target) as progress:
-            found = audit(
-                target, task, only=listed(only), skip=listed(skip), seconds=seconds, progress=progress
+            found = audit_apart(
+                target,
+                task,
+                only=listed(only),
+                skip=listed(skip),
+                seconds=seconds,
+                language=language,
+                progress=progress,
             )
     except KeyboardInterrupt:
         click.echo("losscope: the audit was interrupted", err=True)
         return 130
-    deliver(found.to_json(language), _coloured(found.summary(language)), json_file)
+    deliver(found.data, _coloured(found.summary), json_file)
     return 1 if found.bugs else 0
 
 
