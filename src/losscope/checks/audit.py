@@ -1,15 +1,18 @@
 """``losscope.audit``: every checker on one loss, and what came of it."""
 
 import html
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
-from losscope.checks.infer import infer, subject_of
+from losscope.checks.grouped import infer_within
+from losscope.checks.infer import subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
 from losscope.checks.note import Note
 from losscope.checks.report import text
@@ -124,10 +127,11 @@ def audit(
     propriety, convexity, ``torch.func``, ``torch.compile`` and more; every failure comes with the smallest
     counterexample found and lines to paste into an issue.
 
-    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``); without it the task is inferred. ``only`` and
-    ``skip`` select checks by name. The checks run in a forked child with a time limit (``seconds`` for all of them) and
-    a memory limit, so that a loss that hangs or allocates hugely cannot take this process along; ``isolate=False`` runs
-    them here. ``progress(done, total, name)`` is called before each check. The global random state is untouched.
+    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``), or a group of tasks; without it the task is
+    inferred. ``only`` and ``skip`` select checks by name. The checks run in a forked child with a time limit
+    (``seconds`` for all of them) and a memory limit, so that a loss that hangs or allocates hugely cannot take this
+    process along; what it starts ends with the audit. ``isolate=False`` runs them here.
+    ``progress(done, total, name)`` is called before each check. The global random state is untouched.
 
     Raises ``BadUsage``, one line, for something that is no loss. Cost: a few seconds.
 
@@ -137,6 +141,7 @@ def audit(
     ([], 'regression')
     """
     checks = _selected(only, skip)
+    _limited(seconds)
     target = resolve(loss, seconds=first_limit(seconds)) if isinstance(loss, str) else of(loss)
     with plain():
         return _audited(
@@ -191,11 +196,11 @@ def first_limit(seconds: float) -> float:
 
 def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
     if not apart:
-        return infer(target, task)
+        return infer_within(target, task)
     specs()  # the catalogue is read before the clock runs
     note = Note()
     try:
-        return in_child(lambda _: infer(target, task, note.write), first_limit(seconds))
+        return in_child(lambda _: infer_within(target, task, note.write), first_limit(seconds))
     except TimeoutError:
         raise BadUsage(
             f"{target.name} did not answer within {first_limit(seconds):g} s",
@@ -213,7 +218,17 @@ def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
 
 def _selected(only: Collection[str], skip: Collection[str]) -> list[Check]:
     checks = all_checks()
-    unknown = sorted({*only, *skip} - set(checks))
-    if unknown:
-        raise BadUsage("no check has this name", seen=unknown[0], remedy="known: " + ", ".join(checks))
-    return [c for name, c in checks.items() if (not only or name in only) and name not in skip]
+    for name in sorted({*only, *skip} - set(checks)):
+        near = get_close_matches(name, checks, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise BadUsage("no check has this name", seen=name, remedy=f"{hint}known: " + ", ".join(checks))
+    chosen = [c for name, c in checks.items() if (not only or name in only) and name not in skip]
+    if not chosen:
+        words = [f"{word} {', '.join(names)}" for word, names in (("only", only), ("skip", skip)) if names]
+        raise BadUsage("no check is left to run", seen="; ".join(words), remedy="skip fewer checks")
+    return chosen
+
+
+def _limited(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise BadUsage("the time limit is no number of seconds above 0", seen=f"seconds={seconds}")

@@ -30,7 +30,7 @@ _JUMPS = Text(
     en="the loss jumps from {before:.6g} to {after:.6g} between two predictions that differ by {gap:.0e}",
     zh="两个仅相差 {gap:.0e} 的预测之间，损失从 {before:.6g} 跳到 {after:.6g}",
 )
-_PASS = Text(en="no jump on {lines} lines", zh="{lines} 条直线上没有跳跃")
+_PASS = Text(en="no jump along a line ({lines} looked at)", zh="{lines} 条直线上没有跳跃")
 _NOTHING = Text(en="it changes on no line", zh="在任何直线上都没有变化")
 
 

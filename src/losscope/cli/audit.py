@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from losscope.cli import names
-from losscope.cli.names import TaskName
+from losscope.cli.names import CheckNames, TaskName
 from losscope.cli.progress import deliver, listed, steps_shown
+from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
 
@@ -24,11 +25,13 @@ from losscope.report.stream import wants_colour
     type=click.Path(path_type=Path),
     help="Write the result as JSON to FILE; - for stdout.",
 )
-@click.option("--only", metavar="CHECKS", help="Run only these checks, separated by commas.")
-@click.option("--skip", metavar="CHECKS", help="Leave out these checks.")
+@click.option(
+    "--only", type=CheckNames(), metavar="CHECKS", help="Run only these checks, separated by commas."
+)
+@click.option("--skip", type=CheckNames(), metavar="CHECKS", help="Leave out these checks.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=Finite(min=1),
     default=60.0,
     show_default=True,
     help="Time limit for all checks.",
