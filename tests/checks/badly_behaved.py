@@ -218,3 +218,44 @@ def sets_python_seed(input: Tensor, target: Tensor) -> Tensor:
 
 def returns_meta(input: Tensor, target: Tensor) -> Tensor:
     return torch.zeros((), device="meta", requires_grad=True)
+
+
+class KeepsWeights(nn.Module):
+    def __init__(self, weight) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, weight=self.weight)
+
+
+class RegistersWeights(nn.Module):
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, weight=self.weight)
+
+
+def weighted(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    return F.cross_entropy(logits, labels, weight=weight)
+
+
+def makes_a_module() -> nn.Module:
+    return nn.SmoothL1Loss()
+
+
+def makes_with_options(beta: float = 1.0) -> nn.Module:
+    return nn.SmoothL1Loss(beta=beta)
+
+
+def makes_a_closure():
+    def loss(input: Tensor, target: Tensor) -> Tensor:
+        return 3 * (input - target).abs().mean()
+
+    return loss
+
+
+def makes_nothing() -> int:
+    return 3

@@ -12,7 +12,7 @@ from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
 from losscope.checks.grouped import infer_within
-from losscope.checks.infer import subject_of
+from losscope.checks.infer import Inferred, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
 from losscope.checks.note import Note
 from losscope.checks.report import text
@@ -159,7 +159,7 @@ def _audited(
     apart: bool,
 ) -> Audit:
     began = time.perf_counter()
-    inferred = _inferred(target, task, seconds, apart=apart)
+    target, inferred = _taken(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
     evidence: list[Evidence] = []
     if progress is not None and checks:
@@ -194,7 +194,21 @@ def first_limit(seconds: float) -> float:
     return min(_BEGIN, seconds)
 
 
-def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
+def _taken(target: Target, task: str | None, seconds: float, *, apart: bool) -> tuple[Target, Inferred]:
+    """The target, with tensors for lists among its options where it refuses lists, and what it takes."""
+    try:
+        return target, _inferred(target, task, seconds, apart=apart)
+    except BadUsage as error:
+        if target.as_tensors is None:
+            raise
+        other = target.as_tensors()
+        try:
+            return other, _inferred(other, task, seconds, apart=apart)
+        except BadUsage:
+            raise error from None
+
+
+def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool) -> Inferred:
     if not apart:
         return infer_within(target, task)
     specs()  # the catalogue is read before the clock runs

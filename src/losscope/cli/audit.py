@@ -20,6 +20,13 @@ from losscope.report.stream import wants_colour
     "--task", type=TaskName(), metavar="TASK", help="What the loss takes; without it the task is inferred."
 )
 @click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the loss; may be repeated. A list becomes a tensor where the loss wants one.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path),
@@ -42,6 +49,7 @@ def command(
     *,
     target: str | None,
     task: str | None,
+    options: tuple[str, ...],
     json_file: Path | None,
     only: str | None,
     skip: str | None,
@@ -51,13 +59,17 @@ def command(
 ) -> int:
     """Test any loss, and show counterexamples for what is wrong with it.
 
-    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options.
+    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options,
+    or package.module:make() for a function that returns a loss. Values are numbers, texts, lists, or tensor([1., 2.]).
     What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
     on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130: interrupted.
 
     \b
     losscope audit torch.nn:CrossEntropyLoss
     losscope audit mypkg.losses:FocalLoss(gamma=2) --task multi-class
+    losscope audit mypkg.losses:WeightedCE --option weight=[1,2,3] --option reduction=sum
+    losscope audit 'mypkg.losses:WeightedCE(weight=[1, 2, 3])'
+    losscope audit 'mypkg.losses:make()'
     losscope audit mypkg.losses:dice --only finite,gradient --json audit.json
     losscope audit --list
     """
@@ -71,6 +83,9 @@ def command(
         )
     task = names.task(task) if task is not None else None
     from losscope.checks.apart import audit_apart
+    from losscope.checks.options import with_options
+
+    target = with_options(target, options)
 
     try:
         with steps_shown(target) as progress:
