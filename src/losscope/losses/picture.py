@@ -20,6 +20,7 @@ _WIDTH = 1.6
 _LABEL = 75  # letters below the axis
 _LETTER = 0.0115  # of the width of the axes
 _JUMP, _STEEP = 0.02, 8.0  # of the range of slopes, and of the steps beside it: a jump
+_ROUNDING = 1e-9
 _SUFFIXES = (".svg", ".png", ".pdf")
 
 
@@ -99,7 +100,8 @@ def kinks(section: Section) -> np.ndarray:
     steps = np.abs(np.diff(slope))
     padded = np.pad(steps, 1)
     around = np.maximum(padded[:-2], padded[2:])
-    return np.flatnonzero((steps > _JUMP * np.ptp(slope)) & (steps > _STEEP * around))
+    least = _JUMP * np.ptp(slope) + _ROUNDING * np.abs(slope).max()
+    return np.flatnonzero((steps > least) & (steps > _STEEP * around))
 
 
 def _knowledge(axes: Any, found: list[Section]) -> None:
