@@ -15,6 +15,7 @@ from losscope.checks.grouped import infer_within
 from losscope.checks.infer import Inferred, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
 from losscope.checks.note import Note
+from losscope.checks.phrases import render
 from losscope.checks.report import text
 from losscope.checks.target import Target, of, resolve
 from losscope.core.claims import Evidence
@@ -87,7 +88,7 @@ class Audit:
             "schema": 1,
             "loss": self.name,
             "task": self.task,
-            "task_because": self.why,
+            "task_because": render(self.why, language),
             "arguments": list(self.arguments),
             "contract": self.contract,
             "seconds": round(self.seconds, 3),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.checks.check import Check, Result
+from losscope.checks.phrases import in_both
 from losscope.checks.shrink import shrink, source
 from losscope.checks.subject import NotALoss, Raised, Subject
 from losscope.core.claims import Counterexample, Evidence
@@ -83,7 +84,7 @@ def _from_result(check: Check, subject: Subject, result: Result, began: float) -
 def _evidence(check: Check, outcome, text, began: float, **more) -> Evidence:
     seconds = time.perf_counter() - began
     return Evidence(
-        check=check.name, outcome=outcome, title=check.title(), text=text, seconds=seconds, **more
+        check=check.name, outcome=outcome, title=check.title(), text=in_both(text), seconds=seconds, **more
     )
 
 

@@ -22,6 +22,7 @@ import torch
 from losscope.checks.check import Check
 from losscope.checks.descendants import keep
 from losscope.checks.engine import execute, quiet_torch
+from losscope.checks.phrases import in_both
 from losscope.checks.subject import Subject
 from losscope.core.claims import Evidence
 from losscope.core.errors import LosscopeError
@@ -229,4 +230,4 @@ def _limit(extra: int | None) -> None:
 
 
 def _unfinished(check: Check, text: Any) -> Evidence:
-    return Evidence(check=check.name, outcome="not-finished", title=check.title(), text=text)
+    return Evidence(check=check.name, outcome="not-finished", title=check.title(), text=in_both(text))
