@@ -260,7 +260,7 @@ def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
     return other
 
 
-def _seeded(loss: type, options: Mapping[str, Any]) -> Any:
+def _seeded(loss: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """An instance whose random weights are the same every time; the global random state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
