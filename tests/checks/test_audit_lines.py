@@ -51,6 +51,13 @@ def test_the_most_plausible_kind_is_told() -> None:
         losscope.audit(masked_error)
 
 
+def test_a_loss_that_forks_does_not_spoil_the_next_one() -> None:
+    for _ in range(2):
+        with pytest.raises(BadUsage, match="forks"):
+            losscope.audit(badly_behaved.forks, isolate=False)
+        assert losscope.audit(badly_behaved.good, only=["mutation"], isolate=False).passed
+
+
 def test_helpers_that_end_by_themselves_are_allowed() -> None:
     found = losscope.audit(badly_behaved.helped, task="regression", only=["mutation"])
     assert [e.outcome for e in found.evidence] == ["pass"]

@@ -11,6 +11,7 @@ from typing import Any
 from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
+from losscope.checks.forks import forget
 from losscope.checks.grouped import infer_within
 from losscope.checks.infer import Inferred, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
@@ -160,6 +161,7 @@ def _audited(
     apart: bool,
 ) -> Audit:
     began = time.perf_counter()
+    forget()
     target, inferred = _taken(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
     evidence: list[Evidence] = []

@@ -15,6 +15,8 @@ _pipes: list[
     tuple[int, int]
 ] = []  # one per fork in a call: a copy holds the second end for as long as it lives
 _helpers: list[int] = []  # one entry per call whose copies live on
+_back: list[int] = []  # one entry per call that copies came back from
+_ENOUGH = 3  # such calls: a copy of the process each time costs too much
 
 
 class Forked(Exception):
@@ -38,7 +40,9 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def one_process() -> Iterator[None]:
     """Ends the copies that leave this block, and raises :class:`Forked` in the original. Helpers of a loss that end by
-    themselves are left alone."""
+    themselves are left alone. After a few copies of one loss nothing more is called."""
+    if len(_back) >= _ENOUGH:
+        raise Forked
     process = os.getpid()
     _shared[0] = 0
     _inside.append(process)
@@ -51,7 +55,14 @@ def one_process() -> Iterator[None]:
         _inside.pop()
         back = _came_back() if _pipes else False
     if back:
+        _back.append(process)
         raise Forked
+
+
+def forget() -> None:
+    """Another loss: it may be called."""
+    _back.clear()
+    _helpers.clear()
 
 
 def _came_back() -> bool:
