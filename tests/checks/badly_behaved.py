@@ -1,8 +1,14 @@
 """Losses that misbehave, named by the tests of the audit as ``badly_behaved:NAME``."""
 
 import os
+import random
+import subprocess
+import sys
 import time
+import warnings
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -107,3 +113,149 @@ def interrupts_on_large(input: Tensor, target: Tensor) -> Tensor:
 
 def five(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor) -> Tensor:
     return (a - b).mean()
+
+
+def says_that_it_hangs(input: Tensor, target: Tensor) -> Tensor:
+    Path(os.environ["BADLY_BEHAVED"]).touch()
+    return hangs(input, target)
+
+
+def _helper(*, session: bool) -> None:
+    """A process that writes its id and sleeps."""
+    place = os.environ["BADLY_BEHAVED"]
+    if Path(place).exists():
+        return
+    line = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(1000)"
+    subprocess.Popen([sys.executable, "-S", "-c", line, place], start_new_session=session)
+    while not (Path(place).exists() and Path(place).read_text()):
+        time.sleep(0.01)
+
+
+def starts_a_helper(input: Tensor, target: Tensor) -> Tensor:
+    _helper(session=False)
+    return F.l1_loss(input, target)
+
+
+def starts_a_daemon(input: Tensor, target: Tensor) -> Tensor:
+    _helper(session=True)
+    return F.l1_loss(input, target)
+
+
+def starts_a_daemon_and_hangs(input: Tensor, target: Tensor) -> Tensor:
+    _helper(session=True)
+    return hangs(input, target)
+
+
+def starts_a_daemon_and_dies(input: Tensor, target: Tensor) -> Tensor:
+    _helper(session=True)
+    os._exit(5)
+
+
+def signals_its_parent(input: Tensor, target: Tensor) -> Tensor:
+    os.kill(os.getppid(), 15)
+    return F.l1_loss(input, target)
+
+
+def needs_all_memory(input: Tensor, target: Tensor) -> list[int]:
+    return [0] * 10**12
+
+
+def sets_device(input: Tensor, target: Tensor) -> Tensor:
+    torch.set_default_device("meta")
+    return F.l1_loss(input, target)
+
+
+def sets_dtype(input: Tensor, target: Tensor) -> Tensor:
+    torch.set_default_dtype(torch.float64)
+    return F.l1_loss(input, target)
+
+
+def sets_anomaly(input: Tensor, target: Tensor) -> Tensor:
+    torch.autograd.set_detect_anomaly(True)
+    return F.l1_loss(input, target)
+
+
+def sets_deterministic(input: Tensor, target: Tensor) -> Tensor:
+    torch.use_deterministic_algorithms(True)
+    return F.l1_loss(input, target)
+
+
+def sets_threads(input: Tensor, target: Tensor) -> Tensor:
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    return F.l1_loss(input, target)
+
+
+def sets_grad_mode(input: Tensor, target: Tensor) -> Tensor:
+    loss = F.l1_loss(input, target)
+    torch.set_grad_enabled(False)
+    return loss
+
+
+def sets_filters(input: Tensor, target: Tensor) -> Tensor:
+    warnings.simplefilter("ignore")
+    return F.l1_loss(input, target)
+
+
+def sets_folder(input: Tensor, target: Tensor) -> Tensor:
+    os.chdir("/")
+    return F.l1_loss(input, target)
+
+
+def sets_environment(input: Tensor, target: Tensor) -> Tensor:
+    os.environ["BADLY_BEHAVED_VARIABLE"] = "1"
+    return F.l1_loss(input, target)
+
+
+def sets_numpy_seed(input: Tensor, target: Tensor) -> Tensor:
+    np.random.seed(0)
+    return F.l1_loss(input, target)
+
+
+def sets_python_seed(input: Tensor, target: Tensor) -> Tensor:
+    random.seed(0)
+    return F.l1_loss(input, target)
+
+
+def returns_meta(input: Tensor, target: Tensor) -> Tensor:
+    return torch.zeros((), device="meta", requires_grad=True)
+
+
+class KeepsWeights(nn.Module):
+    def __init__(self, weight) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, weight=self.weight)
+
+
+class RegistersWeights(nn.Module):
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, weight=self.weight)
+
+
+def weighted(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    return F.cross_entropy(logits, labels, weight=weight)
+
+
+def makes_a_module() -> nn.Module:
+    return nn.SmoothL1Loss()
+
+
+def makes_with_options(beta: float = 1.0) -> nn.Module:
+    return nn.SmoothL1Loss(beta=beta)
+
+
+def makes_a_closure():
+    def loss(input: Tensor, target: Tensor) -> Tensor:
+        return 3 * (input - target).abs().mean()
+
+    return loss
+
+
+def makes_nothing() -> int:
+    return 3

@@ -1,5 +1,6 @@
 """What an audit says of something that it cannot examine: one line that is about this very fault."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -50,20 +51,39 @@ def test_the_most_plausible_kind_is_told() -> None:
         losscope.audit(masked_error)
 
 
+def test_a_loss_that_forks_does_not_spoil_the_next_one() -> None:
+    for _ in range(2):
+        with pytest.raises(BadUsage, match="forks"):
+            losscope.audit(badly_behaved.forks, isolate=False)
+        assert losscope.audit(badly_behaved.good, only=["mutation"], isolate=False).passed
+
+
 def test_helpers_that_end_by_themselves_are_allowed() -> None:
     found = losscope.audit(badly_behaved.helped, task="regression", only=["mutation"])
     assert [e.outcome for e in found.evidence] == ["pass"]
 
 
-@pytest.mark.parametrize("name", ["interrupts", "interrupts_on_large"])
-def test_an_interrupt_ends_the_audit(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "losscope", "audit", f"badly_behaved:{name}", "--only", "finite,gradient"],
-        cwd=HERE, capture_output=True, text=True, check=False, timeout=120,
+def test_an_interrupt_ends_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BADLY_BEHAVED", str(tmp_path / "begun"))
+    started = subprocess.Popen(
+        [sys.executable, "-m", "losscope", "audit", "badly_behaved:says_that_it_hangs"],
+        cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert done.returncode == 130
-    assert done.stdout == ""
-    assert done.stderr == "losscope: the audit was interrupted\n"
+    while not (tmp_path / "begun").exists() and started.poll() is None:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    out, error = started.communicate(timeout=60)
+    assert (started.returncode, out, error) == (130, "", "losscope: the audit was interrupted\n")
+
+
+def test_an_interrupt_of_the_loss_is_not_the_users() -> None:
+    with pytest.raises(BadUsage, match="it raised KeyboardInterrupt"):
+        losscope.audit(badly_behaved.interrupts)
+    found = losscope.audit(badly_behaved.interrupts_on_large, only=["finite", "gradient"])
+    assert [(e.check, e.outcome) for e in found.evidence] == [
+        ("finite", "not-finished"),
+        ("gradient", "pass"),
+    ]
 
 
 @pytest.mark.parametrize(

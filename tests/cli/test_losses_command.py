@@ -4,11 +4,15 @@ import json
 
 import click
 import pytest
+import torch
+import torch.nn.functional as F
 
+import losscope
 from losscope.cli import docstring, names
 from losscope.cli.audit import command as audit
 from losscope.cli.losses import command as losses
 from losscope.cli.main import main
+from losscope.core.errors import BadUsage
 from losscope.losses.catalogue import specs
 from losscope.losses.taking import groups, taking, tasks_of
 from losscope.losses.tasks import TASKS
@@ -43,11 +47,25 @@ def test_without_filters_the_whole_catalogue_is_listed(capsys: pytest.CaptureFix
     [
         (["losses", "--family", "vision"], "adversarial, classification, contrastive"),
         (["losses", "--task", "embeding"], "did you mean embedding"),
-        (["losses", "--task", "segmentation-plain"], "no loss of the catalogue takes"),
-        (["losses", "--family", "detection", "--task", "contrastive"], "losscope losses --task contrastive"),
         (["losses", "dice", "--family", "detection"], "losscope losses dice, without them"),
         (["audit", "torch.nn:L1Loss", "--task", "regresion"], "did you mean regression"),
-        (["audit", "torch.nn:L1Loss", "--task", "embedding"], "triplet"),
+        (["audit", "torch.nn:CTCLoss", "--task", "one-hot"], "does not take the inputs of the task"),
+        (["audit", "torch.nn:CTCLoss", "--task", "embedding"], "any task of the group embedding"),
+        (["audit", "torch.nn:L1Loss", "--task", "physics"], "no task that can be audited is in this group"),
+        (["audit", "torch.nn:L1Loss", "--only", "gradiant"], "did you mean gradient"),
+        (["audit", "torch.nn:L1Loss", "--only", "range", "--skip", "range"], "no check is left to run"),
+        *(
+            (
+                [*command, option, number],
+                ("--budget" if command == ["run"] else "finite" if number in ("nan", "inf") else "range"),
+            )
+            for command, option in (
+                (["audit", "torch.nn:L1Loss"], "--seconds"),
+                (["examine", "a:b"], "--seconds"),
+                (["run"], "--budget"),
+            )
+            for number in ("nan", "inf", "-1")
+        ),
     ],
 )
 def test_a_wrong_name_is_told_in_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
@@ -62,11 +80,39 @@ def test_both_commands_have_the_same_tasks(capsys: pytest.CaptureFixture) -> Non
     told = capsys.readouterr().out
     for name in {task for tasks in groups().values() for task in tasks}:
         assert f"\n  {name} " in told
-        assert names.task(name) == names.task(name, with_groups=True) == name
+        assert names.task(name) == name
         assert taking(specs().values(), name)
     assert set(tasks_of(specs()["binary_cross_entropy_with_logits"])) == {
         "binary"
     }  # its targets may be shares
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--task", "one-hot"], "losscope audit TARGET --task one-hot tests yours"),
+        (["--family", "detection", "--task", "contrastive"], "losscope losses --task contrastive"),
+    ],
+)
+def test_an_empty_list_is_an_answer(words: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(["losses", *words]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and said in told.err and told.err.count("\n") == 1
+    assert listed(capsys, *words) == []
+
+
+def test_a_group_is_one_of_its_tasks() -> None:
+    def loss(anchor: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        return 2 * F.triplet_margin_loss(anchor, positive, negative)
+
+    found = losscope.audit(loss, task="embedding", only=["mutation"], isolate=False)
+    assert found.task == "triplet"
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_the_time_limit_of_an_audit_is_a_number(seconds: float) -> None:
+    with pytest.raises(BadUsage, match="no number of seconds above 0"):
+        losscope.audit(torch.nn.L1Loss(), seconds=seconds)
 
 
 def completed(command: click.Command, option: str, begun: str) -> set[str]:
@@ -79,8 +125,10 @@ def test_the_shell_completes_names() -> None:
     assert completed(losses, "family", "d") == {"detection", "distillation", "distribution"}
     assert completed(losses, "name", "info") == {"info_nce"}
     assert completed(losses, "task", "embed") == {"embedding"}
-    assert completed(audit, "task", "embed") == set()  # a group is no task that can be audited
-    assert completed(audit, "task", "") == set(TASKS)
+    assert completed(audit, "task", "embed") == {"embedding"}
+    assert completed(audit, "task", "") == completed(losses, "task", "") == {*TASKS, *groups()}
+    assert completed(audit, "only", "grad") == {"gradient"}
+    assert completed(audit, "skip", "range,grad") == {"range,gradient"}
 
 
 def test_the_help_shows_how_to_filter(capsys: pytest.CaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """The way along which a loss is drawn says something: it is smooth and falls towards what is right, under a name."""
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -108,9 +109,42 @@ def test_the_picture_names_its_axis_and_its_marks(name: str, tmp_path: Path) -> 
     figure = draw(get(name))
     value, _, curvature = figure.axes
     said = [text.get_text().strip() for text in value.texts]
-    assert curvature.get_xlabel() == paths(get(name))[0].label
-    assert {"uninformed", "perfect"} <= set(said)
+    assert curvature.get_xlabel().replace("\n", " ") == paths(get(name))[0].label
+    assert {"uninformed", "perfect →"} <= set(said)  # a limit beyond the end of the axis
     if name == "info_nce":
         assert any("2.77" in text and "16 candidates" in text for text in said)
     else:
         assert any("twice" in text.get_text() for text in curvature.texts)
+
+
+def test_a_kink_is_a_corner_of_the_value_and_a_gap_of_the_slope() -> None:
+    pytest.importorskip("matplotlib")
+    from losscope.losses.picture import broken, cornered, kinks
+
+    (section,) = sections(get("giou"))
+    assert float(section.value.min()) > 0.01  # no point lies on the kink
+    x, value = cornered(section)
+    assert (abs(value.min()), abs(x[value.argmin()])) < (1e-3, 1e-3)
+    assert math.isnan(broken(section, section.slope)[1].sum())
+    (section,) = sections(get("box_iou"))
+    assert [float(section.x[i]) for i in kinks(section)] == pytest.approx([-1, 0, 1], abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "circle", "ctc", "focal", "mse", "dice"])
+def test_a_steep_curve_has_no_kinks(name: str) -> None:
+    pytest.importorskip("matplotlib")
+    from losscope.losses.picture import cornered, kinks
+
+    for section in sections(get(name)):
+        assert kinks(section).size == 0
+        assert len(cornered(section)[0]) == len(section.x)
+
+
+def test_marks_stand_where_curves_are_not() -> None:
+    pytest.importorskip("matplotlib")
+    from losscope.losses.picture import draw
+
+    value = draw(get("cross_entropy")).axes[0]
+    chance = next(text for text in value.texts if "chance" in text.get_text())
+    assert chance.get_ha() in ("left", "right")
+    assert len(draw(get("grpo")).axes[2].get_xlabel().splitlines()) == 2

@@ -21,7 +21,7 @@ _SAMPLES = (4096, 2048, 1024, 512)
 _SECONDS = 0.1  # for one call, if its cost grows with the square of the number of samples
 
 _WRONG = Text(
-    en="over {n} samples {dtype} gives {seen:.6g}, the same numbers in float64 give {true:.6g}",
+    en="a batch of {n} in {dtype} gives {seen:.6g}, the same numbers in float64 give {true:.6g}",
     zh="对 {n} 个样本，{dtype} 得到 {seen:.6g}，而相同的数在 float64 下得到 {true:.6g}",
 )
 _PASS = Text(en="{n} samples: {dtypes} right within rounding", zh="{n} 个样本：{dtypes} 在舍入误差内正确")

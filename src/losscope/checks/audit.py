@@ -1,16 +1,22 @@
 """``losscope.audit``: every checker on one loss, and what came of it."""
 
 import html
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
+from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
-from losscope.checks.infer import infer, subject_of
+from losscope.checks.forks import forget
+from losscope.checks.grouped import infer_within
+from losscope.checks.infer import Inferred, subject_of
 from losscope.checks.isolation import can_isolate, in_child, run_isolated
 from losscope.checks.note import Note
+from losscope.checks.phrases import render
 from losscope.checks.report import text
 from losscope.checks.target import Target, of, resolve
 from losscope.core.claims import Evidence
@@ -83,7 +89,7 @@ class Audit:
             "schema": 1,
             "loss": self.name,
             "task": self.task,
-            "task_because": self.why,
+            "task_because": render(self.why, language),
             "arguments": list(self.arguments),
             "contract": self.contract,
             "seconds": round(self.seconds, 3),
@@ -123,10 +129,11 @@ def audit(
     propriety, convexity, ``torch.func``, ``torch.compile`` and more; every failure comes with the smallest
     counterexample found and lines to paste into an issue.
 
-    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``); without it the task is inferred. ``only`` and
-    ``skip`` select checks by name. The checks run in a forked child with a time limit (``seconds`` for all of them) and
-    a memory limit, so that a loss that hangs or allocates hugely cannot take this process along; ``isolate=False`` runs
-    them here. ``progress(done, total, name)`` is called before each check. The global random state is untouched.
+    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``), or a group of tasks; without it the task is
+    inferred. ``only`` and ``skip`` select checks by name. The checks run in a forked child with a time limit
+    (``seconds`` for all of them) and a memory limit, so that a loss that hangs or allocates hugely cannot take this
+    process along; what it starts ends with the audit. ``isolate=False`` runs them here.
+    ``progress(done, total, name)`` is called before each check. The global random state is untouched.
 
     Raises ``BadUsage``, one line, for something that is no loss. Cost: a few seconds.
 
@@ -135,11 +142,27 @@ def audit(
     >>> found.bugs, found.task
     ([], 'regression')
     """
-    began = time.perf_counter()
     checks = _selected(only, skip)
-    target = resolve(loss, seconds=_first(seconds)) if isinstance(loss, str) else of(loss)
-    apart = can_isolate() if isolate is None else isolate
-    inferred = _inferred(target, task, seconds, apart=apart)
+    _limited(seconds)
+    target = resolve(loss, seconds=first_limit(seconds)) if isinstance(loss, str) else of(loss)
+    with plain():
+        return _audited(
+            target, task, checks, seconds, progress, apart=can_isolate() if isolate is None else isolate
+        )
+
+
+def _audited(
+    target: Target,
+    task: str | None,
+    checks: list[Check],
+    seconds: float,
+    progress: Progress | None,
+    *,
+    apart: bool,
+) -> Audit:
+    began = time.perf_counter()
+    forget()
+    target, inferred = _taken(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
     evidence: list[Evidence] = []
     if progress is not None and checks:
@@ -169,32 +192,60 @@ def _per_check(seconds: float) -> float:
     return min(_PER_CHECK, max(1.0, seconds / 4))
 
 
-def _first(seconds: float) -> float:
+def first_limit(seconds: float) -> float:
     """The limit for the import, and for finding out what the loss takes."""
     return min(_BEGIN, seconds)
 
 
-def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool):
+def _taken(target: Target, task: str | None, seconds: float, *, apart: bool) -> tuple[Target, Inferred]:
+    """The target, with tensors for lists among its options where it refuses lists, and what it takes."""
+    try:
+        return target, _inferred(target, task, seconds, apart=apart)
+    except BadUsage as error:
+        if target.as_tensors is None:
+            raise
+        other = target.as_tensors()
+        try:
+            return other, _inferred(other, task, seconds, apart=apart)
+        except BadUsage:
+            raise error from None
+
+
+def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool) -> Inferred:
     if not apart:
-        return infer(target, task)
+        return infer_within(target, task)
     specs()  # the catalogue is read before the clock runs
     note = Note()
     try:
-        return in_child(lambda: infer(target, task, note.write), _first(seconds))
+        return in_child(lambda _: infer_within(target, task, note.write), first_limit(seconds))
     except TimeoutError:
         raise BadUsage(
-            f"{target.name} did not answer within {_first(seconds):g} s",
+            f"{target.name} did not answer within {first_limit(seconds):g} s",
             seen=f"{'its first call' if note.count < 2 else 'a call'}, as {note.words or 'any task'}, did not return",
             remedy="raise the limit with --seconds"
             + ("" if task or note.count < 2 else ", or name its --task"),
         ) from None
     except ChildProcessError as error:
         raise BadUsage(f"{target.name} ended the process that called it", seen=str(error)) from None
+    except MemoryError:
+        raise BadUsage(
+            f"{target.name} runs out of memory on a small batch", seen=f"as {note.words or 'any task'}"
+        ) from None
 
 
 def _selected(only: Collection[str], skip: Collection[str]) -> list[Check]:
     checks = all_checks()
-    unknown = sorted({*only, *skip} - set(checks))
-    if unknown:
-        raise BadUsage("no check has this name", seen=unknown[0], remedy="known: " + ", ".join(checks))
-    return [c for name, c in checks.items() if (not only or name in only) and name not in skip]
+    for name in sorted({*only, *skip} - set(checks)):
+        near = get_close_matches(name, checks, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise BadUsage("no check has this name", seen=name, remedy=f"{hint}known: " + ", ".join(checks))
+    chosen = [c for name, c in checks.items() if (not only or name in only) and name not in skip]
+    if not chosen:
+        words = [f"{word} {', '.join(names)}" for word, names in (("only", only), ("skip", skip)) if names]
+        raise BadUsage("no check is left to run", seen="; ".join(words), remedy="skip fewer checks")
+    return chosen
+
+
+def _limited(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise BadUsage("the time limit is no number of seconds above 0", seen=f"seconds={seconds}")

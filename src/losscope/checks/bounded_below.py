@@ -68,17 +68,37 @@ def _run(subject: Subject) -> Iterator[Result]:
         values, far = found
         least = min(least, *values)
         if _without_end(values):
-            targets = {subject.kind(i) for i in subject.targets}
-            yield failed(
-                "bug" if _LABELS & targets or not targets else "convention",
-                _FALLS(near=values[0], distance=_FAR[0], far=values[-1], further=_FAR[-1]),
-                case=far,
-                seen=f"{values[-1]:.6g}",
-                expected="a value that predictions cannot push lower without end",
-                figures={f"at {d:g}": v for d, v in zip(_FAR, values, strict=True)},
-            )
+            yield _told(subject, far, values)
             return
     yield passed(_PASS, least=least, further=_FAR[-1]) if least < math.inf else skipped(_NO_TARGET)
+
+
+def _told(subject: Subject, far: Case, values: Sequence[float]) -> Result:
+    """The finding at the furthest case; smaller ones are judged along the line from zero to them."""
+    targets = {subject.kind(i) for i in subject.targets}
+
+    def again(case: Sequence[Tensor]) -> dict[str, float]:
+        distance, there = _from_zero(subject, case)
+        near = distance * _FAR[0] / _FAR[-1]
+        return {"near": there[0], "distance": near, "far": there[-1], "further": distance, "seen": there[-1]}
+
+    return failed(
+        "bug" if _LABELS & targets or not targets else "convention",
+        _FALLS(near=values[0], distance=_FAR[0], far=values[-1], further=_FAR[-1]),
+        case=far,
+        fails=lambda case: _without_end(_from_zero(subject, case)[1]),
+        again=again,
+        seen=f"{values[-1]:.6g}",
+        expected="a value that predictions cannot push lower without end",
+        figures={f"at {d:g}": v for d, v in zip(_FAR, values, strict=True)},
+    )
+
+
+def _from_zero(subject: Subject, case: Sequence[Tensor]) -> tuple[float, list[float]]:
+    """The length of all predictions, and the values where they are as many times shorter as ``_FAR`` says."""
+    x, unpack = pack(subject, case)
+    with torch.no_grad():
+        return float(x.norm()), [float(subject.value(unpack(x * (d / _FAR[-1])))) for d in _FAR]
 
 
 def _along(subject: Subject, case: Case) -> tuple[list[float], Case] | None:

@@ -6,7 +6,8 @@ lines through the space of predictions, by halving the interval with the largest
 between its ends. Losses that select samples by a threshold jump by design.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,20 +15,22 @@ from torch import Tensor
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.domains import inside
 from losscope.checks.invariance import random
-from losscope.checks.subject import Case, Subject, pack
+from losscope.checks.shrink import shrink, source
+from losscope.checks.subject import Case, Subject, pack, replaced
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _LINES = 4
 _POINTS = 33
 _HALVINGS = 44
+_SECONDS = 0.5  # for a smaller counterexample, twice
 _JUMP = 1e-5  # of the range of the loss on the line
 
 _JUMPS = Text(
     en="the loss jumps from {before:.6g} to {after:.6g} between two predictions that differ by {gap:.0e}",
     zh="两个仅相差 {gap:.0e} 的预测之间，损失从 {before:.6g} 跳到 {after:.6g}",
 )
-_PASS = Text(en="no jump on {lines} lines", zh="{lines} 条直线上没有跳跃")
+_PASS = Text(en="no jump along a line ({lines} looked at)", zh="{lines} 条直线上没有跳跃")
 _NOTHING = Text(en="it changes on no line", zh="在任何直线上都没有变化")
 
 
@@ -40,22 +43,100 @@ def _run(subject: Subject) -> Iterator[Result]:
             step = pack(subject, subject.case(number + 50))[0] - x
         if step.shape != x.shape or _value(subject, unpack(x)) != _value(subject, unpack(x)):
             continue  # dice or memory: nothing can be said
-        found = _jump(lambda t, x=x, s=step, u=unpack: _value(subject, u(x + t * s)))
+        line = _Line(subject, case, unpack(x + step))
+        found = line.steepest()
         if found is None:
             continue
         looked += 1
-        low, high, before, after, size = found
-        if abs(after - before) > _JUMP * size and _apart(subject, x, step, unpack, low, high):
-            gap = float((high - low) * step.norm())
-            yield failed(
-                "convention",
-                _JUMPS(before=before, after=after, gap=gap),
-                case=unpack(x + high * step),
-                seen=f"{after:.6g}",
-                expected=f"{before:.6g}, as right before",
-            )
+        if line.jumps(found):
+            yield _told(_smaller(line))
             return
     yield passed(_PASS, lines=looked) if looked else skipped(_NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Two neighbouring points of a line, as shares of it, the values there, and the range of values on the line."""
+
+    low: float
+    high: float
+    before: float
+    after: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The predictions between two cases, which agree in all else."""
+
+    subject: Subject
+    start: Case
+    end: Case
+
+    def at(self, t: float) -> Case:
+        first, unpack = pack(self.subject, self.start)
+        last, _ = pack(self.subject, self.end)
+        return unpack(first + t * (last - first))
+
+    def value(self, t: float) -> float:
+        return _value(self.subject, self.at(t))
+
+    def steepest(self) -> _Place | None:
+        return _steepest(self.value)
+
+    def jumps(self, place: _Place) -> bool:
+        """Whether the values stay apart a little to both sides: rounding of a steep slope does not."""
+        width, gap = 1e-9, abs(place.after - place.before)
+        if gap <= _JUMP * place.size:
+            return False
+        left, right = self.value(place.low - width), self.value(place.high + width)
+        return abs(left - place.before) + abs(right - place.after) < 0.1 * gap
+
+
+def _smaller(line: _Line) -> _Line:
+    """A line with fewer samples and rounder numbers on which the loss still jumps, along one number if possible."""
+    subject, count = line.subject, len(line.start)
+    ends = tuple(subject.arguments[i] for i in subject.predictions)
+    both = replace(subject, arguments=(*subject.arguments, *ends))
+
+    def of(case: Sequence[Tensor]) -> _Line:
+        changes = dict(zip(subject.predictions, case[count:], strict=True))
+        return _Line(subject, tuple(case[:count]), replaced(case[:count], changes))
+
+    def fails(case: Sequence[Tensor]) -> bool:
+        found = of(case).steepest()
+        return found is not None and of(case).jumps(found)
+
+    best = (*line.start, *(line.end[i] for i in subject.predictions))
+    best = shrink(both, best, fails, _SECONDS)
+    line = of(best)
+    first, unpack = pack(subject, line.start)
+    last, _ = pack(subject, line.end)
+    for i in range(first.numel()):
+        along = first.clone()
+        along[i] = last[i]
+        single = unpack(along)
+        candidate = (*line.start, *(single[k] for k in subject.predictions))
+        if first[i] != last[i] and fails(candidate):
+            return of(shrink(both, candidate, fails, _SECONDS))
+    return line
+
+
+def _told(line: _Line) -> Result:
+    """The jump of a line, shown by two calls."""
+    place = line.steepest()
+    assert place is not None
+    before, after = line.at(place.low), line.at(place.high)
+    gap = float((pack(line.subject, after)[0] - pack(line.subject, before)[0]).norm())
+    arguments = ", ".join(source(value) for value in before)
+    return failed(
+        "convention",
+        _JUMPS(before=place.before, after=place.after, gap=gap),
+        case=after,
+        seen=f"{place.after:.6g}",
+        expected=f"{place.before:.6g}, as right before",
+        call=f"print(loss({arguments}), loss({{args}}))  # {place.before:.6g}, then {place.after:.6g}",
+    )
 
 
 def _value(subject: Subject, case: Case) -> float:
@@ -63,12 +144,12 @@ def _value(subject: Subject, case: Case) -> float:
         return float(subject.value(case))
 
 
-def _jump(value: Callable[[float], float]) -> tuple[float, float, float, float, float] | None:
-    """The ends of the smallest interval around the steepest place, the values there, and the range on the line."""
+def _steepest(value: Callable[[float], float]) -> _Place | None:
+    """The smallest interval around the steepest place; ``None`` where the loss is constant or not finite."""
     places = [i / (_POINTS - 1) for i in range(_POINTS)]
     values = [value(t) for t in places]
     size = max(values) - min(values)
-    if not 1e-9 < size < 1e12:  # constant, or not finite
+    if not 1e-9 < size < 1e12:
         return None
     i = max(range(_POINTS - 1), key=lambda k: abs(values[k + 1] - values[k]))
     low, high, before, after = places[i], places[i + 1], values[i], values[i + 1]
@@ -81,17 +162,7 @@ def _jump(value: Callable[[float], float]) -> tuple[float, float, float, float, 
             high, after = middle, here
         else:
             low, before = middle, here
-    return low, high, before, after, size
-
-
-def _apart(
-    subject: Subject, x: Tensor, step: Tensor, unpack: Callable[[Tensor], Case], low: float, high: float
-) -> bool:
-    """Whether the values stay apart a little to both sides: rounding of a steep slope does not."""
-    width = 1e-9
-    left, right = (_value(subject, unpack(x + t * step)) for t in (low - width, high + width))
-    before, after = (_value(subject, unpack(x + t * step)) for t in (low, high))
-    return abs(left - before) + abs(right - after) < 0.1 * abs(after - before)
+    return _Place(low, high, before, after, size)
 
 
 CHECK = Check(

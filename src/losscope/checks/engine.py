@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.checks.check import Check, Result
+from losscope.checks.phrases import in_both
 from losscope.checks.shrink import shrink, source
 from losscope.checks.subject import NotALoss, Raised, Subject
 from losscope.core.claims import Counterexample, Evidence
@@ -20,6 +21,7 @@ _SHRINK_SECONDS = 1.0
 _RAISED = Text(en="the loss raised {error}", zh="损失函数抛出 {error}")
 _NOT_A_LOSS = Text(en="{error}", zh="{error}")
 _FAULT = Text(en="the checker itself failed: {error}", zh="检查器自身出错：{error}")
+_MEMORY = Text(en="the loss ran out of memory", zh="该损失耗尽了内存")
 _CONTRACT = Text(en="no contract is known for this loss", zh="该损失没有已知的契约")
 _DECLARED = Text(en="{text} (declared: {why})", zh="{text}（已声明：{why}）")
 
@@ -37,6 +39,8 @@ def execute(check: Check, subject: Subject) -> list[Evidence]:
         return [_evidence(check, "not-applicable", _RAISED(error=str(raised)), began)]
     except NotALoss as error:
         return [_evidence(check, "not-applicable", _NOT_A_LOSS(error=str(error)), began)]
+    except MemoryError:
+        return [_evidence(check, "not-finished", _MEMORY(), began)]
     except Exception as error:  # noqa: BLE001  one checker's fault must not cost the others
         return [_evidence(check, "not-finished", _FAULT(error=f"{type(error).__name__}: {error}"), began)]
     return [_from_result(check, subject, result, began) for result in results]
@@ -80,7 +84,7 @@ def _from_result(check: Check, subject: Subject, result: Result, began: float) -
 def _evidence(check: Check, outcome, text, began: float, **more) -> Evidence:
     seconds = time.perf_counter() - began
     return Evidence(
-        check=check.name, outcome=outcome, title=check.title(), text=text, seconds=seconds, **more
+        check=check.name, outcome=outcome, title=check.title(), text=in_both(text), seconds=seconds, **more
     )
 
 

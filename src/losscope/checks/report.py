@@ -3,6 +3,7 @@
 import textwrap
 from typing import TYPE_CHECKING
 
+from losscope.checks.phrases import render
 from losscope.core.claims import Evidence
 from losscope.core.text import Language, Text
 
@@ -24,7 +25,7 @@ _UNFINISHED = Text(en="not finished", zh="未完成")
 
 def text(audit: "Audit", language: Language = "en") -> str:
     """Worst first: bugs with their repro, conventions, what the contract declares, properties, what did not finish."""
-    lines = [_HEAD(name=audit.name, task=audit.task, why=audit.why).render(language)]
+    lines = [_HEAD(name=audit.name, task=audit.task, why=render(audit.why, language)).render(language)]
     if audit.contract:
         lines.append(_CONTRACT(contract=audit.contract).render(language))
     lines.append("")

@@ -1,5 +1,6 @@
 """Makes a counterexample small: fewer samples, then rounder numbers, as long as it still shows the fault."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from losscope.checks.subject import Case, Subject
+
+_LARGE = 100.0
 
 Fails = Callable[[Sequence[Tensor]], bool]
 
@@ -58,7 +61,8 @@ def _rounder(subject: Subject, case: Case) -> Iterator[Case]:
     for position, value in enumerate(case):
         if not value.dtype.is_floating_point or not bool(torch.isfinite(value).all()):
             continue
-        for rounded in (value.round(), (value * 10).round() / 10, (value * 1000).round() / 1000):
+        for unit in (1, 10, 1000):
+            rounded = (value * unit).round() / unit + 0.0  # no -0.0
             if not torch.equal(rounded, value):
                 yield (*case[:position], rounded, *case[position + 1 :])
                 break
@@ -66,11 +70,19 @@ def _rounder(subject: Subject, case: Case) -> Iterator[Case]:
             continue
         flat = value.reshape(-1)
         for index in range(flat.numel()):
-            for simple in (0.0, float(flat[index].round())):
+            for simple in (0.0, _one_digit(float(flat[index])), float(flat[index].round())):
                 if float(flat[index]) != simple and abs(float(flat[index])) > abs(simple):
                     changed = flat.clone()
                     changed[index] = simple
                     yield (*case[:position], changed.reshape(value.shape), *case[position + 1 :])
+
+
+def _one_digit(number: float) -> float:
+    """A large number with one digit that is not 0, towards 0; others as they are."""
+    if abs(number) < _LARGE:
+        return number
+    unit = 10.0 ** math.floor(math.log10(abs(number)))
+    return math.trunc(number / unit) * unit
 
 
 def source(value: Tensor) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscope.checks.ambient import kept
 from losscope.checks.forks import Forked, one_process
 from losscope.losses.arguments import SIZES, Argument, Sizes, draw_case
 from losscope.losses.spec import LossSpec, Options, needed_options
@@ -63,7 +64,7 @@ class Subject:
     def __call__(self, *case: Tensor) -> Tensor:
         """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""
         try:
-            with one_process():
+            with one_process(), kept():
                 result = self.call(*case)
         except (KeyboardInterrupt, MemoryError):
             raise
@@ -145,6 +146,8 @@ def as_tensor(result: Any) -> Tensor:
         raise NotALoss(f"it returned {describe(result)}, not a tensor")
     if not result.dtype.is_floating_point:
         raise NotALoss(f"it returned a tensor of {result.dtype}, not of real numbers")
+    if result.is_meta:
+        raise NotALoss("it returned a tensor on the meta device, which holds no numbers")
     return result
 
 

@@ -1,17 +1,19 @@
 """From what a user names to something that can be called.
 
-``package.module:Loss`` or, with options, ``package.module:Loss(gamma=2)``.
+``package.module:Loss`` or, with options, ``package.module:Loss(gamma=2)``; ``package.module:make()`` for a function
+that returns a loss.
 """
 
-import ast
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
+from losscope.checks.options import all_tensors, call, following, tensors_where_meant
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
 from losscope.core.errors import BadUsage
@@ -26,7 +28,8 @@ class Target:
     """A loss as named: ``make(options)`` calls or builds it with further options; ``source(options)`` are lines for it.
 
     ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options;
-    ``loss`` is the function or the instance itself.
+    ``loss`` is the function or the instance itself. ``as_tensors`` makes the target with tensors for its options
+    that are lists of numbers.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Target:
     source: Callable[[Mapping[str, Any]], str]
     hints: str
     loss: Any = None
+    as_tensors: "Callable[[], Target] | None" = None
 
 
 def defaults(loss: Any) -> dict[str, Any]:
@@ -69,22 +73,43 @@ def _resolve(text: str) -> Target:
     module_name, separator, rest = text.partition(":")
     if not separator or not module_name or not rest:
         raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
-    path, options = _call(rest, text)
+    path, options, called = call(rest, text, _HELP)
     found = attribute(module_name, path, text, _HELP)
-    return of(found, options, imported=(module_name, path))
+    return of(found, options, imported=(module_name, path), called=called)
 
 
 def of(
-    loss: Any, options: Mapping[str, Any] | None = None, imported: tuple[str, str] | None = None
+    loss: Any,
+    options: Mapping[str, Any] | None = None,
+    imported: tuple[str, str] | None = None,
+    *,
+    called: bool = False,
 ) -> Target:
-    """A target for a live object: a module, a class of modules, a function or a closure."""
-    options = dict(options or {})
+    """A target for a live object: a module, a class of modules, a function, a closure, or a function without arguments
+    that returns one of these. ``called``: the user wrote brackets."""
+    options = tensors_where_meant(loss, options or {})
+    plain = partial(_of, loss, imported=imported, called=called)
+    others = all_tensors(options)
+    if others is None:
+        return plain(options)
+    try:
+        return replace(plain(options), as_tensors=lambda: plain(others))
+    except BadUsage as error:  # where it is built from a list it may want a tensor
+        try:
+            return plain(others)
+        except BadUsage:
+            raise error from None
+
+
+def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *, called: bool) -> Target:
     if inspect.isclass(loss):
         return _of_class(loss, options, imported)
     if not callable(loss):
         raise BadUsage(
             "this is not a loss: it cannot be called", seen=f"{type(loss).__name__} {str(loss)[:60]}"
         )
+    if (made := _made_by(loss, options, imported, called=called)) is not None:
+        return made
     function = getattr(loss, "forward", loss) if hasattr(loss, "parameters") else loss
     positional, keywords = _signature(function)
     named = type(loss) if function is not loss else loss
@@ -94,7 +119,7 @@ def of(
         merged = {**options, **more}
         if function is not loss:
             return _following(_module_with(loss, more))
-        return (lambda *arguments: loss(*arguments, **merged)) if merged else loss
+        return (lambda *arguments: loss(*arguments, **following(merged, arguments))) if merged else loss
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
     kept = {k: v for k in sorted(accepts) if (v := getattr(loss, k, None)) is not None}
@@ -113,6 +138,44 @@ def of(
         ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
+    )
+
+
+def _made_by(
+    factory: Any, options: dict[str, Any], imported: tuple[str, str] | None, *, called: bool
+) -> Target | None:
+    """The loss that a function returns which takes no arguments, or options only and was written with brackets;
+    ``None`` for other functions."""
+    if not inspect.isroutine(factory):
+        return None
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return None
+    if parameters and (not called or _signature(factory)[0]):
+        return None
+    try:
+        loss = _seeded(factory, options)
+    except Exception as error:
+        if parameters:
+            return None  # a loss whose arguments all have defaults
+        raise BadUsage(f"{factory.__name__} raised", seen=f"{type(error).__name__}: {error}") from error
+    if not callable(loss):
+        if parameters:
+            return None
+        raise BadUsage(
+            f"{factory.__name__} takes no arguments and returns no loss",
+            seen=f"{type(loss).__name__} {str(loss)[:60]}",
+            remedy="let it return a function or a module",
+        )
+    module, path = imported or (factory.__module__, factory.__qualname__)
+    inner = _of(loss, {}, None, called=False)
+    text = ", ".join(f"{k}={_literal(v)}" for k, v in options.items())
+    return replace(
+        inner,
+        name=f"{module}.{path}({text})",
+        source=lambda more: _imported(module, path, more, f"({text})"),
+        hints=f"{path} {inner.hints}",
     )
 
 
@@ -165,22 +228,6 @@ def _build(loss: type, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _call(text: str, whole: str) -> tuple[str, dict[str, Any]]:
-    """``Loss(gamma=2)`` as a path and its options; only plain values are allowed."""
-    if not text.endswith(")"):
-        return text, {}
-    try:
-        node = ast.parse(text, mode="eval").body
-        if not isinstance(node, ast.Call) or node.args:
-            raise ValueError("only keyword arguments")
-        options = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-        return ast.unparse(node.func), options
-    except (SyntaxError, ValueError) as error:
-        raise BadUsage(
-            "the options cannot be read", seen=whole, remedy=f"{_HELP}; plain values only"
-        ) from error
-
-
 def _signature(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
     """Names without a default that can be given by position, and all names that can be given by keyword."""
     try:
@@ -213,7 +260,7 @@ def _module_with(loss: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
     return other
 
 
-def _seeded(loss: type, options: Mapping[str, Any]) -> Any:
+def _seeded(loss: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """An instance whose random weights are the same every time; the global random state is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -223,6 +270,7 @@ def _seeded(loss: type, options: Mapping[str, Any]) -> Any:
 def _following(loss: Any) -> Callable[..., Any]:
     """A module whose own weights follow the precision of its inputs; anything without weights is left as it is."""
     weights = [*getattr(loss, "parameters", list)(), *getattr(loss, "buffers", list)()]
+    weights += [value for owner in _owners(loss) for value in vars(owner).values() if _is_real(value)]
     if not any(w.dtype.is_floating_point for w in weights):
         return loss
     return _Following(loss, weights[0].dtype)
@@ -236,15 +284,38 @@ class _Following:
     def __call__(self, *arguments: Any) -> Any:
         dtype = next((a.dtype for a in arguments if a.dtype.is_floating_point), self._usual)
         if dtype not in self._copies:
-            self._copies[dtype] = copy.deepcopy(self._loss).to(dtype)
+            self._copies[dtype] = self._copy(dtype)
         return self._copies[dtype](*arguments)
 
+    def _copy(self, dtype: torch.dtype) -> Any:
+        try:
+            other = copy.deepcopy(self._loss)
+        except Exception:  # noqa: BLE001  whatever a copy of somebody's object may raise
+            return self._loss
+        other = other.to(dtype) if isinstance(other, torch.nn.Module) else other
+        for owner in _owners(other):
+            for name, value in vars(owner).items():
+                if _is_real(value):
+                    setattr(owner, name, value.to(dtype))
+        return other
 
-def _imported(module: str, path: str, options: Mapping[str, Any]) -> str:
-    """Lines that take an instance from its module."""
+
+def _owners(loss: Any) -> list[Any]:
+    """A module and those in it, or an instance: what may have tensors as plain attributes."""
+    if isinstance(loss, torch.nn.Module):
+        return list(loss.modules())
+    return [] if inspect.isroutine(loss) or not hasattr(loss, "__dict__") else [loss]
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype.is_floating_point and not value.requires_grad
+
+
+def _imported(module: str, path: str, options: Mapping[str, Any], called: str = "") -> str:
+    """Lines that take an instance from its module, or call what makes it."""
     root = path.partition(".")[0]
     changed = "".join(f"; loss.{k} = {_literal(v)}" for k, v in options.items())
-    return f"import torch; from {module} import {root}\nloss = {path}{changed}"
+    return f"import torch; from {module} import {root}\nloss = {path}{called}{changed}"
 
 
 def _draws(loss: Any) -> bool:

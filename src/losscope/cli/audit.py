@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from losscope.cli import names
-from losscope.cli.names import TaskName
+from losscope.cli.names import CheckNames, TaskName
 from losscope.cli.progress import deliver, listed, steps_shown
+from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
 
@@ -19,16 +20,25 @@ from losscope.report.stream import wants_colour
     "--task", type=TaskName(), metavar="TASK", help="What the loss takes; without it the task is inferred."
 )
 @click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the loss; may be repeated. A list becomes a tensor where the loss wants one.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path),
     help="Write the result as JSON to FILE; - for stdout.",
 )
-@click.option("--only", metavar="CHECKS", help="Run only these checks, separated by commas.")
-@click.option("--skip", metavar="CHECKS", help="Leave out these checks.")
+@click.option(
+    "--only", type=CheckNames(), metavar="CHECKS", help="Run only these checks, separated by commas."
+)
+@click.option("--skip", type=CheckNames(), metavar="CHECKS", help="Leave out these checks.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=Finite(min=1),
     default=60.0,
     show_default=True,
     help="Time limit for all checks.",
@@ -39,6 +49,7 @@ def command(
     *,
     target: str | None,
     task: str | None,
+    options: tuple[str, ...],
     json_file: Path | None,
     only: str | None,
     skip: str | None,
@@ -48,13 +59,17 @@ def command(
 ) -> int:
     """Test any loss, and show counterexamples for what is wrong with it.
 
-    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options.
+    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options,
+    or package.module:make() for a function that returns a loss. Values are numbers, texts, lists, or tensor([1., 2.]).
     What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
     on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130: interrupted.
 
     \b
     losscope audit torch.nn:CrossEntropyLoss
     losscope audit mypkg.losses:FocalLoss(gamma=2) --task multi-class
+    losscope audit mypkg.losses:WeightedCE --option weight=[1,2,3] --option reduction=sum
+    losscope audit 'mypkg.losses:WeightedCE(weight=[1, 2, 3])'
+    losscope audit 'mypkg.losses:make()'
     losscope audit mypkg.losses:dice --only finite,gradient --json audit.json
     losscope audit --list
     """
@@ -67,17 +82,26 @@ def command(
             "no loss was named", remedy="losscope audit package.module:Loss; losscope audit --list"
         )
     task = names.task(task) if task is not None else None
-    from losscope.checks.audit import audit
+    from losscope.checks.apart import audit_apart
+    from losscope.checks.options import with_options
+
+    target = with_options(target, options)
 
     try:
         with steps_shown(target) as progress:
-            found = audit(
-                target, task, only=listed(only), skip=listed(skip), seconds=seconds, progress=progress
+            found = audit_apart(
+                target,
+                task,
+                only=listed(only),
+                skip=listed(skip),
+                seconds=seconds,
+                language=language,
+                progress=progress,
             )
     except KeyboardInterrupt:
         click.echo("losscope: the audit was interrupted", err=True)
         return 130
-    deliver(found.to_json(language), _coloured(found.summary(language)), json_file)
+    deliver(found.data, _coloured(found.summary), json_file)
     return 1 if found.bugs else 0
 
 

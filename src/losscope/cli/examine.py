@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from losscope.cli.progress import deliver, listed, steps_shown
+from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage, LosscopeError
 from losscope.core.importing import imported
 
@@ -16,7 +17,7 @@ from losscope.core.importing import imported
 @click.argument("target")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.1),
+    type=Finite(min=0.1),
     default=60.0,
     show_default=True,
     help="About how long it may take.",

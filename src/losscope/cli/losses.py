@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.command(name="losses")
 @click.argument("name", required=False, type=LossName())
 @click.option("--family", type=Family(), help="List the losses of this family only.")
-@click.option(
-    "--task", type=TaskName(groups=True), help="List the losses of this task only (as in `audit --task`)."
-)
+@click.option("--task", type=TaskName(), help="List the losses of this task only (as in `audit --task`).")
 @click.option("--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw value, gradient and curvature into FILE.")
 def command(
@@ -50,7 +48,10 @@ def command(
                 "--plot needs the name of a loss", remedy="losscope losses cross_entropy --plot out.svg"
             )
         chosen = _chosen([*specs().values()], family, task)
-        _json(chosen) if as_json else _table(chosen)
+        if not chosen:
+            _nothing(task or "", family)
+        if as_json or chosen:
+            _json(chosen) if as_json else _table(chosen)
         return
     spec = get(name)
     if family or task:
@@ -73,19 +74,21 @@ def _chosen(losses: "list[LossSpec]", family: str | None, task: str | None) -> "
         losses = [spec for spec in losses if spec.family == family]
     if task is None:
         return losses
-    task = names.task(task, with_groups=True)
-    found = taking(losses, task)
-    if found:
-        return found
+    return taking(losses, names.task(task))
+
+
+def _nothing(task: str, family: str | None) -> None:
+    """Why the list is empty, on stderr: that is an answer, and no fault."""
+    from losscope.losses.tasks import TASKS
+
+    task = names.task(task)
     if family is not None:
-        raise BadUsage(
-            f"no loss of the family {family} is of this task",
-            seen=task,
-            remedy=f"losscope losses --task {task}",
-        )
-    raise BadUsage(
-        "no loss of the catalogue takes the inputs of this task", seen=task, remedy="losscope audit --list"
-    )
+        text = f"no loss of the family {names.family(family)} is of this task; losscope losses --task {task}"
+    else:
+        takes = f"{TASKS[task].about}; " if task in TASKS else ""
+        yours = f"losscope audit TARGET --task {task} tests yours"
+        text = f"no loss of the catalogue takes the inputs of {task}: {takes}{yours}"
+    click.echo(f"losscope: {text}", err=True)
 
 
 def _json(what: "LossSpec | list[LossSpec]") -> None:

@@ -30,21 +30,28 @@ class Family(click.ParamType):
 
 
 class TaskName(click.ParamType):
-    """A task: what a loss is given. With ``groups``, also a contract's own group of tasks."""
+    """A task, what a loss is given, or a group of tasks: the same names for every command."""
 
     name = "task"
 
-    def __init__(self, *, groups: bool = False) -> None:
-        self.groups = groups
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
+        return [CompletionItem(n, help=about) for n, about in _tasks().items() if n.startswith(incomplete)]
+
+
+class CheckNames(click.ParamType):
+    """Names of checks, separated by commas."""
+
+    name = "checks"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
-        from losscope.losses.taking import groups
-        from losscope.losses.tasks import TASKS
+        from losscope.checks.check import all_checks
 
-        items = {name: task.about for name, task in TASKS.items()}
-        if self.groups:
-            items = {name: "losses of " + ", ".join(tasks) for name, tasks in groups().items()} | items
-        return [CompletionItem(n, help=about) for n, about in items.items() if n.startswith(incomplete)]
+        before, comma, begun = incomplete.rpartition(",")
+        return [
+            CompletionItem(before + comma + name, help=str(check.title()))
+            for name, check in all_checks().items()
+            if name.startswith(begun) and name not in before.split(",")
+        ]
 
 
 def families() -> list[str]:
@@ -59,19 +66,21 @@ def family(name: str) -> str:
     return _one_of(families(), name.strip().lower().replace("-", "_"), "no family has this name")
 
 
-def task(name: str, *, with_groups: bool = False) -> str:
-    """The task of that name, or the group. Raises ``BadUsage``: a group is told the tasks of its losses."""
+def task(name: str) -> str:
+    """The task of that name, or the group of tasks. Raises ``BadUsage`` that lists what there is."""
+    return _one_of(_tasks(), name.strip().lower().replace("_", "-"), "no task has this name")
+
+
+def _tasks() -> dict[str, str]:
+    """Tasks, and groups of those, with a line about each."""
     from losscope.losses.taking import groups
     from losscope.losses.tasks import TASKS
 
-    spelled = name.strip().lower().replace("_", "-")
-    if not with_groups and spelled not in TASKS and (inside := groups().get(spelled)):
-        raise BadUsage("this is a group of tasks", seen=name, remedy="one of: " + ", ".join(inside))
-    if not with_groups or spelled in TASKS:
-        return _one_of(TASKS, spelled, "no task has this name")
-    used = {name for tasks in groups().values() for name in tasks}  # by losses of the catalogue
-    listed = dict.fromkeys([*groups(), *(name for name in TASKS if name in used)])
-    return _one_of(listed, spelled, "no task has this name")
+    grouped = {name: "losses of " + ", ".join(tasks) for name, tasks in groups().items() if tasks}
+    other = {name: "losses that no task is for yet" for name, tasks in groups().items() if not tasks}
+    return {name: task.about for name, task in TASKS.items()} | {
+        name: about for name, about in {**grouped, **other}.items() if name not in TASKS
+    }
 
 
 def _one_of(known: Iterable[str], spelled: str, what: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from losscope.cli.configuration import settings
+from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage
 from losscope.core.registry import module_names
 from losscope.core.text import LANGUAGES
@@ -96,7 +97,7 @@ class RunCommand(click.Command):
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(0, 100),
+    type=Finite(0, 100),
     default=3.0,
     show_default=True,
     metavar="PCT",
@@ -105,7 +106,7 @@ class RunCommand(click.Command):
 )
 @click.option(
     "--trials",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=20.0,
     hidden=True,
     envvar="LOSSCOPE_TRIALS",
@@ -113,7 +114,7 @@ class RunCommand(click.Command):
 )
 @click.option(
     "--examine",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=10.0,
     hidden=True,
     envvar="LOSSCOPE_EXAMINE",
