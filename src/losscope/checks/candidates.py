@@ -114,6 +114,7 @@ def subject_with(
         source=target.source({}),
         sourced=target.source,
         defaults=defaults(target.loss),
+        names=target.parameters or tuple(argument.name for argument in arguments),
     )
 
 

@@ -9,6 +9,14 @@ from torch import Tensor
 from losscope.checks.subject import Case, Subject, replaced
 
 LARGE = 1e4
+LABELS = frozenset(
+    {
+        *("class-index", "class-index-map", "class-number", "ordinal-index", "one-hot"),
+        *("binary", "binary-label", "mask"),
+    }
+)
+"""Targets that are certain."""
+_CERTAIN = "certain probabilities (0 and 1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +83,33 @@ def _probabilities(subject: Subject, case: Case, position: int) -> Iterator[Extr
     like = case[position]
     if subject.kind(position) == "class-probabilities":
         hot = torch.nn.functional.one_hot(like.argmax(1), like.shape[1]).movedim(-1, 1).to(like.dtype)
-        yield Extreme("certain probabilities (0 and 1)", replaced(case, {position: hot}), boundary=True)
+        yield from _right(subject, case, position)
+        yield Extreme(_CERTAIN, replaced(case, {position: hot}), boundary=True)
         return
     rounded = like.round()
-    yield Extreme("certain probabilities (0 and 1)", replaced(case, {position: rounded}), boundary=True)
+    yield from _right(subject, case, position)
+    yield Extreme(_CERTAIN, replaced(case, {position: rounded}), boundary=True)
     yield Extreme("all probabilities 0", replaced(case, {position: torch.zeros_like(like)}), boundary=True)
     yield Extreme("all probabilities 1", replaced(case, {position: torch.ones_like(like)}), boundary=True)
+
+
+def _right(subject: Subject, case: Case, position: int) -> Iterator[Extreme]:
+    """Probabilities of exactly 1 for the labels, as a softmax of scores that are right and large gives them."""
+    like = case[position]
+    for other in subject.targets:
+        kind, target = subject.kind(other), case[other]
+        if kind in ("class-index", "class-index-map", "ordinal-index"):
+            hot = torch.nn.functional.one_hot(target, like.shape[1]).movedim(-1, 1)
+        elif kind in LABELS and target.numel() == like.numel():
+            hot = target.reshape(like.shape)
+        else:
+            continue
+        yield Extreme(
+            "certain and right probabilities (0 and 1)",
+            replaced(case, {position: hot.to(like.dtype)}),
+            boundary=True,
+        )
+        return
 
 
 def _log_probabilities(case: Case, position: int) -> Iterator[Extreme]:
@@ -131,6 +160,9 @@ def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
                 return
 
 
+_ABSENT = {"mask-probabilities": 0.0, "probabilities": 0.0, "mask-logits": -LARGE, "binary-logits": -LARGE}
+
+
 def _masks(subject: Subject, case: Case) -> Iterator[Extreme]:
     """Targets with nothing and with everything in them, answered rightly and wrongly."""
     for position in subject.targets:
@@ -158,8 +190,8 @@ def _masks(subject: Subject, case: Case) -> Iterator[Extreme]:
                 "no two samples belong together", replaced(case, {position: torch.arange(len(like))})
             )
         for prediction in subject.predictions:
-            absent = {"mask-probabilities": 0.0, "mask-logits": -1e4}.get(subject.kind(prediction))
-            if kind == "mask" and absent is not None:
+            absent = _ABSENT.get(subject.kind(prediction))
+            if kind in ("mask", "binary", "binary-label") and absent is not None:
                 empty = torch.full_like(case[prediction], absent)
                 nothing = {position: torch.zeros_like(like), prediction: empty}
                 yield Extreme("nothing there and nothing predicted", replaced(case, nothing))
