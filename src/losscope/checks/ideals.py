@@ -21,6 +21,8 @@ ORDER = "the worse above the better"
 RISKS = "risks the other way round"
 TEACHER = "what the teacher says of other samples"
 FLAT = "equal scores for all"
+SURER = "surer than the teacher"
+APART = "boxes away by"
 POLICY = "bad actions likelier and good ones less likely"
 _BETTER = {"chosen", "winner", "preferred", "pos", "positive", "better", "real", "w", "good"}
 _WORSE = {"rejected", "loser", "dispreferred", "neg", "negative", "worse", "fake", "l", "bad"}
@@ -95,7 +97,7 @@ def _taught(subject: Subject, case: Case) -> Ideal:
     """The student says what the teacher says."""
     del subject
     teacher = case[1]
-    others = {TEACHER: teacher.roll(1, 0), FLAT: torch.zeros_like(teacher)}
+    others = {TEACHER: teacher.roll(1, 0), FLAT: torch.zeros_like(teacher), SURER: 8 * teacher}
     return (teacher.clone(), teacher), {name: (value, teacher) for name, value in others.items()}
 
 
@@ -122,6 +124,8 @@ _KNOWN: dict[tuple[str, ...], Callable[[Subject, Case], Ideal | None]] = {
 }
 
 
-def boxes_far_apart(boxes: Tensor) -> Tensor:
-    """The same boxes, far to the right and below: nothing of them overlaps."""
-    return boxes + 5.0
+def apart(boxes: Tensor) -> dict[str, Tensor]:
+    """The same boxes, to the right and below, near and far: nothing of them overlaps."""
+    size = (boxes[..., 2:] - boxes[..., :2]).amax(0, keepdim=True)
+    gaps = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 5.0)
+    return {f"{APART} {gap:g}": boxes + torch.cat([size + gap, size + gap], -1) for gap in gaps}

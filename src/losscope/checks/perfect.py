@@ -44,13 +44,14 @@ _OTHERS = {
     "the targets of other samples": Text(en="the targets of other samples", zh="其他样本的目标"),
     "height and width exchanged": Text(en="height and width exchanged", zh="高宽互换"),
     "something else": Text(en="something else", zh="其他预测"),
-    "boxes far away": Text(en="boxes far away from them", zh="远离目标的框"),
+    ideals.APART: Text(en="boxes that do not meet theirs", zh="与目标不相交的框"),
     ideals.PARTNERS: Text(en="that each has the partner of another", zh="配对错位"),
     ideals.GROUPS: Text(en="that groups are mixed up", zh="分组打乱"),
     ideals.ORDER: Text(en="that the worse stands above the better", zh="较差者高于较好者"),
     ideals.RISKS: Text(en="that those who die early had low risks", zh="较早死亡者风险较低"),
     ideals.TEACHER: Text(en="what the teacher says of other samples", zh="教师对其他样本的输出"),
     ideals.FLAT: Text(en="the same score for every class", zh="所有类别分数相同"),
+    ideals.SURER: Text(en="to be surer than the teacher", zh="比教师更自信"),
     ideals.POLICY: Text(en="that bad actions become likelier", zh="使差的动作更可能"),
     "an anchor at its negative": Text(en="an anchor at its negative", zh="锚点位于负样本处"),
 }
@@ -83,7 +84,7 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     for name, cost in costs.items():
         if cost < seen - _CLEARLY * (spread + 1e-9):
             known = ideals.ideals(subject, right) is not None
-            text = (_REVERSED if known else _WORSE)(seen=seen, other=_OTHERS[name](), expected=cost)
+            text = (_REVERSED if known else _WORSE)(seen=seen, other=_OTHERS[name.rstrip("0123456789. ")](), expected=cost)
             return failed("bug", text, case=right, seen=f"{seen:.6g}", expected=f"at most {cost:.6g}")
     name = "the targets of other samples"
     if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:
@@ -110,7 +111,8 @@ def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | 
             bounded = subject.arguments[position].of.high == 1.0
             found = _of_targets(case, position, case[other].to(case[position].dtype), bounded=bounded)
             if found is not None and kind == "boxes":
-                found[1]["boxes far away"] = replaced(case, {position: ideals.boxes_far_apart(case[position])})
+                away = ideals.apart(case[other])
+                found[1].update({name: replaced(case, {position: box}) for name, box in away.items()})
             return found
     return None
 
