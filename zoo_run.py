@@ -15,7 +15,7 @@ for m in mods:
         except Exception as x:
             print(f"!! {e.name}: {type(x).__name__} {x}"); bad += 1; continue
         bugs = {b.check for b in a.bugs}; conv = {b.check for b in a.conventions}
-        ok = (bool(bugs & e.bugs) if e.bugs else not bugs) and (not e.conventions or bool(e.conventions & conv))
+        ok = (bool(bugs & e.bugs) if e.bugs else not bugs - e.tolerated) and (not e.conventions or bool(e.conventions & conv))
         ptxt = ""
         for k, v in e.properties.items():
             if a.properties.get(k, v) != v: ok = False; ptxt += f" PROP {k}={a.properties[k]}"

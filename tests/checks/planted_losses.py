@@ -11,7 +11,7 @@ Loss = Callable[..., Any]
 class Planted:
     """``bugs``, ``conventions``: an audit must report at least one of these checks, as this. Empty: no bug at all.
 
-    ``properties``: what the audit must say of these, where it says anything.
+    ``tolerated``: bugs that it has besides, broadcasting of shapes that nobody checked above all. ``properties``: what the audit must say of these, where it says anything.
     """
 
     loss: Loss
@@ -19,13 +19,14 @@ class Planted:
     conventions: frozenset[str] = frozenset()
     properties: Mapping[str, bool] = field(default_factory=dict)
     task: str = ""
+    tolerated: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return getattr(self.loss, "__name__", type(self.loss).__name__)
 
 
-def table() -> tuple[list[Planted], Callable[..., Callable[[Loss], Loss]], Callable[..., Callable[[Loss], Loss]]]:
+def table() -> tuple[list[Planted], Callable[..., Any], Callable[..., Any]]:
     """A table, and two decorators that fill it: ``@bug("check", …)`` and ``@fine(…)``."""
     entries: list[Planted] = []
 
@@ -36,9 +37,17 @@ def table() -> tuple[list[Planted], Callable[..., Callable[[Loss], Loss]], Calla
 
         return add
 
-    def fine(*conventions: str, task: str = "", **properties: bool) -> Callable[[Loss], Loss]:
+    def fine(
+        *conventions: str, task: str = "", tolerated: str = "", **properties: bool
+    ) -> Callable[[Loss], Loss]:
+        allowed = frozenset({"broadcasting", *tolerated.split()})
+
         def add(loss: Loss) -> Loss:
-            entries.append(Planted(loss, conventions=frozenset(conventions), properties=properties, task=task))
+            told = frozenset(conventions)
+            planted = Planted(
+                loss, conventions=told, properties=properties, task=task, tolerated=allowed
+            )
+            entries.append(planted)
             return loss
 
         return add

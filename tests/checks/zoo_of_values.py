@@ -9,7 +9,7 @@ ENTRIES, bug, fine = table()
 
 
 # pieces that do not meet, kinks, curvature
-@bug(smooth=False)
+@fine("continuous", smooth=False)
 def huber_jumping(input: Tensor, target: Tensor) -> Tensor:
     d = (input - target).abs()
     return torch.where(d < 1, 0.5 * d**2, d).mean()
@@ -34,7 +34,7 @@ def huber_of_one_slope(input: Tensor, target: Tensor) -> Tensor:
     return _OneSlope.apply(input - target).mean()
 
 
-@fine("gradient", smooth=False, lipschitz=False)
+@fine("continuous", smooth=False, lipschitz=False)
 def huber_detached(input: Tensor, target: Tensor) -> Tensor:
     """The value jumps by 2, in a part whose gradient is cut."""
     d = (input - target).abs()
@@ -201,7 +201,7 @@ def _areas(a: Tensor, b: Tensor, *, clamp: bool) -> tuple[Tensor, Tensor]:
     return inter, one + two - inter
 
 
-@bug("perfect")
+@bug("perfect", "descent")
 def iou_loss_unclamped(pred_boxes: Tensor, target_boxes: Tensor) -> Tensor:
     inter, union = _areas(pred_boxes, target_boxes, clamp=False)
     return (1 - inter / (union + 1e-6)).mean()

@@ -58,6 +58,7 @@ def extremes(subject: Subject) -> Iterator[Extreme]:
         else:
             yield from _unbounded(case, position)
     yield from _perfect(subject, case)
+    yield from _zeros(subject, case)
     yield from _masks(subject, case)
 
 
@@ -142,6 +143,18 @@ SAME_AS_TARGET = {
     "samples": ("reference-samples",),
     "embeddings": ("embeddings",),
 }
+
+
+def _zeros(subject: Subject, case: Case) -> Iterator[Extreme]:
+    """A prediction and its target of exactly 0: relative errors divide by both."""
+    for position in subject.predictions:
+        for other in subject.targets:
+            same = case[other].shape == case[position].shape and case[position].numel() > 1
+            if same and (subject.kind(position), subject.kind(other)) == ("values", "real"):
+                changes = {i: case[i].clone() for i in (position, other)}
+                for value in changes.values():
+                    value.view(-1)[0] = 0.0
+                yield Extreme("one prediction and its target 0", replaced(case, changes))
 
 
 def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
