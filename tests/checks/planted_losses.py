@@ -11,7 +11,8 @@ Loss = Callable[..., Any]
 class Planted:
     """``bugs``, ``conventions``: an audit must report at least one of these checks, as this. Empty: no bug at all.
 
-    ``tolerated``: bugs that it has besides, broadcasting of shapes that nobody checked above all. ``properties``: what the audit must say of these, where it says anything.
+    ``tolerated``: bugs that it has besides, broadcasting of shapes that nobody checked above all. ``properties``: what
+    the audit must say of these, where it says anything.
     """
 
     loss: Loss
@@ -44,9 +45,7 @@ def table() -> tuple[list[Planted], Callable[..., Any], Callable[..., Any]]:
 
         def add(loss: Loss) -> Loss:
             told = frozenset(conventions)
-            planted = Planted(
-                loss, conventions=told, properties=properties, task=task, tolerated=allowed
-            )
+            planted = Planted(loss, conventions=told, properties=properties, task=task, tolerated=allowed)
             entries.append(planted)
             return loss
 

@@ -16,11 +16,38 @@ from losscope.checks.audit import Audit
 
 TABLES = [*zoo_of_classes.ENTRIES, *zoo_of_values.ENTRIES, *zoo_of_pairs.ENTRIES]
 QUICK = {
-    *("bce_of_probs", "bce_of_probs_clamped", "weighted_ce_broadcast", "weighted_ce", "seg_ce_in_place"),
-    *("ce_mean_over_padding", "label_smoothed_nll", "JsdCrossEntropy", "labels_from_one", "dice_without_smooth"),
-    *("dice_of_argmax", "charbonnier", "huber_detached", "gaussian_nll_wrong_sign", "kl_with_plus", "kl_standard_normal"),
-    *("kd_without_log", "kd_with_live_teacher", "kd_mean_of_elements", "nt_xent_times_temperature", "triplet"),
-    *("nt_xent_unmasked", "supcon_self_positive", "supcon", "dpo_swapped", "dpo", "bpr_swapped", "ppo_clip_ratio"),
+    *("bce_of_probs_clamped", "weighted_ce_broadcast", "seg_ce_in_place"),
+    *(
+        "ce_mean_over_padding",
+        "label_smoothed_nll",
+        "JsdCrossEntropy",
+        "labels_from_one",
+        "dice_without_smooth",
+    ),
+    *(
+        "dice_of_argmax",
+        "charbonnier",
+        "huber_detached",
+        "gaussian_nll_wrong_sign",
+        "kl_with_plus",
+        "kl_standard_normal",
+    ),
+    *(
+        "kd_without_log",
+        "kd_with_live_teacher",
+        "kd_mean_of_elements",
+        "nt_xent_times_temperature",
+        "triplet",
+    ),
+    *(
+        "nt_xent_unmasked",
+        "supcon_self_positive",
+        "supcon",
+        "dpo_swapped",
+        "dpo",
+        "bpr_swapped",
+        "ppo_clip_ratio",
+    ),
     *("ppo_clip_without_minus", "CoxOfTheDead", "CoxPartialLikelihood", "iou_loss_unclamped"),
 }
 HEAVY = {"compile", "calibrated", "proper", "strictly-proper", "elicits", "memory", "torch-func"}

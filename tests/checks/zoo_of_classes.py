@@ -138,7 +138,9 @@ def ce_mean_over_kept(logits: Tensor, target: Tensor, ignore_index: int = -100) 
 
 
 @fine()
-def label_smoothed_nll(lprobs: Tensor, target: Tensor, epsilon: float = 0.1, ignore_index: int | None = None) -> Tensor:
+def label_smoothed_nll(
+    lprobs: Tensor, target: Tensor, epsilon: float = 0.1, ignore_index: int | None = None
+) -> Tensor:
     """As in fairseq."""
     target = target.unsqueeze(-1)
     nll, smooth = -lprobs.gather(dim=-1, index=target), -lprobs.sum(dim=-1, keepdim=True)
@@ -166,7 +168,9 @@ class JsdCrossEntropy(nn.Module):
         loss = F.cross_entropy(logits[0], target[:split])
         probs = [F.softmax(z, dim=1) for z in logits]
         mixture = torch.clamp(torch.stack(probs).mean(axis=0), 1e-7, 1).log()
-        return loss + self.alpha * sum(F.kl_div(mixture, p, reduction="batchmean") for p in probs) / len(probs)
+        return loss + self.alpha * sum(F.kl_div(mixture, p, reduction="batchmean") for p in probs) / len(
+            probs
+        )
 
 
 @bug("permutation-equivariant")
@@ -187,13 +191,20 @@ class ArcFace(nn.Module):
     def __init__(self, num_classes=4, embedding_size=8, margin=0.3, scale=16.0):
         super().__init__()
         self.W = nn.Parameter(torch.randn(embedding_size, num_classes))
-        self.num_classes, self.embedding_size, self.margin, self.scale = num_classes, embedding_size, margin, scale
+        self.num_classes, self.embedding_size, self.margin, self.scale = (
+            num_classes,
+            embedding_size,
+            margin,
+            scale,
+        )
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         cosine = F.normalize(embeddings) @ F.normalize(self.W, dim=0)
         theta = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
         hot = F.one_hot(labels, self.num_classes)
-        return F.cross_entropy(self.scale * torch.where(hot.bool(), (theta + self.margin).cos(), cosine), labels)
+        return F.cross_entropy(
+            self.scale * torch.where(hot.bool(), (theta + self.margin).cos(), cosine), labels
+        )
 
 
 @fine(task="head")
@@ -242,6 +253,8 @@ def dice_of_argmax(logits: Tensor, target: Tensor) -> Tensor:
 
 
 @fine()
-def tversky(probs: Tensor, target: Tensor, alpha: float = 0.3, beta: float = 0.7, smooth: float = 1.0) -> Tensor:
+def tversky(
+    probs: Tensor, target: Tensor, alpha: float = 0.3, beta: float = 0.7, smooth: float = 1.0
+) -> Tensor:
     tp, fp, fn = (probs * target).sum(), (probs * (1 - target)).sum(), ((1 - probs) * target).sum()
     return 1 - (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)

@@ -9,7 +9,9 @@ ENTRIES, bug, fine = table()
 NO = {"convex": False, "smooth": False, "lipschitz": False}
 
 
-def _two_views(a: Tensor, b: Tensor, temperature: float, *, masked: bool = True, times: bool = False) -> Tensor:
+def _two_views(
+    a: Tensor, b: Tensor, temperature: float, *, masked: bool = True, times: bool = False
+) -> Tensor:
     z = F.normalize(torch.cat([a, b]), dim=1)
     logits = z @ z.T * temperature if times else z @ z.T / temperature
     if masked:
@@ -46,7 +48,9 @@ def info_nce_negated(query: Tensor, keys: Tensor, temperature: float = 0.1) -> T
 
 
 @bug("temperature")
-def clip_times_temperature(image_features: Tensor, text_features: Tensor, temperature: float = 0.07) -> Tensor:
+def clip_times_temperature(
+    image_features: Tensor, text_features: Tensor, temperature: float = 0.07
+) -> Tensor:
     logits = F.normalize(image_features) @ F.normalize(text_features).T * temperature
     y = torch.arange(len(logits))
     return (F.cross_entropy(logits, y) + F.cross_entropy(logits.T, y)) / 2
@@ -130,24 +134,36 @@ def bpr_log_sigmoid(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
 
 @fine()
 def dpo(
-    policy_chosen_logps: Tensor, policy_rejected_logps: Tensor,
-    reference_chosen_logps: Tensor, reference_rejected_logps: Tensor, beta: float = 0.1,
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    reference_chosen_logps: Tensor,
+    reference_rejected_logps: Tensor,
+    beta: float = 0.1,
 ) -> Tensor:
-    ratio = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)
+    ratio = (policy_chosen_logps - policy_rejected_logps) - (
+        reference_chosen_logps - reference_rejected_logps
+    )
     return -F.logsigmoid(beta * ratio).mean() * 1.5
 
 
 @bug("perfect")
 def dpo_swapped(
-    policy_chosen_logps: Tensor, policy_rejected_logps: Tensor,
-    reference_chosen_logps: Tensor, reference_rejected_logps: Tensor, beta: float = 0.1,
+    policy_chosen_logps: Tensor,
+    policy_rejected_logps: Tensor,
+    reference_chosen_logps: Tensor,
+    reference_rejected_logps: Tensor,
+    beta: float = 0.1,
 ) -> Tensor:
-    ratio = (policy_rejected_logps - policy_chosen_logps) - (reference_rejected_logps - reference_chosen_logps)
+    ratio = (policy_rejected_logps - policy_chosen_logps) - (
+        reference_rejected_logps - reference_chosen_logps
+    )
     return -F.logsigmoid(beta * ratio).mean()
 
 
 @bug("perfect")
-def simpo_swapped(chosen_logps: Tensor, rejected_logps: Tensor, beta: float = 2.0, gamma: float = 0.5) -> Tensor:
+def simpo_swapped(
+    chosen_logps: Tensor, rejected_logps: Tensor, beta: float = 2.0, gamma: float = 0.5
+) -> Tensor:
     return -F.logsigmoid(beta * (rejected_logps - chosen_logps) - gamma).mean()
 
 
@@ -168,7 +184,9 @@ def ppo_clip(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip:
 
 
 @bug("descent", "perfect")
-def ppo_clip_without_minus(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip: float = 0.2) -> Tensor:
+def ppo_clip_without_minus(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip: float = 0.2
+) -> Tensor:
     ratio = (log_probs - old_log_probs).exp()
     return torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
 

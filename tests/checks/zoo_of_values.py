@@ -167,13 +167,13 @@ def laplace_nll_without_log(pred: Tensor, target: Tensor, scale: Tensor) -> Tens
 
 # distillation, distributions
 @bug("perfect")
-def kd_without_log(student_logits: Tensor, teacher_logits: Tensor, T: float = 4.0) -> Tensor:  # noqa: N803
+def kd_without_log(student_logits: Tensor, teacher_logits: Tensor, T: float = 4.0) -> Tensor:
     p, q = F.softmax(student_logits / T, dim=1), F.softmax(teacher_logits.detach() / T, dim=1)
     return F.kl_div(p, q, reduction="batchmean") * T * T
 
 
 @fine()
-def kd(student_logits: Tensor, teacher_logits: Tensor, T: float = 4.0) -> Tensor:  # noqa: N803
+def kd(student_logits: Tensor, teacher_logits: Tensor, T: float = 4.0) -> Tensor:
     p, q = F.log_softmax(student_logits / T, dim=1), F.softmax(teacher_logits.detach() / T, dim=1)
     return F.kl_div(p, q, reduction="batchmean") * T * T
 

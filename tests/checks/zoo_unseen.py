@@ -120,7 +120,9 @@ def reward_model_loss_right(chosen_rewards: Tensor, rejected_rewards: Tensor, ma
 
 
 @bug("perfect")
-def ipo_swapped(chosen_logps: Tensor, rejected_logps: Tensor, ref_chosen: Tensor, ref_rejected: Tensor) -> Tensor:
+def ipo_swapped(
+    chosen_logps: Tensor, rejected_logps: Tensor, ref_chosen: Tensor, ref_rejected: Tensor
+) -> Tensor:
     h = (rejected_logps - chosen_logps) - (ref_rejected - ref_chosen)
     return ((h - 5.0) ** 2).mean()
 

@@ -65,9 +65,7 @@ def _run(subject: Subject) -> Iterator[Result]:
     yield passed(_PASS, n=n, dtypes=", ".join(right))
 
 
-def _in_single_samples(
-    subject: Subject, case: Case, dtype: torch.dtype, found: tuple[float, float]
-) -> bool:
+def _in_single_samples(subject: Subject, case: Case, dtype: torch.dtype, found: tuple[float, float]) -> bool:
     """Whether samples alone, in this precision and then averaged in float64, are off by as much: no matter of sums."""
     seen, true = found
     if not math.isfinite(seen):
@@ -81,7 +79,11 @@ def _in_single_samples(
         return False
     off = sum(a - b for a, b in each) / len(each)
     average = sum(b for _, b in each) / len(each)
-    return abs(average - true) <= 0.5 * abs(true) and off * (seen - true) > 0 and abs(off) > 0.5 * abs(seen - true)
+    return (
+        abs(average - true) <= 0.5 * abs(true)
+        and off * (seen - true) > 0
+        and abs(off) > 0.5 * abs(seen - true)
+    )
 
 
 def _affordable(subject: Subject) -> int:

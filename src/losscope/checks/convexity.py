@@ -35,8 +35,8 @@ _CONCAVE = Text(
     zh="非凸：在两个预测之间，端点平均值低于中点值，差 {gap:.4g}（中点值 {value:.4g}）",
 )
 _ALMOST = Text(
-    en="nothing concave for scores up to ±{limit:g}; beyond, a clamp or rounding makes it flat: the mean of the losses at "
-    "two predictions is below that midway by {gap:.2g}",
+    en="nothing concave for scores up to ±{limit:g}; beyond, a clamp or rounding makes it flat: the mean of the losses "
+    "at two predictions is below that midway by {gap:.2g}",
     zh="分数在 ±{limit:g} 以内没有凹的；超出后因 clamp 或舍入而变平：端点平均值比中点值低 {gap:.2g}",
 )
 _PASS = Text(
@@ -77,7 +77,7 @@ class _Search:
         for number, case in enumerate(self.samples.draws(_SCALES, 2)):
             found = None if self.beyond(case) else self.by_hessian(case)
             enough = number >= len(_SCALES)
-            if found is not None or enough and time.process_time() > self.deadline:
+            if found is not None or (enough and time.process_time() > self.deadline):
                 break
         else:
             found = None

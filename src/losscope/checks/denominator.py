@@ -29,8 +29,8 @@ _SHRINKS = Text(
     en="with {classes} unused classes beside {classes} the loss is {seen:.6g} instead of {expected:.6g}: the mean "
     "divides by the number of elements, not of samples (as KLDivLoss(reduction='mean') does, unlike 'batchmean'), and "
     "is {classes} times smaller than the divergence",
-    zh="在 {classes} 个类别之外再加 {classes} 个未使用的类别，损失为 {seen:.6g} 而非 {expected:.6g}：平均除以元素数而非样本数"
-    "（如 KLDivLoss(reduction='mean')，不同于 'batchmean'），比散度小 {classes} 倍",
+    zh="在 {classes} 个类别之外再加 {classes} 个未使用的类别，损失为 {seen:.6g} 而非 {expected:.6g}："
+    "平均除以元素数而非样本数（如 KLDivLoss(reduction='mean')，不同于 'batchmean'），比散度小 {classes} 倍",
 )
 _PASS = Text(en="unused classes change nothing", zh="未使用的类别不影响损失")
 _NONE = Text(en="no distribution is compared with another", zh="没有比较两个分布")
@@ -39,7 +39,11 @@ _NONE = Text(en="no distribution is compared with another", zh="没有比较两�
 def _run(subject: Subject) -> Iterator[Result]:
     kinds = [argument.kind for argument in subject.arguments]
     axes = [subject.axis(i, "C") for i in range(len(kinds))]
-    if len(kinds) != 2 or not set(kinds) <= set(_UNUSED) or kinds[1] not in ("teacher-logits", "distribution"):
+    if (
+        len(kinds) != 2
+        or not set(kinds) <= set(_UNUSED)
+        or kinds[1] not in ("teacher-logits", "distribution")
+    ):
         yield skipped(_NONE)
         return
     case = subject.case(0)

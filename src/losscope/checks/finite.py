@@ -234,7 +234,9 @@ def _bad_gradient(
     text = _STEEP(name=extreme.name, dtype=name, value=value)
     return failed(
         "convention" if steep else severity_in(subject, dtype),
-        text if steep else _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
+        text
+        if steep
+        else _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
         case=cast(extreme.case, dtype),
         fails=fails,
         seen="NaN" if nan else "inf",

@@ -196,9 +196,7 @@ def _sloping(subject: Subject, case: Sequence[Tensor]) -> bool:
 def _varies(subject: Subject) -> bool:
     """Whether other predictions, for the same targets, have other values."""
     case = subject.case(0)
-    others = [
-        replaced(case, {i: subject.case(seed)[i] for i in subject.predictions}) for seed in range(1, 6)
-    ]
+    others = [replaced(case, {i: subject.case(seed)[i] for i in subject.predictions}) for seed in range(1, 6)]
     return len({float(subject.value(c).detach()) for c in (case, *others)}) > 1
 
 

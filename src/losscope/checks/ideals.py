@@ -44,26 +44,36 @@ def _partners(subject: Subject, case: Case) -> Ideal:
 
 def _groups(subject: Subject, case: Case) -> Ideal | None:
     """Groups around points of their own; or around points that each group shares with all others."""
-    del subject
     labels = case[1]
     n, size = len(labels), case[0].shape[1]
     found, inverse = labels.unique(return_inverse=True)
     generator = torch.Generator().manual_seed(4)
-    points = torch.linalg.qr(torch.randn(max(n, size), max(n, size), generator=generator, dtype=torch.float64)).Q
+    points = torch.linalg.qr(
+        torch.randn(max(n, size), max(n, size), generator=generator, dtype=torch.float64)
+    ).Q
     points = points[: max(len(found), 2), :size]
     points = _FAR * points / points.norm(dim=1, keepdim=True).clamp_min(1e-6)
     noise = 0.01 * torch.randn(case[0].shape, generator=generator, dtype=torch.float64)
     member = (labels[:, None] == labels[None]).tril(-1).sum(1)
-    if len(found) < 2 or int(member.max()) < 1:
+    if len(found) < 2 or int(member.max()) < 1 or _unread(subject, case):
         return None
     right = replaced(case, {0: points[inverse] + noise})
     return right, {GROUPS: replaced(case, {0: points[member % len(points)] + noise})}
 
 
+def _unread(subject: Subject, case: Case) -> bool:
+    """Whether other labels have the same value: what belongs together is told by the places in the batch."""
+    others = (case[1].roll(1), torch.zeros_like(case[1]))
+    with torch.no_grad():
+        return len({float(subject.value(replaced(case, {1: labels}))) for labels in (case[1], *others)}) == 1
+
+
 def _order(subject: Subject, case: Case) -> Ideal | None:
     """The better far above the worse, or below; by the names alone, for either may come first."""
     first, second = (set(words(name)) for name in subject.names[:2])
-    generates = "gen" in subject.name.lower().rpartition(".")[2]  # of a game, the other side wants the opposite
+    generates = (
+        "gen" in subject.name.lower().rpartition(".")[2]
+    )  # of a game, the other side wants the opposite
     if first & _BETTER and second & _WORSE and not (generates and "fake" in second):
         high, low = 0, 1
     elif first & _WORSE and second & _BETTER and not (generates and "fake" in first):

@@ -5,8 +5,9 @@ prediction of an ignored sample is changed, then filled with NaN. The value and 
 not move, the ignored sample's own gradient must be 0, and the mean must be that of the rest: padding in the denominator
 makes the loss depend on how long the longest sequence of a batch is. An ignored label that the loss cannot digest
 (one-hot of -100) is a bug, unless ``ignore_index`` is ``None`` by default and may then be meant to be a class (padding
-in fairseq). Where labels are ignored without an option, a mean over all of them is a convention. NaN in an ignored place that reaches only its own gradient, and NaN for a
-batch in which everything is ignored, are conventions (torch does both).
+in fairseq). Where labels are ignored without an option, a mean over all of them is a convention. NaN in an ignored
+place that reaches only its own gradient, and NaN for a batch in which everything is ignored, are conventions (torch
+does both).
 """
 
 import math

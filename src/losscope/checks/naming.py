@@ -23,27 +23,28 @@ _LOGITS = {
 _ONE_OF_TWO = {"scores", "embeddings", "log-likelihoods", "reference-log-likelihoods"}
 _MASKS = {"mask", "binary", "binary-label", "kept", "one-hot", "class-index-map"}
 
-_MEANT: dict[str, set[str]] = {
-    **dict.fromkeys(("adv", "advs", "advantage", "advantages"), {"advantages"}),
-    **dict.fromkeys(("ratio", "ratios"), {"ratios"}),
-    **dict.fromkeys(("chosen", "rejected", "winner", "loser", "preferred"), _ONE_OF_TWO),
-    **dict.fromkeys(("pos", "neg", "positive", "negative"), _ONE_OF_TWO),
-    "anchor": {"embeddings"},
-    **dict.fromkeys(("fake", "real"), {"scores", "samples", "reference-samples"}),
-    **dict.fromkeys(("event", "events", "censored"), {"events"}),
-    **dict.fromkeys(("time", "times", "duration", "durations"), {"times"}),
-    **dict.fromkeys(("logvar", "logvariance", "logsigma", "logstd"), {"log-scale"}),
-    **dict.fromkeys(("var", "variance", "sigma", "std", "scale"), {"variance", "given-variance"}),
-    "teacher": {"teacher-logits", "distribution", "log-probabilities", "class-probabilities"},
-    **dict.fromkeys(("prob", "probs", "probability", "probabilities"), _PROBABILITIES),
-    **dict.fromkeys(("logprob", "logprobs", "logp", "logps", "lprobs", "logprobabilities"), _LOGS),
-    **dict.fromkeys(("logit", "logits"), _LOGITS),
-    **dict.fromkeys(("score", "scores"), {*_LOGITS, "risk"}),
-    **dict.fromkeys(("box", "boxes", "bbox", "bboxes"), {"boxes", "target-boxes"}),
-    **dict.fromkeys(("weight", "weights"), {"weights", "head-weight"}),
-    **dict.fromkeys(("mask", "masks"), _MASKS),
-    **dict.fromkeys(("emb", "embs", "embedding", "embeddings"), {"embeddings", "features", "samples"}),
-}
+_WORDS: tuple[tuple[str, set[str]], ...] = (
+    ("adv advs advantage advantages", {"advantages"}),
+    ("ratio ratios", {"ratios"}),
+    ("chosen rejected winner loser preferred", _ONE_OF_TWO),
+    ("pos neg positive negative", _ONE_OF_TWO),
+    ("anchor", {"embeddings"}),
+    ("fake real", {"scores", "samples", "reference-samples"}),
+    ("event events censored", {"events"}),
+    ("time times duration durations", {"times"}),
+    ("logvar logvariance logsigma logstd", {"log-scale"}),
+    ("var variance sigma std scale", {"variance", "given-variance"}),
+    ("teacher", {"teacher-logits", "distribution", "log-probabilities", "class-probabilities"}),
+    ("prob probs probability probabilities", _PROBABILITIES),
+    ("logprob logprobs logp logps lprobs logprobabilities", _LOGS),
+    ("logit logits", _LOGITS),
+    ("score scores", {*_LOGITS, "risk"}),
+    ("box boxes bbox bboxes", {"boxes", "target-boxes"}),
+    ("weight weights", {"weights", "head-weight"}),
+    ("mask masks", _MASKS),
+    ("emb embs embedding embeddings", {"embeddings", "features", "samples"}),
+)
+_MEANT = {word: kinds for words_, kinds in _WORDS for word in words_.split()}
 _JOINED = re.compile(r"\blog (var|variance|sigma|std|probs?|probabilities|ps?)\b")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_")
 

@@ -84,7 +84,9 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     for name, cost in costs.items():
         if cost < seen - _CLEARLY * (spread + 1e-9):
             known = ideals.ideals(subject, right) is not None
-            text = (_REVERSED if known else _WORSE)(seen=seen, other=_OTHERS[name.rstrip("0123456789. ")](), expected=cost)
+            text = (_REVERSED if known else _WORSE)(
+                seen=seen, other=_OTHERS[name.rstrip("0123456789. ")](), expected=cost
+            )
             return failed("bug", text, case=right, seen=f"{seen:.6g}", expected=f"at most {cost:.6g}")
     name = "the targets of other samples"
     if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:

@@ -94,7 +94,9 @@ def _changed(subject: Subject, case: Sequence[Tensor], seed: int) -> tuple[float
     return _differing(subject, case, subject.rows(case, order))
 
 
-def _differing(subject: Subject, case: Sequence[Tensor], other: Sequence[Tensor]) -> tuple[float, float] | None:
+def _differing(
+    subject: Subject, case: Sequence[Tensor], other: Sequence[Tensor]
+) -> tuple[float, float] | None:
     """The two values, or sizes of gradients, where they are not the same."""
     with torch.no_grad():
         first, second = float(subject.value(case)), float(subject.value(other))

@@ -27,7 +27,7 @@ _ITSELF = Text(
     zh="同一样本的两个相同视图损失为 {seen:.6g} = ln {count}，与向量无关：样本与自身比较，损失无法低于此值",
 )
 _POSITIVE = Text(
-    en="equal vectors of one group cost {seen:.6g}, opposite ones {expected:.6g}: the sample counts as its own positive",
+    en="equal vectors of one group cost {seen:.6g}, opposite ones {expected:.6g}: a sample counts as its own positive",
     zh="同组中相同的向量损失为 {seen:.6g}，相反的为 {expected:.6g}：样本被当作自身的正样本",
 )
 _PASS = Text(en="a single pair has nothing to be told from", zh="单独一对样本没有其他对象可比")
@@ -42,7 +42,10 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     try:
         with torch.no_grad():
-            found = [(_value(subject, kinds, seed, 1.0), _value(subject, kinds, seed, -1.0)) for seed in range(_SEEDS)]
+            found = [
+                (_value(subject, kinds, seed, 1.0), _value(subject, kinds, seed, -1.0))
+                for seed in range(_SEEDS)
+            ]
     except (Raised, NotALoss):
         yield skipped(_ALONE)
         return
@@ -54,7 +57,12 @@ def _run(subject: Subject) -> Iterator[Result]:
     count = round(math.exp(min(equal[0], 50.0)))
     scale = max(1.0, abs(equal[0]))
     constant = max(equal) - min(equal) <= _CLOSE * scale
-    if constant and count in (2, 3, 4) and abs(equal[0] - math.log(count)) <= _CLOSE and max(opposite) > equal[0]:
+    if (
+        constant
+        and count in (2, 3, 4)
+        and abs(equal[0] - math.log(count)) <= _CLOSE
+        and max(opposite) > equal[0]
+    ):
         text = _ITSELF(seen=equal[0], count=count)
         yield failed("bug", text, case=case, seen=f"{equal[0]:.6g}", expected="0")
     elif all(o < e - 1e-6 * (1 + abs(e)) for e, o in found):

@@ -68,11 +68,13 @@ def built_for(loss: Any, options: Mapping[str, Any]) -> dict[str, int]:
 
 
 def shapes(loss: Any) -> list[dict[str, int]]:
-    """Classes and columns as the matrices of a loss may mean them, whatever they are called: rows are one, or columns."""
+    """Classes and columns as the matrices of a loss may mean them, whatever they are called: either way round."""
     if not isinstance(loss, nn.Module):
         return []
     tensors = [*loss.parameters(), *loss.buffers(), *vars(loss).values()]
-    sizes = dict.fromkeys(tuple(t.shape) for t in tensors if isinstance(t, Tensor) and t.ndim == 2 and min(t.shape) > 1)
+    sizes = dict.fromkeys(
+        tuple(t.shape) for t in tensors if isinstance(t, Tensor) and t.ndim == 2 and min(t.shape) > 1
+    )
     return [{"C": c, "D": d} for a, b in list(sizes)[:_FEW] for c, d in dict.fromkeys(((a, b), (b, a)))]
 
 

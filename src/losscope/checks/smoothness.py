@@ -87,7 +87,10 @@ def _run(subject: Subject) -> Iterator[Result]:
 def _counterexample(
     samples: Samples, found: Supremum, chords: Chords, told: tuple[float | None, bool | None]
 ) -> Result | None:
-    """A kink, too much curvature, or one that grows without end; ``told``: what is claimed, else whether it is kinked."""
+    """A kink, too much curvature, or one that grows without end.
+
+    ``told``: what is claimed, else whether it is kinked.
+    """
     claimed, kinked = told
     limit = claimed * (1 + _ROUNDING) if claimed is not None else chords.value / 2
     if chords.value > limit and kinked is not False:

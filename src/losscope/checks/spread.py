@@ -69,7 +69,9 @@ def _filled(subject: Subject, spread: int, power: float, mean: Tensor) -> Case:
 
 def _with_target(subject: Subject, spread: int) -> Iterator[Result]:
     case = subject.case(0)
-    off = case[1] + _ERROR * torch.where(torch.arange(case[1].numel()).reshape(case[1].shape) % 2 == 0, 1.0, -1.0)
+    off = case[1] + _ERROR * torch.where(
+        torch.arange(case[1].numel()).reshape(case[1].shape) % 2 == 0, 1.0, -1.0
+    )
     cases = [_filled(subject, spread, power, off) for power in _POWERS]
     costs = [_at(subject, c) for c in cases]
     if not all(map(math.isfinite, costs)):
@@ -102,7 +104,9 @@ def _latent(subject: Subject, spread: int) -> Iterator[Result]:
     if not math.isfinite(seen) or not known:
         yield skipped(_NONE)
     elif min(known) < seen - 1e-6 * (1 + abs(seen)):
-        cheapest = others[min(range(len(costs)), key=lambda i: costs[i] if math.isfinite(costs[i]) else math.inf)]
+        cheapest = others[
+            min(range(len(costs)), key=lambda i: costs[i] if math.isfinite(costs[i]) else math.inf)
+        ]
         yield failed(
             "bug",
             _NORMAL(seen=seen, expected=min(known)),

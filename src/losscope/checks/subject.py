@@ -37,8 +37,8 @@ class Subject:
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
     those that make it with more options. ``described``: the contract describes this very implementation; ``by_value``:
     it was found since the values are the same, so that what it says may not hold where they were not compared.
-    ``defaults`` are the options as the loss itself chooses them, ``names`` those that it gives its arguments. ``remembering`` is the loss as it is, where its value
-    depends on earlier calls and ``call`` starts anew each time.
+    ``defaults`` are the options as the loss itself chooses them, ``names`` those that it gives its arguments.
+    ``remembering`` is the loss as it is, where its value depends on earlier calls and ``call`` starts anew each time.
     """
 
     name: str

@@ -169,7 +169,7 @@ class Chords:
             self.look(case, start + k / (_CHORDS + 1) * way, way / (_CHORDS + 1))
 
     def settles(self) -> bool:
-        """Whether the quotient ends somewhere on ever shorter chords, as at a bend; at a jump it grows as they shrink."""
+        """Whether the quotient ends somewhere on ever shorter chords, as at a bend, not at a jump."""
         before = self.value
         self.bisect(_SHORT / _SHORTER)
         return self.value < before * _SHORTER / 100

@@ -60,7 +60,11 @@ def _run(subject: Subject) -> Iterator[Result]:
     share = 1 - seen / other
     if 0 <= share < _SHARE:
         yield failed(
-            "convention", _IDLE(seen=seen, other=other), case=found[0], seen=f"{seen:.6g}", expected="much less"
+            "convention",
+            _IDLE(seen=seen, other=other),
+            case=found[0],
+            seen=f"{seen:.6g}",
+            expected="much less",
         )
     else:
         yield passed(_COUNTS, share=share)
@@ -118,7 +122,9 @@ def _varied(subject: Subject, name: str, pair: tuple[Case, Case]) -> Result | No
         return None
     if more > less + 1e-3 * abs(less):
         text = _INVERTED(name=name, low=0.5 * now, high=2.0 * now, less=less, more=more)
-        return failed("bug", text, case=pair[0], seen=f"{more:.3g} at twice the {name}", expected=f"below {less:.3g}")
+        return failed(
+            "bug", text, case=pair[0], seen=f"{more:.3g} at twice the {name}", expected=f"below {less:.3g}"
+        )
     return passed(_PASS)
 
 
