@@ -71,7 +71,7 @@ def judge(subject: Subject, name: str, counterexample: Result | None, holds: Res
         if claim is None or claim.holds:
             return holds
         # Of a loss that only has the same values, the contract is no promise that a search could be held to.
-        return skipped(_NOT_FOUND(name=name)) if subject.by_value else failed("bug", _NOT_FOUND(name=name))
+        return skipped(_NOT_FOUND, name=name) if subject.by_value else failed("bug", _NOT_FOUND(name=name))
     if claim is None:
         return replace(counterexample, severity="by-design")
     if claim.holds:
