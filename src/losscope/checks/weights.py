@@ -38,7 +38,8 @@ _NONE = Text(en="no argument holds a weight for each sample", zh="没有参数�
 
 def _run(subject: Subject) -> Iterator[Result]:
     position = next((i for i, a in enumerate(subject.arguments) if a.kind in _KINDS), None)
-    if position is None or subject.axis(position) != 0 or not subject.predictions:
+    named = position is not None and "weight" in subject.arguments[position].name
+    if position is None or subject.axis(position) != 0 or (subject.described and not named):
         yield skipped(_NONE)
         return
     found = list(_weightless(subject, position)) + list(_column(subject, position))
