@@ -38,7 +38,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield skipped(_SINGLE)
         return
     sizes = _sizes(subject)
-    for number, case in enumerate(subject.cases(4, **sizes)):
+    for number, case in enumerate(subject.cases(4, (1.0,), **sizes)):
         found = _changed(subject, case, number)
         if found is not None:
             blocks = _blocks(subject, sizes)
