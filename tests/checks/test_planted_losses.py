@@ -9,12 +9,13 @@ import pytest
 import zoo_of_classes
 import zoo_of_pairs
 import zoo_of_values
+import zoo_unseen
 from planted_losses import Planted
 
 import losscope
 from losscope.checks.audit import Audit
 
-TABLES = [*zoo_of_classes.ENTRIES, *zoo_of_values.ENTRIES, *zoo_of_pairs.ENTRIES]
+TABLES = [*zoo_of_classes.ENTRIES, *zoo_of_values.ENTRIES, *zoo_of_pairs.ENTRIES, *zoo_unseen.ENTRIES]
 QUICK = {
     *("bce_of_probs_clamped", "weighted_ce_broadcast", "seg_ce_in_place"),
     *(
