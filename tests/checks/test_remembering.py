@@ -72,7 +72,13 @@ def test_what_is_ignored_without_an_option_is_found(loss, arguments, count_all: 
     evidence = execute(IGNORED, subject)
     told = any("denominator" in str(e.text) for e in evidence)
     assert told is count_all
-    assert any(e.outcome == "pass" for e in evidence)
+    masked = (
+        len(arguments) == 3
+    )  # where there is a mask, what it hides may not count; a hidden convention is let pass
+    assert [e.severity for e in evidence if "denominator" in str(e.text)] == (
+        ["bug" if masked else "convention"] if count_all else []
+    )
+    assert any(e.outcome == "pass" for e in evidence) is not (masked and count_all)
 
 
 def test_a_label_that_wraps_around_is_not_taken_for_ignored() -> None:

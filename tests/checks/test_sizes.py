@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 import losscope
+from losscope.checks.infer import infer, subject_of
 from losscope.checks.sizes import axis_of, built_for, matrices, usual
+from losscope.checks.target import of
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,36 @@ def test_a_loss_with_a_weight_matrix_takes_features(target):
     found = losscope.audit(target, only=["gradient", "descent"], isolate=False)
     assert found.task == "head"
     assert found.bugs == []
+
+
+class Turned(nn.Module):
+    """Sizes by names that say nothing, weights of [columns, classes]: only one way round fits."""
+
+    def __init__(self, nc, es):
+        super().__init__()
+        self.nc, self.es = nc, es
+        self.kernel = nn.Parameter(torch.randn(es, nc))
+
+    def forward(self, embeddings, label):
+        assert embeddings.shape[1] == self.es
+        return nn.functional.cross_entropy(embeddings @ self.kernel, label)
+
+
+class Prototypes(nn.Module):
+    """A buffer is no weight, but tells the sizes all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("means", torch.randn(9, 6))
+
+    def forward(self, z, y):
+        return nn.functional.cross_entropy(-torch.cdist(z, self.means.to(z)), y)
+
+
+@pytest.mark.parametrize(("loss", "columns"), [(Turned(7, 11), 11), (Turned(11, 7), 7), (Prototypes(), 6)])
+def test_either_way_round_is_tried(loss, columns):
+    target = of(loss)
+    assert subject_of(target, infer(target)).case(0)[0].shape[1] == columns
 
 
 def test_the_repro_of_a_live_module_has_its_weights():

@@ -13,7 +13,7 @@ import torch
 
 from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.silence import silence
-from losscope.checks.sizes import built_for, lengths, matrices
+from losscope.checks.sizes import built_for, lengths, matrices, shapes
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, cast, gradients, replaced
 from losscope.checks.target import Target, defaults
 from losscope.losses.arguments import SIZES, Argument, Sizes
@@ -79,7 +79,8 @@ def sizings(target: Target) -> tuple[list[Sizes], list[Sizes]]:
         longer, {}
     )  # a list that is too long for the classes raises nothing, one that is too short does
     others = [{axis: n for axis in _FREE} for n in _OTHERS]
-    return [{**more, **told} for more in usual], [{**more, **told} for more in others]
+    turned = shapes(target.loss)
+    return [*({**more, **told} for more in usual), *turned], [{**more, **told} for more in others]
 
 
 def attempt(
@@ -114,6 +115,7 @@ def subject_with(
         source=target.source({}),
         sourced=target.source,
         defaults=defaults(target.loss),
+        names=target.parameters or tuple(argument.name for argument in arguments),
     )
 
 

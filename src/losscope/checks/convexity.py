@@ -2,7 +2,9 @@
 
 Two searches. Hessians of single samples at predictions of very different sizes: a negative eigenvalue. And second
 differences along lines at several widths, for losses with kinks, whose Hessians see nothing. Random midpoints alone
-would miss most: the non-convex region of a loss is often small. Whatever is found must show in the values themselves:
+would miss most: the non-convex region of a loss is often small. Lines through 0 are among them: a loss of directions
+jumps there. Of scores whose sigmoid or softmax is clamped or rounds to 0 or 1, only those up to ±10 are judged, and the
+answer says so. Whatever is found must show in the values themselves:
 f(x + h) + f(x - h) < 2f(x) by more than rounding. Minimising a convex loss of a linear model has no local traps.
 """
 
@@ -14,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed
-from losscope.checks.claimed import judge
+from losscope.checks.claimed import claim_of, judge
 from losscope.checks.domains import inside
 from losscope.checks.samples import Samples, samples_of
 from losscope.checks.subject import Case, Subject
@@ -25,10 +27,17 @@ _SECONDS = 0.5
 _SCALES = (1.0, 3.0, 0.1, 10.0, 30.0)
 _STEPS = (1.0, 0.3, 3.0, 0.1, 10.0, 0.03, 0.01)
 _POINTS = 33
+_MODERATE = 10.0
+_SATURATING = ("logits", "binary-logits", "mask-logits", "class-mask-logits")
 
 _CONCAVE = Text(
     en="not convex: the mean of the losses at two predictions is below that midway, {value:.4g}, by {gap:.4g}",
     zh="非凸：在两个预测之间，端点平均值低于中点值，差 {gap:.4g}（中点值 {value:.4g}）",
+)
+_ALMOST = Text(
+    en="nothing concave for scores up to ±{limit:g}; beyond, a clamp or rounding makes it flat: the mean of the losses "
+    "at two predictions is below that midway by {gap:.2g}",
+    zh="分数在 ±{limit:g} 以内没有凹的；超出后因 clamp 或舍入而变平：端点平均值比中点值低 {gap:.2g}",
 )
 _PASS = Text(
     en="nothing concave: {hessians} Hessians (smallest eigenvalue {smallest:.2e}), {differences} second differences",
@@ -59,20 +68,25 @@ def bend(samples: Samples, case: Sequence[Tensor], step: Tensor) -> Tensor:
 class _Search:
     """Looks for a sample, and a step h, along which the loss is concave."""
 
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
+    def __init__(self, samples: Samples, limit: float = float("inf")) -> None:
+        self.samples, self.limit = samples, limit
         self.deadline = time.process_time() + _SECONDS
         self.hessians, self.differences, self.smallest = 0, 0, float("inf")
 
     def run(self) -> Found | None:
-        for case in self.samples.draws(_SCALES, 2):
-            found = self.by_hessian(case)
-            if found is not None or time.process_time() > self.deadline:
+        for number, case in enumerate(self.samples.draws(_SCALES, 2)):
+            found = None if self.beyond(case) else self.by_hessian(case)
+            enough = number >= len(_SCALES)
+            if found is not None or (enough and time.process_time() > self.deadline):
                 break
         else:
             found = None
         self.deadline = max(self.deadline, time.process_time() + _SECONDS / 3)
         return found or next(iter(self.by_lines()), None)
+
+    def beyond(self, case: Sequence[Tensor]) -> bool:
+        """Whether predictions are larger than is looked at."""
+        return any(bool((case[i].abs() > self.limit).any()) for i in self.samples.subject.predictions)
 
     def by_hessian(self, case: Case) -> Found | None:
         curvature = self.samples.hessians(case)
@@ -97,6 +111,9 @@ class _Search:
 
     def certified(self, case: Case, direction: Tensor) -> Found | None:
         for h in _STEPS:
+            sides = [self.samples.flat(case) + s * h * direction for s in (-1, 1)]
+            if any(self.beyond(self.samples.place(case, side)) for side in sides):
+                continue
             if bool((bend(self.samples, case, h * direction) < 0).any()):
                 return case, h * direction
         return None
@@ -106,14 +123,19 @@ class _Search:
         for seed in range(4):
             for scale in _SCALES:
                 for width in (1.0, 0.1, 0.01):
-                    if time.process_time() > self.deadline:
+                    if seed and time.process_time() > self.deadline:
                         return
-                    yield from self.on_line(seed, scale, width)
+                    case = self.samples.draw(seed, scale)
+                    other = self.samples.flat(self.samples.draw(seed + 101, scale))
+                    yield from self.on_line(case, width * (other - self.samples.flat(case)))
+                way = self.samples.through_origin(case, seed)
+                if way is not None:
+                    yield from self.on_line(case, way)
 
-    def on_line(self, seed: int, scale: float, width: float) -> Iterator[Found]:
-        case = self.samples.draw(seed, scale)
+    def on_line(self, case: Case, way: Tensor) -> Iterator[Found]:
         start = self.samples.flat(case)
-        way = width * (self.samples.flat(self.samples.draw(seed + 101, scale)) - start)
+        if any(self.beyond(self.samples.place(case, x)) for x in (start, start + way)):
+            return
         spots = torch.linspace(0, 1, _POINTS, dtype=torch.float64)
         points = [start + t * way for t in spots]
         values = torch.stack([self.samples.values_at(case, point) for point in points])
@@ -148,7 +170,24 @@ def _run(subject: Subject) -> Iterator[Result]:
         smallest=search.smallest,
         differences=search.differences,
     )
+    if found is not None and (almost := _moderate(subject, samples, found)) is not None:
+        yield passed(_ALMOST, figures, limit=_MODERATE, gap=almost)
+        return
     yield judge(subject, "convex", None if found is None else _concave(samples, *found), holds)
+
+
+def _moderate(subject: Subject, samples: Samples, found: Found) -> float | None:
+    """How concave the loss is where scores saturate, if it is so nowhere else and no contract speaks of it."""
+    if claim_of(subject, "convex") is not None:
+        return None
+    if not all(subject.kind(i) in _SATURATING for i in subject.predictions):
+        return None
+    case, step = found
+    sides = [samples.place(case, samples.flat(case) + s * step) for s in (-1, 0, 1)]
+    search = _Search(samples, _MODERATE)
+    if not any(search.beyond(side) for side in sides) or search.run() is not None:
+        return None
+    return -float(bend(samples, *found).min())
 
 
 def _concave(samples: Samples, case: Case, step: Tensor) -> Result:

@@ -9,6 +9,14 @@ from torch import Tensor
 from losscope.checks.subject import Case, Subject, replaced
 
 LARGE = 1e4
+LABELS = frozenset(
+    {
+        *("class-index", "class-index-map", "class-number", "ordinal-index", "one-hot"),
+        *("binary", "binary-label", "mask"),
+    }
+)
+"""Targets that are certain."""
+_CERTAIN = "certain probabilities (0 and 1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ def extremes(subject: Subject) -> Iterator[Extreme]:
         else:
             yield from _unbounded(case, position)
     yield from _perfect(subject, case)
+    yield from _zeros(subject, case)
     yield from _masks(subject, case)
 
 
@@ -75,12 +84,33 @@ def _probabilities(subject: Subject, case: Case, position: int) -> Iterator[Extr
     like = case[position]
     if subject.kind(position) == "class-probabilities":
         hot = torch.nn.functional.one_hot(like.argmax(1), like.shape[1]).movedim(-1, 1).to(like.dtype)
-        yield Extreme("certain probabilities (0 and 1)", replaced(case, {position: hot}), boundary=True)
+        yield from _right(subject, case, position)
+        yield Extreme(_CERTAIN, replaced(case, {position: hot}), boundary=True)
         return
     rounded = like.round()
-    yield Extreme("certain probabilities (0 and 1)", replaced(case, {position: rounded}), boundary=True)
+    yield from _right(subject, case, position)
+    yield Extreme(_CERTAIN, replaced(case, {position: rounded}), boundary=True)
     yield Extreme("all probabilities 0", replaced(case, {position: torch.zeros_like(like)}), boundary=True)
     yield Extreme("all probabilities 1", replaced(case, {position: torch.ones_like(like)}), boundary=True)
+
+
+def _right(subject: Subject, case: Case, position: int) -> Iterator[Extreme]:
+    """Probabilities of exactly 1 for the labels, as a softmax of scores that are right and large gives them."""
+    like = case[position]
+    for other in subject.targets:
+        kind, target = subject.kind(other), case[other]
+        if kind in ("class-index", "class-index-map", "ordinal-index"):
+            hot = torch.nn.functional.one_hot(target, like.shape[1]).movedim(-1, 1)
+        elif kind in LABELS and target.numel() == like.numel():
+            hot = target.reshape(like.shape)
+        else:
+            continue
+        yield Extreme(
+            "certain and right probabilities (0 and 1)",
+            replaced(case, {position: hot.to(like.dtype)}),
+            boundary=True,
+        )
+        return
 
 
 def _log_probabilities(case: Case, position: int) -> Iterator[Extreme]:
@@ -115,6 +145,18 @@ SAME_AS_TARGET = {
 }
 
 
+def _zeros(subject: Subject, case: Case) -> Iterator[Extreme]:
+    """A prediction and its target of exactly 0: relative errors divide by both."""
+    for position in subject.predictions:
+        for other in subject.targets:
+            same = case[other].shape == case[position].shape and case[position].numel() > 1
+            if same and (subject.kind(position), subject.kind(other)) == ("values", "real"):
+                changes = {i: case[i].clone() for i in (position, other)}
+                for value in changes.values():
+                    value.view(-1)[0] = 0.0
+                yield Extreme("one prediction and its target 0", replaced(case, changes))
+
+
 def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
     """Predictions that equal their target, and embeddings that coincide."""
     for position in subject.predictions:
@@ -129,6 +171,9 @@ def _perfect(subject: Subject, case: Case) -> Iterator[Extreme]:
                     right = replaced(case, {position: hard, other: hard})
                     yield Extreme("certain and right (0 and 1)", right, boundary=True)
                 return
+
+
+_ABSENT = {"mask-probabilities": 0.0, "probabilities": 0.0, "mask-logits": -LARGE, "binary-logits": -LARGE}
 
 
 def _masks(subject: Subject, case: Case) -> Iterator[Extreme]:
@@ -158,8 +203,8 @@ def _masks(subject: Subject, case: Case) -> Iterator[Extreme]:
                 "no two samples belong together", replaced(case, {position: torch.arange(len(like))})
             )
         for prediction in subject.predictions:
-            absent = {"mask-probabilities": 0.0, "mask-logits": -1e4}.get(subject.kind(prediction))
-            if kind == "mask" and absent is not None:
+            absent = _ABSENT.get(subject.kind(prediction))
+            if kind in ("mask", "binary", "binary-label") and absent is not None:
                 empty = torch.full_like(case[prediction], absent)
                 nothing = {position: torch.zeros_like(like), prediction: empty}
                 yield Extreme("nothing there and nothing predicted", replaced(case, nothing))

@@ -4,7 +4,9 @@ Extreme inputs (scores of ±1e4, zeros, ties, perfect answers, empty and full ma
 float32, float16 and bfloat16 (and float64). The true value comes from float64, or, where float64 fails as well, from
 the growth of the loss between moderate sizes. A NaN or infinity is a **bug** where the true value is a number that
 the format can hold. It is right where the true value is too large (a squared error of 10⁸ in float16; a loss that
-grows exponentially), and a **convention** where it is infinite at the very edge of a bounded domain (-ln 0).
+grows exponentially), and a **convention** where it is infinite at the very edge of a bounded domain (-ln 0 against a
+distribution). Against labels -ln 0 is a **bug** of a loss without a contract: a sigmoid of 17 or a softmax of scores
+104 apart gives exactly 1 or 0 in float32, the loss of these scores is 17 or 104, and one such sample ends the training.
 """
 
 import math
@@ -16,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, severity_in, skipped
-from losscope.checks.extremes import Extreme, extremes
+from losscope.checks.extremes import LABELS, Extreme, extremes
 from losscope.checks.subject import Raised, Subject, cast, gradients
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -38,6 +40,16 @@ _GRADIENT = Text(
 _INFINITE = Text(
     en="{name}, {dtype}: the value is infinite at the edge of the domain",
     zh="{name}，{dtype}：在定义域边缘损失值为无穷大",
+)
+_SATURATED = Text(
+    en="{name}, {dtype}: the value is infinite; a saturated sigmoid or softmax gives these probabilities, of which the "
+    "loss takes a logarithm without a bound (eps, clamp, or a loss of scores)",
+    zh="{name}，{dtype}：损失值为无穷大；饱和的 sigmoid 或 softmax 会给出这样的概率，而损失对其取对数时没有下界（eps、"
+    "clamp，或改用基于分数的损失）",
+)
+_STEEP = Text(
+    en="{name}, {dtype}: the value is {value:.4g}, but its gradient is infinite",
+    zh="{name}，{dtype}：损失值为 {value:.4g}，但梯度为无穷大",
 )
 _RAISES = Text(en="{name}: {error}", zh="{name}：{error}")
 _PASS = Text(
@@ -147,6 +159,12 @@ def _in_float64(subject: Subject, case: Sequence[Tensor]) -> float:
     return float(subject.value(cast(case, torch.float64)))
 
 
+def _of_labels(subject: Subject) -> bool:
+    """Whether a loss without a contract compares probabilities with labels."""
+    certain = any(subject.kind(i) in LABELS for i in subject.targets)
+    return certain and not subject.described
+
+
 def _bad_value(
     subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, seen: float
 ) -> Result | None:
@@ -157,6 +175,8 @@ def _bad_value(
         if not extreme.boundary:
             return None
         text, severity = _INFINITE(name=extreme.name, dtype=name), "convention"
+        if _of_labels(subject):
+            text, severity = _SATURATED(name=extreme.name, dtype=name), "bug"
     elif math.isinf(true):
         text, severity = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen), "bug"
         if not extreme.boundary:
@@ -199,7 +219,7 @@ def _bad_gradient(
     """A gradient that is no number although the value is one."""
     value, gradient = told
     nan = bool(torch.isnan(gradient).any())
-    if not nan and (extreme.boundary or dtype in (torch.float16, torch.bfloat16)):
+    if not nan and (dtype in (torch.float16, torch.bfloat16) or (extreme.boundary and subject.described)):
         return None  # a slope that is too steep for the format, or truly infinite at the edge of the domain
 
     def fails(candidate: Sequence[Tensor]) -> bool:
@@ -210,9 +230,13 @@ def _bad_gradient(
             and any(g is not None and not bool(torch.isfinite(g).all()) for g in found)
         )
 
+    steep = extreme.boundary and not nan
+    text = _STEEP(name=extreme.name, dtype=name, value=value)
     return failed(
-        severity_in(subject, dtype),
-        _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
+        "convention" if steep else severity_in(subject, dtype),
+        text
+        if steep
+        else _GRADIENT(name=extreme.name, dtype=name, value=value, seen="NaN" if nan else "inf"),
         case=cast(extreme.case, dtype),
         fails=fails,
         seen="NaN" if nan else "inf",

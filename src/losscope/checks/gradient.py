@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.differences import precision_of, slope
-from losscope.checks.subject import Subject, pack, packed_gradient, room, with_gradient
+from losscope.checks.subject import Subject, pack, packed_gradient, replaced, room, with_gradient
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -87,13 +87,13 @@ def _has_own_backward(value: Tensor) -> bool:
 
 
 def _run(subject: Subject) -> Iterator[Result]:
-    compared, worst, moved = 0, 0.0, False
+    compared, worst, sloping = 0, 0.0, False
     for number, case in enumerate(subject.cases(4, (1.0, 3.0))):
         found = _compare(subject, case, number)
         if found is None:
             continue
         autograd, measured, error = found
-        moved = moved or abs(measured) > 0
+        sloping = sloping or abs(measured) > 0 or bool(autograd)
         if autograd is None:
             if abs(measured) > 10 * error and abs(measured) > 1e-9:
                 yield _no_gradient(subject, case, measured)
@@ -106,7 +106,7 @@ def _run(subject: Subject) -> Iterator[Result]:
             yield _wrong(subject, case, number, (autograd, measured, error))
             return
         worst = max(worst, distance / max(scale, 1e-12) if scale > 1e-9 else 0.0)
-    if compared == 0:
+    if compared == 0 or (not sloping and _varies(subject)):
         yield from _nothing_compared(subject)
         return
     yield passed(_PASS, {"directions": compared, "largest difference": worst}, count=compared, worst=worst)
@@ -170,22 +170,34 @@ def _no_gradient(subject: Subject, case: Sequence[Tensor], measured: float) -> R
 
 def _nothing_compared(subject: Subject) -> Iterator[Result]:
     case = subject.case(0)
-    if packed_gradient(subject, case) is not None:
+    gradient = packed_gradient(subject, case)
+    if gradient is not None and bool((gradient != 0).any()):
         yield skipped(_NO_SMOOTH)
         return
-    values = {float(subject.value(c).detach()) for c in subject.cases(4, (1.0, 3.0))}
-    if len(values) > 1:
+    if _varies(subject):
         yield failed(
             "bug",
             _STEP(),
             case=case,
-            fails=lambda candidate: packed_gradient(subject, candidate) is None,
+            fails=lambda candidate: not _sloping(subject, candidate),
             seen="no gradient",
             requires_grad=True,
-            call="loss({args}).sum().backward()  # does not require grad",
+            call="loss({args}).sum().backward()  # does not require grad, or a gradient of 0",
         )
     else:
         yield skipped(_CONSTANT)
+
+
+def _sloping(subject: Subject, case: Sequence[Tensor]) -> bool:
+    gradient = packed_gradient(subject, case)
+    return gradient is not None and bool((gradient != 0).any())
+
+
+def _varies(subject: Subject) -> bool:
+    """Whether other predictions, for the same targets, have other values."""
+    case = subject.case(0)
+    others = [replaced(case, {i: subject.case(seed)[i] for i in subject.predictions}) for seed in range(1, 6)]
+    return len({float(subject.value(c).detach()) for c in (case, *others)}) > 1
 
 
 CHECK = Check(

@@ -2,9 +2,12 @@
 
 For a loss with ``ignore_index``, for one that ignores a label that is no class without saying so, and for masks: the
 prediction of an ignored sample is changed, then filled with NaN. The value and the gradients of the other samples must
-not move, the ignored sample's own gradient must be 0, and the mean must be that of the rest. An ignored label that the
-loss cannot digest (one-hot of -100) is a bug. NaN in an ignored place that reaches only its own gradient, and NaN for a
-batch in which everything is ignored, are conventions (torch does both).
+not move, the ignored sample's own gradient must be 0, and the mean must be that of the rest: padding in the denominator
+makes the loss depend on how long the longest sequence of a batch is. An ignored label that the loss cannot digest
+(one-hot of -100) is a bug, unless ``ignore_index`` is ``None`` by default and may then be meant to be a class (padding
+in fairseq). Where labels are ignored without an option, a mean over all of them is a convention. NaN in an ignored
+place that reaches only its own gradient, and NaN for a batch in which everything is ignored, are conventions (torch
+does both).
 """
 
 import math
@@ -16,10 +19,12 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.subject import NotALoss, Raised, Subject, gradients, planted, replaced
+from losscope.core.claims import Severity
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _LABELS = (-100, 255, 0)
+_INSIDE = (0, -100)
 _OUTSIDE = (-100, 255, -1)
 
 _NO_OPTION = Text(en="the loss has no option ignore_index", zh="该损失没有 ignore_index 选项")
@@ -66,12 +71,12 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     clean = []
     own = subject.option("ignore_index")
-    labels = _labels(own)
+    labels = _INSIDE if _off(subject) else _labels(own)
     for label in labels:
         ignoring = subject.with_options(ignore_index=label)
         if ignoring is None:
             continue
-        found = list(_one(ignoring, target, label, with_nan=label == labels[0]))
+        found = list(_one(ignoring, target, label, with_nan=label == labels[0], refused=_refused(subject)))
         yield from found
         if any(r.severity == "bug" for r in found):
             return
@@ -81,6 +86,17 @@ def _run(subject: Subject) -> Iterator[Result]:
     ignoring = subject.with_options(ignore_index=labels[0])
     if ignoring is not None:
         yield from _everything(ignoring, target, labels[0])
+
+
+def _off(subject: Subject) -> bool:
+    """Whether nothing is ignored by default: ``ignore_index=None``."""
+    known = {**subject.defaults, **subject.options}
+    return "ignore_index" in known and known["ignore_index"] is None
+
+
+def _refused(subject: Subject) -> Severity:
+    """What it means that an ignored label raises."""
+    return "convention" if _off(subject) else "bug"
 
 
 def _without_option(subject: Subject, target: int) -> Iterator[Result]:
@@ -97,7 +113,7 @@ def _without_option(subject: Subject, target: int) -> Iterator[Result]:
             continue
         if float(own[1:].norm()) > 0:
             found.append(str(label))
-            yield from _one(subject, target, label, with_nan=True)
+            yield from _one(subject, target, label, with_nan=True, counted="convention")
     yield passed(_PASS, labels=", ".join(found)) if found else skipped(_NO_OPTION)
 
 
@@ -108,16 +124,24 @@ def _labels(own: object) -> tuple[int, ...]:
     return (own, *(label for label in _LABELS if label != own and (own < 0 or label == 0)))
 
 
-def _one(subject: Subject, target: int, label: int, *, with_nan: bool) -> Iterator[Result]:
+def _one(
+    subject: Subject,
+    target: int,
+    label: int,
+    *,
+    with_nan: bool,
+    refused: Severity = "bug",
+    counted: Severity = "bug",
+) -> Iterator[Result]:
     case = _with_ignored(subject, target, label)
     try:
         gradients(subject, case)
     except (Raised, NotALoss) as error:
         yield failed(
-            "bug", _RAISES(label=label, error=str(error)), case=case, seen=str(error), subject=subject
+            refused, _RAISES(label=label, error=str(error)), case=case, seen=str(error), subject=subject
         )
         return
-    yield from _first_ignored(subject, case, with_nan=with_nan)
+    yield from _first_ignored(subject, case, with_nan=with_nan, counted=counted)
 
 
 def _masked(subject: Subject, mask: int) -> Iterator[Result]:
@@ -131,7 +155,9 @@ def _masked(subject: Subject, mask: int) -> Iterator[Result]:
         yield passed(_PASS, labels=subject.arguments[mask].name)
 
 
-def _first_ignored(subject: Subject, case: Sequence[Tensor], *, with_nan: bool) -> Iterator[Result]:
+def _first_ignored(
+    subject: Subject, case: Sequence[Tensor], *, with_nan: bool, counted: Severity = "bug"
+) -> Iterator[Result]:
     """The first sample of the case is to be ignored, and no other."""
     first, _, before = gradients(subject, case)
     position = subject.predictions[0]
@@ -149,7 +175,7 @@ def _first_ignored(subject: Subject, case: Sequence[Tensor], *, with_nan: bool) 
     expected = float(subject.value(rest))
     if abs(expected - float(first.detach())) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
         text = _MEAN(seen=float(first.detach()), expected=expected)
-        yield failed("convention", text, case=case, seen=f"{float(first.detach()):.6g}", subject=subject)
+        yield failed(counted, text, case=case, seen=f"{float(first.detach()):.6g}", subject=subject)
     if with_nan:
         yield from _nan(subject, case, position)
 

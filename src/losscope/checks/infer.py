@@ -13,14 +13,15 @@ import torch
 
 from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
 from losscope.checks.forgetting import forgetting, remembers
-from losscope.checks.meaning import consistent, meaning
-from losscope.checks.probing import LIKELY
+from losscope.checks.meaning import consistent, meaning, reversed_meaning
+from losscope.checks.naming import contradictions
+from losscope.checks.probing import LIKELY, OPEN
 from losscope.checks.recognise import contract_of, recognised
 from losscope.checks.refusals import unfit
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, matrices
 from losscope.checks.subject import NotALoss, Raised, Subject
-from losscope.checks.symmetries import regrouped
+from losscope.checks.symmetries import channels_alike, regrouped
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
 from losscope.losses.arguments import SIZES, Argument
@@ -32,6 +33,11 @@ _CASES = 3
 _HINT = 0.5
 """What one point of a hint is worth beside a meaning that fits."""
 _CLASSES = ("multi-class", "class-probabilities", "log-probabilities", "ordinal")
+_PER_PIXEL = {
+    "segmentation-one-hot-probabilities": "segmentation-probabilities",
+    "segmentation-one-hot": "segmentation",
+}
+"""Masks of classes, and masks of which each is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,14 @@ def infer(
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
-    return _with_memory(target, _best(target, found.accepted))
+    accepted = _not_ruled_out(target, found.accepted)
+    return _with_memory(target, _best(target, accepted))
+
+
+def _not_ruled_out(target: Target, accepted: list[Tried]) -> list[Tried]:
+    """Those that the names of the parameters contradict least."""
+    against = [contradictions(target.parameters, t.task.arguments) for t in accepted]
+    return [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
 
 
 def _answers(target: Target, inferred: Inferred) -> None:
@@ -131,11 +144,28 @@ def _best(target: Target, accepted: list[Tried]) -> Inferred:
         return _chosen(groups, "other names for the same classes change nothing")
     if first.task.name in _CLASSES and (tokens := _tokens(accepted)) is not None:
         return _chosen(tokens, "the order of rows matters, that of sequences does not")
-    meant = [(t, meaning(t.task, t.subject)) for t in accepted]
+    meant = [(t, _meaning(t)) for t in accepted]
     scores = [m + _HINT * t.hints for t, m in meant]
     equals = [pair for pair, score in zip(meant, scores, strict=True) if score == max(scores)]
     best, fit = max(equals, key=lambda pair: consistent(pair[0].subject)) if len(equals) > 1 else equals[0]
+    best = _less_special(best, accepted)
     return _chosen(best, _why(best, fit, len(accepted)))
+
+
+def _meaning(tried: Tried) -> float:
+    """How well the values agree with the task; where names hint at it, the opposite of it is a mistake in the sign."""
+    found = meaning(tried.task, tried.subject)
+    if found < OPEN and tried.hints and reversed_meaning(tried.task, tried.subject) >= LIKELY:
+        return OPEN
+    return found
+
+
+def _less_special(best: Tried, accepted: list[Tried]) -> Tried:
+    """Masks of classes are masks as any where the loss does not tell channels from pixels."""
+    plain = next((t for t in accepted if t.task.name == _PER_PIXEL.get(best.task.name)), None)
+    if plain is None or not channels_alike(best.subject):
+        return best
+    return plain if _meaning(plain) >= OPEN else best
 
 
 def _why(best: Tried, fit: float, count: int) -> str:

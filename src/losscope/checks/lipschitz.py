@@ -44,7 +44,7 @@ def _norms(samples: Samples, case: Sequence[Tensor]) -> Tensor | None:
     return None if found is None else found.amax(1)
 
 
-def _quotient(samples: Samples, case: Case, ends: tuple[Tensor, Tensor]) -> Tensor:
+def value_quotient(samples: Samples, case: Case, ends: tuple[Tensor, Tensor]) -> Tensor:
     """[n]: |f(b) - f(a)| / ‖b - a‖ of an unreduced loss, less what rounding may add."""
     with torch.no_grad():
         a, b = (samples.units(samples.place(case, end)).to(torch.float64) for end in ends)
@@ -58,7 +58,7 @@ def _run(subject: Subject) -> Iterator[Result]:
     if not found.case:
         yield skipped(_NO_GRADIENT)
         return
-    chords = chords_of(samples, _quotient, _SECONDS / 4)
+    chords = chords_of(samples, value_quotient, _SECONDS / 4)
     claim = claim_of(subject, "lipschitz")
     claimed = claim.value if claim is not None and claim.holds else None
     counterexample = _counterexample(samples, found, chords, claimed)
@@ -109,7 +109,7 @@ def _jump(samples: Samples, chords: Chords) -> Result:
     def fails(candidate: Sequence[Tensor]) -> bool:
         start = samples.flat(candidate)
         fits = start.shape[1] == len(step)
-        return fits and bool((_quotient(samples, tuple(candidate), (start, start + step)) > limit).any())
+        return fits and bool((value_quotient(samples, tuple(candidate), (start, start + step)) > limit).any())
 
     return failed(
         "by-design",

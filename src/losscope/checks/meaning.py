@@ -4,13 +4,14 @@ The probes are in :mod:`losscope.checks.meanings`, by families of tasks; what th
 :mod:`losscope.checks.probing`.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import torch
 
 from losscope.checks.probing import OPEN, Probe
 from losscope.checks.silence import silence
-from losscope.checks.subject import Subject
+from losscope.checks.subject import Subject, as_tensor
 from losscope.checks.symmetries import additive, pixelwise
 from losscope.core.registry import discover
 from losscope.losses.tasks import InputTask
@@ -23,6 +24,11 @@ def meaning(task: InputTask, subject: Subject) -> float:
         return OPEN
     with silence(), torch.no_grad():
         return probe(subject)
+
+
+def reversed_meaning(task: InputTask, subject: Subject) -> float:
+    """How well the values agree with a task once their sign is changed: a wrong sign is a mistake, not another task."""
+    return meaning(task, replace(subject, call=lambda *case: -as_tensor(subject.call(*case))))
 
 
 def consistent(subject: Subject) -> int:

@@ -1,7 +1,8 @@
 """A prediction that equals its target costs no more than one that has nothing to do with it.
 
-Only for losses whose prediction is of the kind of its target: values, shares, masks, boxes; and for triplets, where an
-anchor at its positive must cost no more than one at its negative. Compared with the perfect prediction are: the mean
+For losses whose prediction is of the kind of its target: values, shares, masks, boxes; for triplets, where an anchor at
+its positive must cost no more than one at its negative; and for pairs, groups, preferences, rankings, policies and
+risks, where what is right is known (:mod:`losscope.checks.ideals`). Compared with the perfect prediction are: the mean
 target for all, the targets of other samples, and the targets with height and width exchanged. Margins, smoothing
 and penalties may put the minimum beside the target, but not there. A pairwise difference that is broadcast over the
 batch, a mean over the wrong axis, exchanged axes and a wrong sign do, and shapes alone do not show them. Equal cost for
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from losscope.checks import ideals
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.extremes import SAME_AS_TARGET
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, replaced
@@ -27,6 +29,10 @@ _WORSE = Text(
     en="a prediction that equals its target costs {seen:.6g}, {other} only {expected:.6g}",
     zh="与目标相同的预测损失为 {seen:.6g}，而{other}仅为 {expected:.6g}",
 )
+_REVERSED = Text(
+    en="what is right costs {seen:.6g}, {other} only {expected:.6g}",
+    zh="正确的情形损失为 {seen:.6g}，而{other}仅为 {expected:.6g}",
+)
 _UNPAIRED = Text(
     en="predictions that equal the targets of other samples cost as little as right ones: {seen:.6g}",
     zh="与其他样本目标相同的预测和正确预测的损失一样小：{seen:.6g}",
@@ -38,6 +44,15 @@ _OTHERS = {
     "the targets of other samples": Text(en="the targets of other samples", zh="其他样本的目标"),
     "height and width exchanged": Text(en="height and width exchanged", zh="高宽互换"),
     "something else": Text(en="something else", zh="其他预测"),
+    ideals.APART: Text(en="boxes that do not meet theirs", zh="与目标不相交的框"),
+    ideals.PARTNERS: Text(en="that each has the partner of another", zh="配对错位"),
+    ideals.GROUPS: Text(en="that groups are mixed up", zh="分组打乱"),
+    ideals.ORDER: Text(en="that the worse stands above the better", zh="较差者高于较好者"),
+    ideals.RISKS: Text(en="that those who die early had low risks", zh="较早死亡者风险较低"),
+    ideals.TEACHER: Text(en="what the teacher says of other samples", zh="教师对其他样本的输出"),
+    ideals.FLAT: Text(en="the same score for every class", zh="所有类别分数相同"),
+    ideals.SURER: Text(en="to be surer than the teacher", zh="比教师更自信"),
+    ideals.POLICY: Text(en="that bad actions become likelier", zh="使差的动作更可能"),
     "an anchor at its negative": Text(en="an anchor at its negative", zh="锚点位于负样本处"),
 }
 
@@ -68,7 +83,10 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     spread = max(abs(v - seen) for v in costs.values())
     for name, cost in costs.items():
         if cost < seen - _CLEARLY * (spread + 1e-9):
-            text = _WORSE(seen=seen, other=_OTHERS[name](), expected=cost)
+            known = ideals.ideals(subject, right) is not None
+            text = (_REVERSED if known else _WORSE)(
+                seen=seen, other=_OTHERS[name.rstrip("0123456789. ")](), expected=cost
+            )
             return failed("bug", text, case=right, seen=f"{seen:.6g}", expected=f"at most {cost:.6g}")
     name = "the targets of other samples"
     if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:
@@ -82,6 +100,8 @@ def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | 
     if kinds == ["embeddings"] * 3 and len(subject.predictions) == 3:
         anchor, away = case[0], case[0] + 3.0
         return (anchor, anchor, away), {"an anchor at its negative": (anchor, away, anchor)}
+    if (known := ideals.ideals(subject, case)) is not None:
+        return known
     if len(kinds) != 2:  # of three, the right prediction may be made of the two others, as in flow matching
         return None
     for position, other in ((0, 1), (1, 0)):
@@ -91,7 +111,11 @@ def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | 
         )
         if position in subject.predictions and fits and case[other].shape == case[position].shape:
             bounded = subject.arguments[position].of.high == 1.0
-            return _of_targets(case, position, case[other].to(case[position].dtype), bounded=bounded)
+            found = _of_targets(case, position, case[other].to(case[position].dtype), bounded=bounded)
+            if found is not None and kind == "boxes":
+                away = ideals.apart(case[other])
+                found[1].update({name: replaced(case, {position: box}) for name, box in away.items()})
+            return found
     return None
 
 

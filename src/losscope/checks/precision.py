@@ -2,8 +2,8 @@
 
 Ordinary inputs are rounded to the lower precision first, then the same numbers are evaluated in float64: what
 remains is the loss's own rounding. Up to 64 units of it relative to 1 + |value| is allowed. A larger difference is
-a **bug**; a precision that the loss refuses is a **convention**, and so is float64 input that is computed in
-float32.
+a **bug** (a convention where the numbers in between are too large for half precision); a precision that the loss
+refuses is a **convention**, and so is float64 input that is computed in float32.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from losscope.checks.check import Check, Result, failed, passed
+from losscope.checks.check import Check, Result, failed, passed, severity_in
 from losscope.checks.differences import precision_of
 from losscope.checks.subject import Raised, Subject, cast, pack, room
 from losscope.core.text import Text
@@ -44,7 +44,7 @@ def _run(subject: Subject) -> Iterator[Result]:
             continue
         case, seen, true = found
         yield failed(
-            "bug",
+            "bug" if math.isfinite(seen) else severity_in(subject, dtype),
             _DIFFERS(dtype=name, seen=seen, true=true),
             case=case,
             fails=lambda candidate, dtype=dtype: differs(subject, candidate, dtype) is not None,

@@ -99,6 +99,27 @@ class Samples:
             changes[i], start = (piece.movedim(0, axis) if shape else piece), stop
         return replaced(case, changes)
 
+    def through_origin(self, case: Sequence[Tensor], seed: int) -> Tensor | None:
+        """The way from a case to its opposite, through 0, as :meth:`flat`; of one sample, where samples are coupled.
+
+        A loss of directions jumps there. ``None`` where 0 is not in the domain.
+        """
+        positions = self.subject.predictions
+        if not positions or not all(unbounded(self.subject.kind(i)) for i in positions):
+            return None
+        if self.mode != "batch":
+            return -2 * self.flat(case)
+        position = positions[seed % len(positions)]
+        axis = self.subject.axis(position) or 0
+        if case[position].dim() == 0:
+            return -2 * self.flat(case)
+        row = torch.zeros(case[position].shape[axis], dtype=torch.bool)
+        row[seed % len(row)] = True
+        shape = [-1 if k == axis else 1 for k in range(case[position].dim())]
+        moved = torch.where(row.reshape(shape), case[position], 0.0)
+        nothing = {i: torch.zeros_like(case[i]) for i in positions}
+        return -2 * self.flat(replaced(case, {**nothing, position: moved}))
+
     def values_at(self, case: Sequence[Tensor], flat: Tensor) -> Tensor:
         """[n] at other predictions, without a graph."""
         with torch.no_grad():

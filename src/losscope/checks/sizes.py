@@ -67,6 +67,17 @@ def built_for(loss: Any, options: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
+def shapes(loss: Any) -> list[dict[str, int]]:
+    """Classes and columns as the matrices of a loss may mean them, whatever they are called: either way round."""
+    if not isinstance(loss, nn.Module):
+        return []
+    tensors = [*loss.parameters(), *loss.buffers(), *vars(loss).values()]
+    sizes = dict.fromkeys(
+        tuple(t.shape) for t in tensors if isinstance(t, Tensor) and t.ndim == 2 and min(t.shape) > 1
+    )
+    return [{"C": c, "D": d} for a, b in list(sizes)[:_FEW] for c, d in dict.fromkeys(((a, b), (b, a)))]
+
+
 def lengths(loss: Any, options: Mapping[str, Any]) -> list[int]:
     """How long the lists are that a loss was built with: one entry per class, column or quantile may be meant."""
     values = [value for _, value in _told(loss, options)] + _reached(loss)

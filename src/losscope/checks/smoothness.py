@@ -1,10 +1,13 @@
 """The gradient of a sample's loss changes by at most λ times the change of its predictions.
 
 λ is the largest eigenvalue (in size) of the Hessian of one sample's loss in its predictions, and of the quotients
-‖∇f(y) - ∇f(x)‖ / ‖y - x‖ on short lines, which see the kinks that a Hessian does not. Gradient descent on a linear
+‖∇f(y) - ∇f(x)‖ / ‖y - x‖ on short lines, which see the kinks that a Hessian does not: at a kink the quotient doubles
+whenever the line is halved, at a sharp bend it settles. A value that jumps is not smooth either, even if the gradient
+does not show it (a part that is detached, branches that do not meet). Gradient descent on a linear
 model with inputs x is stable below a step of 2 / (λ‖x‖²). A claimed λ must not be exceeded, and not be lax.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.claimed import claim_of, judge_constant
+from losscope.checks.lipschitz import value_quotient
 from losscope.checks.samples import NEGLIGIBLE, Samples, samples_of
 from losscope.checks.subject import Case, Subject
 from losscope.checks.suprema import Chords, Supremum, chords_of, supremum
@@ -34,6 +38,10 @@ _UNBOUNDED = Text(
 _KINKED = Text(
     en="not smooth: the gradient jumps; between near predictions it changes by {found:.3g} times their distance",
     zh="不光滑：梯度有跳变；相近预测之间梯度变化是距离的 {found:.3g} 倍",
+)
+_JUMPS = Text(
+    en="not smooth: the value itself jumps, by {found:.3g} times the distance of two near predictions",
+    zh="不光滑：损失值本身有跳变，变化为两个相近预测之间距离的 {found:.3g} 倍",
 )
 _PASS = Text(en="no curvature of a sample exceeds {found:.6g}", zh="没有样本的曲率超过 {found:.6g}")
 _NO_GRADIENT = Text(en="no gradient reaches the predictions", zh="没有梯度传到预测")
@@ -65,19 +73,27 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     found = supremum(samples, lambda case: _largest(samples, case), _SECONDS)
     chords = chords_of(samples, _quotient, _SECONDS / 2)
+    values = chords_of(samples, value_quotient, _SECONDS / 4)
     claim = claim_of(subject, "smooth")
     claimed = claim.value if claim is not None and claim.holds else None
-    largest = max(found.value, chords.value)
-    counterexample = _counterexample(samples, found, chords, claimed)
+    jump = _value_jump(samples, values)
+    kinked = chords.value > 1e-3 and not chords.settles() if claimed is None else None
+    largest = found.value if kinked else max(found.value, chords.value)
+    counterexample = jump or _counterexample(samples, found, chords, (claimed, kinked))
     holds = passed(_PASS, {"largest curvature": largest}, found=largest)
     yield judge_constant(subject, "smooth", largest, counterexample, holds, lax=found.finished)
 
 
 def _counterexample(
-    samples: Samples, found: Supremum, chords: Chords, claimed: float | None
+    samples: Samples, found: Supremum, chords: Chords, told: tuple[float | None, bool | None]
 ) -> Result | None:
-    limit = claimed * (1 + _ROUNDING) if claimed is not None else _KINK * max(found.value, 1e-3)
-    if chords.value > limit:
+    """A kink, too much curvature, or one that grows without end.
+
+    ``told``: what is claimed, else whether it is kinked.
+    """
+    claimed, kinked = told
+    limit = claimed * (1 + _ROUNDING) if claimed is not None else chords.value / 2
+    if chords.value > limit and kinked is not False:
         text = _KINKED(found=chords.value)
         if claimed is not None and chords.value < _KINK * claimed:
             text = _CURVED(found=chords.value, claimed=claimed)
@@ -107,14 +123,27 @@ def _counterexample(
     )
 
 
+def _value_jump(samples: Samples, chords: Chords) -> Result | None:
+    """A change of the value that no slope at its ends explains, and that does not shrink with the distance."""
+    if not chords.case:
+        return None
+    start = samples.flat(chords.case)
+    slopes = [samples.gradient(samples.place(chords.case, x)) for x in (start, start + chords.step)]
+    steepest = max((float(s.norm(dim=1).max()) for s in slopes if s is not None), default=0.0)
+    if chords.value <= _KINK * max(steepest, 1e-6) or not math.isfinite(steepest) or chords.settles():
+        return None
+    return _of_chord(samples, chords, _JUMPS(found=chords.value), chords.value / 2)
+
+
 def _of_chord(samples: Samples, chords: Chords, text: Message, limit: float) -> Result:
     step = chords.step
+    what = "|f(x + h) - f(x)|" if chords.quotient is value_quotient else "‖∇f(x + h) - ∇f(x)‖"
 
     def fails(candidate: Sequence[Tensor]) -> bool:
         start = samples.flat(candidate)
         if start.shape[1] != len(step):
             return False
-        found = _quotient(samples, tuple(candidate), (start, start + step))
+        found = chords.quotient(samples, tuple(candidate), (start, start + step))
         return found is not None and bool((found > limit).any())
 
     return failed(
@@ -122,7 +151,7 @@ def _of_chord(samples: Samples, chords: Chords, text: Message, limit: float) -> 
         text,
         case=chords.case,
         fails=fails,
-        seen=f"‖∇f(x + h) - ∇f(x)‖ / ‖h‖ = {chords.value:.4g} for ‖h‖ = {float(step.norm()):.2g}",
+        seen=f"{what} / ‖h‖ = {chords.value:.4g} for ‖h‖ = {float(step.norm()):.2g}",
         expected=f"≤ {limit:.4g}",
         requires_grad=True,
         subject=samples.called,

@@ -38,8 +38,8 @@ class Subject:
     (``None`` where that is not possible). ``source`` are the lines that make ``loss`` in a repro, ``sourced(options)``
     those that make it with more options. ``described``: the contract describes this very implementation; ``by_value``:
     it was found since the values are the same, so that what it says may not hold where they were not compared.
-    ``defaults`` are the options as the loss itself chooses them. ``remembering`` is the loss as it is, where its value
-    depends on earlier calls and ``call`` starts anew each time.
+    ``defaults`` are the options as the loss itself chooses them, ``names`` those that it gives its arguments.
+    ``remembering`` is the loss as it is, where its value depends on earlier calls and ``call`` starts anew each time.
     """
 
     name: str
@@ -56,13 +56,19 @@ class Subject:
     by_value: bool = False
     defaults: Options = field(default_factory=dict)
     remembering: Loss | None = None
+    names: tuple[str, ...] = ()
 
     def option(self, name: str) -> Any:
         """What an option is: as given, or the loss's own default; ``None`` where it is unknown."""
         return self.options[name] if name in self.options else self.defaults.get(name)
 
     def __call__(self, *case: Tensor) -> Tensor:
-        """The loss of one case. Raises :class:`Raised` for its errors, :class:`NotALoss` for a wrong result."""
+        """The loss of one case, which it cannot change. Raises :class:`Raised` for its errors, :class:`NotALoss` for
+        a wrong result."""
+        return self.on(*(value if value.requires_grad else value.clone() for value in case))
+
+    def on(self, *case: Tensor) -> Tensor:
+        """The loss of these very tensors."""
         try:
             with one_process(), kept():
                 result = self.call(*case)
@@ -277,4 +283,5 @@ def catalogue_subject(spec: LossSpec, options: Options | None = None) -> Subject
         rebuild=lambda more: partial(function, **{**base, **more}),
         source=f"import torch; from {function.__module__} import {function.__name__}\nloss = {function.__name__}",
         described=True,
+        names=tuple(argument.name for argument in spec.arguments),
     )

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,9 +20,13 @@ WIDE = (1.0, 10.0, 100.0, 1000.0)
 NARROW = (1.0, 3.0, 6.0, 10.0, 15.0)
 """Where a bounded domain is filled by σ or exp, larger scales would round to its edge."""
 SMALL = (1.0, 0.1, 0.01, 0.001)
+TINY = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+"""Where something grows towards 0, whether it goes on growing: √(x² + ε²) does not, |x|/x does."""
 _GROWTH = 0.4
 _HUGE = 1e9
-_CHORDS, _SHORT = 8, 1e-4
+_CHORDS, _SHORT, _SHORTER = 8, 1e-4, 1e5
+_AT_LEAST = 5
+"""Lines that are looked at, however slow the loss is."""
 
 Quotient = Callable[[Samples, Case, tuple[Tensor, Tensor]], Tensor | None]
 """[n]: how much something changes between two predictions, divided by their distance."""
@@ -82,9 +86,19 @@ def supremum(samples: Samples, figure: Figure, seconds: float, rounds: int = 40)
                 top = max(top, found.take(samples, samples.draw(seed, scale), figure))
             if math.isfinite(top):
                 ladder.append(top)
+        if scales == SMALL and _grows(ladder):
+            ladder = _continued(samples, figure, found, ladder)
         found.ladders.append(ladder)
     _climb(samples, figure, found, deadline, rounds)
     return found
+
+
+def _continued(samples: Samples, figure: Figure, found: Supremum, ladder: list[float]) -> list[float]:
+    """The ladder further down; of one that ends somewhere, nothing."""
+    tops = [ladder[-1]]
+    for scale in TINY:
+        tops.append(found.take(samples, samples.draw(0, scale), figure))
+    return ladder if tops[-1] > 2 * tops[-3] else []
 
 
 def _climb(samples: Samples, figure: Figure, found: Supremum, deadline: float, rounds: int) -> None:
@@ -145,10 +159,25 @@ class Chords:
         self.step = step[index]
         return True
 
-    def bisect(self) -> None:
+    def through_origin(self, seed: int, scale: float) -> None:
+        case = self.samples.draw(seed, scale)
+        way = self.samples.through_origin(case, seed)
+        if way is None:
+            return
+        start = self.samples.flat(case)
+        for k in range(_CHORDS + 1):
+            self.look(case, start + k / (_CHORDS + 1) * way, way / (_CHORDS + 1))
+
+    def settles(self) -> bool:
+        """Whether the quotient ends somewhere on ever shorter chords, as at a bend, not at a jump."""
+        before = self.value
+        self.bisect(_SHORT / _SHORTER)
+        return self.value < before * _SHORTER / 100
+
+    def bisect(self, short: float = _SHORT) -> None:
         """Halves of the steepest chord: at a jump each is twice as steep, elsewhere the quotient settles."""
         for _ in range(24):
-            if not self.case or float(self.step.norm()) < _SHORT:
+            if not self.case or float(self.step.norm()) < short:
                 return
             start, half = self.samples.flat(self.case), self.step / 2
             if not (
@@ -158,13 +187,30 @@ class Chords:
 
 
 def chords_of(samples: Samples, quotient: Quotient, seconds: float) -> Chords:
-    """The steepest chord on lines of several lengths, followed by bisection to where it is steepest."""
-    found = Chords(samples, quotient)
+    """The steepest chord on lines of several lengths, each followed by bisection to where it is steepest.
+
+    The steepest of long chords need not hold the steepest of short ones: a kink hides behind a bend.
+    """
+    best = Chords(samples, quotient)
     deadline = time.process_time() + seconds
+    for number, (seed, scale, width) in enumerate(_lines()):
+        if number >= _AT_LEAST and time.process_time() > deadline:
+            break
+        found = Chords(samples, quotient)
+        if width:
+            found.line(seed, scale, width)
+        else:
+            found.through_origin(seed, scale)
+        found.bisect()
+        best = found if found.value > best.value else best
+    return best
+
+
+def _lines() -> Iterator[tuple[int, float, float]]:
+    """Seeds, scales and widths; of width 0 are lines through the origin."""
+    yield from ((0, 1.0, 0.0), (0, 1.0, 1.0), (1, 1.0, 1.0), (1, 0.1, 0.0), (2, 1.0, 1.0))
     for seed in range(3):
         for scale in (1.0, 10.0):
             for width in (1.0, 0.1, 0.01):
-                if time.process_time() < deadline:
-                    found.line(seed, scale, width)
-    found.bisect()
-    return found
+                if (scale, width) != (1.0, 1.0):
+                    yield seed, scale, width

@@ -35,6 +35,15 @@ def pixelwise(subject: Subject) -> bool:
     return not pixels or abs(before - after) <= 1e-6 * (1 + abs(before))
 
 
+def channels_alike(subject: Subject) -> bool:
+    """Whether the elements of a sample may change places over channels and pixels, the same in all arguments."""
+    case = subject.case(0)
+    if any(value.dim() < 3 or value.shape != case[0].shape for value in case):
+        return False
+    order = torch.randperm(case[0][0].numel(), generator=torch.Generator().manual_seed(7))
+    return _same(subject, case, tuple(v.flatten(1)[:, order].reshape(v.shape) for v in case))
+
+
 def regrouped(subject: Subject) -> bool:
     """Whether the rows of the second argument alone may be exchanged: two sets, not pairs."""
     return all(

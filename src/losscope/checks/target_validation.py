@@ -120,7 +120,7 @@ def _is_ignored(subject: Subject, case: Sequence[Tensor], position: int) -> bool
     n = case[position].shape[0]
     if case[position].dim() != 1:
         return False
-    rest = subject.rows(case, torch.arange(1, n))
+    rest = subject.rows(case, torch.arange(n - 1))  # the label is the last
     return abs(float(subject.value(case)) - float(subject.value(rest))) < 1e-6
 
 

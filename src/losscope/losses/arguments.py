@@ -134,6 +134,15 @@ def _labels_from_one(g: Generator, shape: tuple[int, ...], scale: float) -> Tens
     return torch.randint(1, round(scale), shape, generator=g)
 
 
+def _class_numbers(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    return torch.randint(1, max(2, round(scale) + 1), shape, generator=g)
+
+
+def _ratios(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
+    """Around 1, within and beyond what is usually clipped."""
+    return (0.3 * scale * torch.randn(shape, generator=g, dtype=torch.float64)).exp()
+
+
 def _ranks(g: Generator, shape: tuple[int, ...], scale: float) -> Tensor:
     del scale
     return torch.randint(4, shape, generator=g).double()
@@ -172,6 +181,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "class-mask-logits": Kind("N C H W", "prediction", _normal, "one score per class and pixel"),
     "boxes": Kind("N 4", "prediction", _boxes, "boxes x₁ y₁ x₂ y₂ with x₁ ≤ x₂, y₁ ≤ y₂"),
     "log-likelihoods": Kind("N", "prediction", _log_likelihoods, "ln of the probability of a sequence", -INF, 0.0),
+    "ratios": Kind("N", "prediction", _ratios, "probability of an action now, divided by that before", 0.0),
     "frame-log-probabilities": Kind("T N C", "prediction", _frames, "ln of class probabilities per frame", -INF, 0.0),
     "lattice-logits": Kind("N T U C", "prediction", _normal, "transducer scores per frame and label position"),
     "risk": Kind("N", "prediction", _normal, "one log hazard ratio per subject"),
@@ -181,6 +191,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "head-bias": Kind("C", "prediction", _normal, "biases of an output layer, one per class"),
     # targets
     "class-index": Kind("N", "target", _classes, "an index of a class", 0.0, integer=True),
+    "class-number": Kind("N", "target", _class_numbers, "a number of a class, from 1", 1.0, integer=True),
     "class-index-map": Kind("N H W", "target", _classes, "an index of a class per pixel", 0.0, integer=True),
     "ordinal-index": Kind("N", "target", _classes, "an index of an ordered class", 0.0, integer=True),
     "one-hot": Kind("N C", "target", _one_hot, "1 at the class, else 0", 0.0, 1.0),
@@ -216,7 +227,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
 """Every kind of argument by name. "fixed" arguments are neither predicted nor to be predicted."""
 
 _SCALED_BY_SIZE = {
-    **dict.fromkeys(("class-index", "class-index-map", "ordinal-index", "labels"), "C"),
+    **dict.fromkeys(("class-index", "class-index-map", "class-number", "ordinal-index", "labels"), "C"),
     "frame-lengths": "T",
     "label-lengths": "S",
 }

@@ -28,7 +28,7 @@ def groups() -> dict[str, list[str]]:
     """The tasks that the losses of each group take; a group that is a task itself has that one among them.
 
     >>> groups()["preference"]
-    ['preference', 'reference-free-preference', 'game']
+    ['preference', 'reference-free-preference', 'pairwise', 'game']
     """
     found: dict[str, set[str]] = {}
     for spec in specs().values():

@@ -61,6 +61,7 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "class-index",
                 words="cross_entropy crossentropy ce softmax classification label focal smoothing poly class",
             ),
+            _task("classes-from-one", "logits", "class-number", words="one_based from_one"),
             _task("class-probabilities", "class-probabilities", "class-index", words="probabilities probs"),
             _task("log-probabilities", "log-probabilities", "class-index", words="nll log_probs"),
             _task("one-hot", "logits", "one-hot", words="onehot one_hot soft_target softtarget soft"),
@@ -270,7 +271,14 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 ("values", "N D"),
                 ("real", "N D"),
                 ("weights", "N"),
-                words="weighted weight weights",
+                words="weighted weight weights mse l1 regression",
+            ),
+            *(
+                _axes(name, *given, ("weights", "N"), words=f"weighted weight weights {words}")
+                for name, words, given in (
+                    ("weighted-binary", "bce binary sigmoid", (("binary-logits", "N D"), ("binary", "N D"))),
+                    ("weighted-multi-class", "ce", (("logits", "N C"), ("class-index", "N"))),
+                )
             ),
             _task(
                 "survival",
@@ -304,6 +312,35 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "log-likelihoods",
                 words="simpo orpo chosen rejected",
                 names="chosen rejected",
+            ),
+            _task(
+                "pairwise",
+                "scores",
+                "scores",
+                words="bpr ranknet pairwise pos neg positive negative chosen rejected reward",
+                names="better worse",
+            ),
+            _task(
+                "policy",
+                "log-likelihoods",
+                "reference-log-likelihoods",
+                "advantages",
+                words="ppo grpo policy surrogate advantages old",
+                names="log_probs old_log_probs advantages",
+            ),
+            _task(
+                "policy-ratio",
+                "ratios",
+                "advantages",
+                words="ppo grpo policy surrogate ratio advantages",
+                names="ratio advantages",
+            ),
+            _task(
+                "reinforce",
+                "log-likelihoods",
+                "advantages",
+                words="reinforce policy advantages",
+                names="log_probs advantages",
             ),
             _task(
                 "game",

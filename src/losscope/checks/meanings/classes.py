@@ -35,7 +35,8 @@ def _soft_classes(subject: Subject) -> float:
 def _class_table(subject: Subject) -> float:
     case = subject.case(0)
     count = case[0].shape[subject.axis(0, "C") or 0]
-    table = [[_scored(subject, case, k, label) for k in range(count)] for label in range(count)]
+    first = int(subject.kind(1) == "class-number")
+    table = [[_scored(subject, case, k, label + first) for k in range(count)] for label in range(count)]
     reacting = [label for label in range(count) if max(table[label]) - min(table[label]) > 1e-12]
     if not reacting or any(
         not table[y][y] < min(table[y][k] for k in range(count) if k != y) for y in reacting
@@ -49,8 +50,9 @@ def _settled(subject: Subject) -> bool:
     case = subject.case(0)
     count = case[0].shape[subject.axis(0, "C") or 0]
     label = count - 1
-    sure, surer = (_scored(subject, case, label, label, size, -size) for size in (8.0, 16.0))
-    wrong = _scored(subject, case, 0, label, 8.0, -8.0)
+    number = label + int(subject.kind(1) == "class-number")
+    sure, surer = (_scored(subject, case, label, number, size, -size) for size in (8.0, 16.0))
+    wrong = _scored(subject, case, 0, number, 8.0, -8.0)
     return sure < wrong and sure - surer <= 0.05 * (wrong - sure)
 
 
@@ -91,7 +93,7 @@ def _ordinal(subject: Subject) -> float:
 PROBES: Mapping[str, Probe] = {
     **dict.fromkeys(
         (
-            *("multi-class", "class-probabilities", "log-probabilities", "tokens"),
+            *("multi-class", "classes-from-one", "class-probabilities", "log-probabilities", "tokens"),
             *("segmentation-classes", "segmentation-one-hot", "segmentation-one-hot-probabilities"),
         ),
         classes,

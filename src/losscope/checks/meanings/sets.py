@@ -37,12 +37,22 @@ def _preference(subject: Subject) -> float:
     return LIKELY if _opposed(subject) and not regrouped(subject) else NOT
 
 
+def _policy(subject: Subject) -> float:
+    """What had an advantage is to become likelier, what had a disadvantage less likely; by name only."""
+    case = subject.case(0)
+    now, gain = case[0], case[-1]
+    step = 0.05 * gain.sign()
+    right, wrong = (at(subject, (now + s * step, *case[1:])) for s in (1, -1))
+    flipped = at(subject, (*case[:-1], -gain)) + at(subject, case)
+    return MAYBE if right < wrong and abs(flipped) <= abs(at(subject, case)) * 2 + 1e-9 else NOT
+
+
 def _opposed(subject: Subject) -> bool:
-    first, second = subject.case(0)
+    first, second, *rest = subject.case(0)
     high, low = torch.full_like(first, -0.5), torch.full_like(second, -5.0)
     if subject.kind(0) == "scores":
         high, low = high + 2.5, low + 3.5
-    return at(subject, (high, low)) < at(subject, (low, high))
+    return at(subject, (high, low, *rest)) < at(subject, (low, high, *rest))
 
 
 def _boxes(subject: Subject) -> float:
@@ -64,5 +74,8 @@ PROBES: Mapping[str, Probe] = {
     "samples": _samples,
     "game": _game,
     "reference-free-preference": _preference,
+    "pairwise": _preference,
+    "preference": _preference,
+    **dict.fromkeys(("policy", "policy-ratio", "reinforce"), _policy),
     "boxes": _boxes,
 }

@@ -1,14 +1,15 @@
 """(prediction, target, third): a variance, a mask or weights? Told by what the third does to errors."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from losscope.checks.meanings.classes import classes
 from losscope.checks.meanings.elementwise import logit, regression
-from losscope.checks.probing import FITS, NOT, Probe, at
-from losscope.checks.subject import Subject
+from losscope.checks.probing import FITS, GOOD, MAYBE, NOT, Probe, at
+from losscope.checks.subject import Case, Subject
 
 
 def _spread(low: float, middle: float, high: float) -> Probe:
@@ -53,15 +54,32 @@ def _moved(prediction: Tensor, where: Tensor) -> Tensor:
 def _weighted(subject: Subject) -> float:
     """A sample of weight 0 does not count, one of twice the weight counts more."""
     case = subject.case(0)
-    without = case[2].clone()
-    without[0] = 0.0
-    moved = case[0].clone()
-    moved[0] += 2.0
-    one, two = (at(subject, (x, case[1], without)) for x in (case[0], moved))
-    inert = abs(one - two) <= 1e-9 * (1 + abs(one))
+    inert = _inert(subject, case)
     twice = torch.cat([2 * case[2][:1], case[2][1:]])
     heavier = at(subject, (case[0], case[1], twice)) != at(subject, case)
     return regression(subject) if inert and heavier else NOT
+
+
+def _inert(subject: Subject, case: Case) -> bool:
+    """Whether the prediction of a sample of weight 0 may be anything."""
+    without = case[2].clone()
+    without[0] = 0.0
+    moved = case[0].clone()
+    moved[0] += 2.0 * torch.arange(1, moved[0].numel() + 1, dtype=moved.dtype).reshape(moved[0].shape)
+    one, two = (at(subject, (x, case[1], without)) for x in (case[0], moved))
+    return abs(one - two) <= 1e-9 * (1 + abs(one))
+
+
+def _weights(of: Probe) -> Probe:
+    """Right with all weights 1; and samples of weight 0 should not count."""
+
+    def probe(subject: Subject) -> float:
+        case = subject.case(0)
+        third = torch.ones_like(case[2])
+        alike = replace(subject, call=lambda x, t, w: subject.call(x, t, third.to(w)))
+        return min(of(alike), GOOD) if _inert(subject, case) else min(of(alike), MAYBE)
+
+    return probe
 
 
 PROBES: Mapping[str, Probe] = {
@@ -73,4 +91,6 @@ PROBES: Mapping[str, Probe] = {
     "masked-multi-class": _masked(classes),
     "masked-tokens": _masked(classes),
     "weighted-regression": _weighted,
+    "weighted-binary": _weights(logit),
+    "weighted-multi-class": _weights(classes),
 }

@@ -61,6 +61,10 @@ SPEC = LossSpec(
     variants=({"reduction": "sum"},),
     range=(-1.0, 1.0),
     attained="for opposite directions; the aim is its supremum 1, for equal ones",
+    exceptions={
+        "perfect": "a similarity is to be as large as it can be: its negative is the loss",
+        "self-similarity": "a similarity is to be as large as it can be: its negative is the loss",
+    },
     claims=(
         Claim("scale-invariant"),
         Claim("symmetric"),

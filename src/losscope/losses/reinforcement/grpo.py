@@ -117,6 +117,9 @@ SPEC = LossSpec(
         Argument("rewards", "advantages"),
         Argument("mask", "binary", axes="N M", as_role="fixed"),
     ),
+    exceptions={
+        "ignored": "an answer without tokens still counts as one of its group: advantages are relative to the group"
+    },
     variants=({"beta": 0.0}, {"average": "token"}, {"scale": False}),
     range=(-math.inf, math.inf),
     attained="nowhere: the ratio of answers with a negative advantage is bounded below only by the clip",
