@@ -18,6 +18,7 @@ from losscope.core.errors import NotReadable
 from losscope.core.finding import Where
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
+from losscope.watching.keeper import Keeper
 from losscope.watching.merging import merged
 from losscope.watching.naming import Names
 from losscope.watching.outlet import Outlet
@@ -67,6 +68,7 @@ class DeepSampler:
         self._count = 0
         self._walked = False
         self._explained = False
+        self.keeper = Keeper()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -97,6 +99,7 @@ class DeepSampler:
         if self.active:
             self._close()
         self.active = False
+        self.keeper.drop()
 
     def _close(self) -> None:
         self.governor.charge_deep(self._cycle - 1, self._cost)
@@ -116,10 +119,15 @@ class DeepSampler:
     # --- moments ----------------------------------------------------------------------------------
     def objective(self, root: Tensor, scale: Any) -> None:
         """A backward is about to start: read the objective off the graph while it is alive."""
-        if len(self.roots) >= _ROOTS:
-            return
         began = perf_counter()
         frame = user_frame()
+        if not self.active:  # the update after a sample, which is to be kept
+            with undisturbed():
+                self.keeper.root(root, float(scale), frame)
+            self.governor.charge_extra(perf_counter() - began + self.keeper.take_seconds())
+            return
+        if len(self.roots) >= _ROOTS:
+            return
         walk = self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1
         self._walked = self._walked or walk
         try:
@@ -154,6 +162,7 @@ class DeepSampler:
         if stream.label in self._samples:
             self._follow[stream.label] = stream.step + 1
             self._follow_until = self._cycle + _PATIENCE
+            self.keeper.arm(stream.label, stream.step + 1)
 
     @property
     def expecting(self) -> bool:
@@ -169,6 +178,7 @@ class DeepSampler:
         began = perf_counter()
         with undisturbed():
             self._run("following", self._sample(stream, optimizer))
+            self.keeper.finish(stream.label, stream.step)
         self.governor.charge_extra(perf_counter() - began)
 
     def _moment(self, moment: str, stream: Stream) -> None:

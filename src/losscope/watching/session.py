@@ -15,6 +15,7 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.run_folder import cannot_record, claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
+from losscope.watching.after_run import after_run
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.options import RunOptions
@@ -111,6 +112,8 @@ class Session:
         recorder = self._recorder.recorder if self._recorder else None
         if recorder is None:
             return None
+        if self._examines and self._watch is not None:
+            after_run(self._watch, recorder, self.folder, min(self._options.examine, self._ended - self._began))
         recorder.close()
         if recorder.failed:
             self._voice.say(recorder.failed)
@@ -156,6 +159,11 @@ class Session:
             self._watch.off = True
 
     @property
+    def _examines(self) -> bool:
+        """Whether the objective is examined at the end: not by one rank of many, whose parts lie elsewhere."""
+        return self._options.examine > 0 and not self._options.launched and world_size() == 1
+
+    @property
     def watch(self) -> "Watch | None":
         return self._watch
 
@@ -189,6 +197,7 @@ class Session:
 
         assert self._recorder is not None
         self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
+        self._watch.deep.keeper.wanted = self._examines
         self._hooks.install()
         # torch.compile of a whole step would otherwise trace into our hooks and compile them.
         self._dynamo = when_imported(

@@ -132,7 +132,7 @@ class Watch:
         cycle.add(value, inside_step=inside, cleared=cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
             deep.non_finite_loss(root, "0", self.streams.main_step)
-        if deep.active:
+        if deep.active or deep.keeper.armed:
             self._read_objective(outputs, inside, cleared)
         self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.active)
 
