@@ -121,12 +121,12 @@ class DeepSampler:
         """A backward is about to start: read the objective off the graph while it is alive."""
         began = perf_counter()
         frame = user_frame()
-        if not self.active:  # the update after a sample, which is to be kept
+        if self.keeper.armed:
             with undisturbed():
                 self.keeper.root(root, float(scale), frame)
             self.governor.charge_extra(perf_counter() - began + self.keeper.take_seconds())
-            return
-        if len(self.roots) >= _ROOTS:
+            began = perf_counter()
+        if not self.active or len(self.roots) >= _ROOTS:
             return
         walk = self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1
         self._walked = self._walked or walk
@@ -149,6 +149,7 @@ class DeepSampler:
             sample = self._samples[stream.label] = self._sample(stream, optimizer, backwards)
             self._run("objective", sample)
             self._run("gradients", sample)
+        self._kept(stream)
 
     def before_update(self, stream: Stream, optimizer: Any = None) -> None:
         """The parameters are about to change. Inside ``step(closure)`` no gradient was seen yet."""
@@ -178,8 +179,16 @@ class DeepSampler:
         began = perf_counter()
         with undisturbed():
             self._run("following", self._sample(stream, optimizer))
-            self.keeper.finish(stream.label, stream.step)
         self.governor.charge_extra(perf_counter() - began)
+        self._kept(stream)
+
+    def _kept(self, stream: Stream) -> None:
+        """The update under way is complete, should it be one that is to be kept."""
+        if self.keeper.armed:
+            began = perf_counter()
+            with undisturbed():
+                self.keeper.finish(stream.label, stream.step)
+            self.governor.charge_extra(perf_counter() - began)
 
     def _moment(self, moment: str, stream: Stream) -> None:
         sample = self._samples.get(stream.label)

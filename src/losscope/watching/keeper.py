@@ -6,16 +6,16 @@ script ends (it was a local variable of ``main``), therefore copies; none of the
 docs/decisions/0008.
 """
 
+import math
 import sys
 from dataclasses import dataclass, field
-from time import perf_counter
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from losscope.anatomy.anatomy import Term
+from losscope.anatomy.frame_tensors import constants
 from losscope.anatomy.read import read
 from losscope.core.errors import NotReadable
 from losscope.core.text import Message, Text
@@ -26,16 +26,16 @@ from losscope.watching.weak_tensors import TensorRef, weak
 
 _GROWTH = 1.2  # of the step, from one update kept to the next
 _MOST_UPDATES = 8
-_MOST_BYTES = 256 << 20
+_CANDIDATES = 8  # variables that are kept because one may be the target
 
-NEVER = Text(
-    en="no update after the first was seen whole: too few updates, or their backward pass belongs to no module",
-    zh="首次更新之后没有完整看到任何一次更新：更新太少，或反向传播不属于任何模块",
+_COMPILED = Text(
+    en="parts of the script are compiled by torch.compile", zh="脚本的一部分由 torch.compile 编译"
 )
-_COMPILED = Text(en="parts of the script are compiled by torch.compile", zh="脚本的一部分由 torch.compile 编译")
 _FAULT = Text(en="a fault of losscope: {error}", zh="losscope 自身的错误：{error}")
 _SPARSE = Text(en="a gradient is sparse", zh="有稀疏梯度")
-_NOT_A_NUMBER = Text(en="a backward pass began at something else than one number", zh="反向传播的起点不是单个数")
+_NOT_A_NUMBER = Text(
+    en="a backward pass began at something else than one number", zh="反向传播的起点不是单个数"
+)
 _NO_GRADIENT = Text(
     en="the gradient was not in .grad when the parameters changed", zh="参数改变时梯度不在 .grad 中"
 )
@@ -93,15 +93,21 @@ class Keeper:
                 self._roots.append(Root(value, sources=found, calls=number))
             else:
                 terms = read(root, scale=scale, deep=True, frame=frame).terms
-                self._roots.append(Root(value, terms=tuple(map(self._term, terms)), calls=number))
+                kept = tuple(self._term(term, frame) for term in terms)
+                self._roots.append(Root(value, terms=kept, calls=number))
         except NotReadable:
             self.drop()
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self._refuse(_reason(error))
 
-    def _term(self, term: Term) -> KeptTerm:
+    def _term(self, term: Term, frame: FrameType | None) -> KeptTerm:
         assert self._calls is not None
-        copied = []
+        copied, candidates = [], []
+        judges = term.spec is not None and len(term.spec.arguments) > 1
+        if term.target is None and judges and frame is not None:
+            size = math.prod(term.prediction_shape)
+            near = [(n, t) for n, t in constants(frame) if 0 < t.numel() <= size]
+            candidates = [(n, t.detach().clone()) for n, t in near[:_CANDIDATES]]
         if term.spec is not None and term.spec.task == "penalty":
             copied = [self._calls.replica.tensor(p) for p in term.parameters]
         return KeptTerm(
@@ -114,6 +120,7 @@ class Keeper:
             target=None if term.target is None else term.target.detach().clone(),
             weighted=term.sample_weight is not None,
             parameters=tuple(copied),
+            candidates=tuple(candidates),
         )
 
     def finish(self, stream: str, step: int) -> None:

@@ -34,7 +34,9 @@ _BIG_INPUTS = Text(
     en="the inputs of one update exceed {limit:.0f} MB: no copy was made",
     zh="一次更新的输入超过 {limit:.0f} MB：未作复制",
 )
-_MANY = Text(en="more than {count} modules were called in one update", zh="一次更新中调用了超过 {count} 个模块")
+_MANY = Text(
+    en="more than {count} modules were called in one update", zh="一次更新中调用了超过 {count} 个模块"
+)
 _BETWEEN = Text(
     en="what goes into {module} is computed outside of any module", zh="{module} 的输入在模块之外计算"
 )

@@ -113,7 +113,9 @@ class Session:
         if recorder is None:
             return None
         if self._examines and self._watch is not None:
-            after_run(self._watch, recorder, self.folder, min(self._options.examine, self._ended - self._began))
+            after_run(
+                self._watch, recorder, self.folder, min(self._options.examine, self._ended - self._began)
+            )
         recorder.close()
         if recorder.failed:
             self._voice.say(recorder.failed)

@@ -1,8 +1,10 @@
 """The modules of an update as one module, and its loss as one function of what they return."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from typing import Any
 
 import torch
@@ -86,25 +88,34 @@ class TermsLoss:
         return sum(values[1:], start=values[0])
 
 
+Judged = Callable[[Sequence[Tensor], Any], Tensor]
+
+
 def loss_of_term(
     term: KeptTerm, predictions: Sequence[Tensor], modules: str, tolerance: float
-) -> Callable[[Sequence[Tensor], Any], Tensor]:
-    """The function of the predictions and the target whose value is the term's.
+) -> tuple[Judged, str]:
+    """The function of the predictions and the target whose value is the term's, and the name of the target.
 
-    Which output is judged, in what shape and after what activation, is found by trying: the value decides. Raises
-    ``NotRebuildable``.
+    Which output is judged, in what shape and after what activation, and what the target is where the graph does not
+    keep it, is found by trying: the value decides. Raises ``NotRebuildable``.
     """
     if term.spec is None or term.spec.function is None:
         raise NotRebuildable(_UNKNOWN(kind=term.kind))
+    targets = [("", term.target)] if term.target is not None or not term.candidates else term.candidates
     if term.value is not None and not term.weighted:
-        for place in range(len(predictions)):
-            for form in _forms(predictions[place]):
-                for reduced in _reductions(term):
-                    function = _applied(term, place, form, reduced)
-                    value = _tried(function, predictions, term.target)
-                    if value is not None and abs(value - term.value) <= tolerance * max(abs(term.value), 1e-3):
-                        return function
+        allowed = tolerance * max(abs(term.value), 1e-3)
+        for function, (name, target) in product(_functions(term, predictions), targets):
+            value = _tried(function, predictions, target)
+            if value is not None and abs(value - term.value) <= allowed:
+                return function, name
     raise NotRebuildable(_NOT_ALONE(kind=term.kind, modules=modules))
+
+
+def _functions(term: KeptTerm, predictions: Sequence[Tensor]) -> Iterator[Judged]:
+    """The term's loss of every output in every form."""
+    for place, prediction in enumerate(predictions):
+        for form, reduced in product(_forms(prediction), _reductions(term)):
+            yield _applied(term, place, form, reduced)
 
 
 def _tried(function: Any, predictions: Sequence[Tensor], target: Any) -> float | None:
@@ -165,13 +176,20 @@ def _applied(term: KeptTerm, place: int, form: Form, reduction: str) -> Callable
                 given[name] = torch.tensor(value, dtype=judged.dtype, device=judged.device)
         if "reduction" in known:
             given["reduction"] = "sum" if reduction == "sum/batch" else reduction
-        if takes_target and isinstance(target, Tensor) and target.shape != judged.shape:
-            same = target.numel() == judged.numel() and target.is_floating_point()
-            target = target.reshape(judged.shape) if same else target
-        value = function(judged, target, **given) if takes_target else function(judged, **given)
+        value = (
+            function(judged, _fitted(target, judged), **given) if takes_target else function(judged, **given)
+        )
         return value / judged.shape[0] if reduction == "sum/batch" else value
 
     return loss
+
+
+def _fitted(target: Any, judged: Tensor) -> Any:
+    """A target as the graph keeps it, in the shape that the loss takes: the prediction's, or that without classes."""
+    if not isinstance(target, Tensor):
+        return target
+    shape = judged.shape if target.is_floating_point() else (*judged.shape[:1], *judged.shape[2:])
+    return target.reshape(shape) if target.numel() == math.prod(shape) else target
 
 
 @contextmanager

@@ -91,7 +91,9 @@ def _taken_apart(update: KeptUpdate) -> Parts:
     """Model, loss, the batch of a root of an update, and the penalty."""
     roots = update.roots
     groups = [_calls_of(update, i) for i in range(len(roots))]
-    kinds = {(tuple(c.part for c in g), len(r.sources), len(r.terms)) for g, r in zip(groups, roots, strict=True)}
+    kinds = {
+        (tuple(c.part for c in g), len(r.sources), len(r.terms)) for g, r in zip(groups, roots, strict=True)
+    }
     if len(kinds) > 1 or not groups[0]:
         raise NotRebuildable(_ROOTS() if groups[0] else _NO_LINK())
     if roots[0].sources:
@@ -197,9 +199,7 @@ def _needed(calls: Sequence[Call], places: Sequence[Placeholder]) -> list[int]:
 def _parts(update: KeptUpdate, calls: Sequence[Call]) -> tuple[list[nn.Module], list[Call]]:
     """The modules that are called, each once, and the calls with their places among these."""
     places = {part: i for i, part in enumerate(dict.fromkeys(call.part for call in calls))}
-    renamed = [
-        Call(places[c.part], c.name, c.arguments, c.random, c.autocast, c.seconds) for c in calls
-    ]
+    renamed = [Call(places[c.part], c.name, c.arguments, c.random, c.autocast, c.seconds) for c in calls]
     return [update.parts[part] for part in places], renamed
 
 
@@ -218,22 +218,19 @@ def _of_terms(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     predictions = list(outputs.values())
     tolerance = _tolerance(predictions)
     modules = " and ".join(dict.fromkeys(c.name for c in calls_used))
-    terms = [t for t in root.terms if not _is_penalty(t)]
-    pieces = [
-        (t.coefficient * repeats, loss_of_term(t, predictions, modules, tolerance))
-        for t in terms
-        if t.kind != "constant"
-    ]
-    if not pieces:
+    terms = _judging(root)
+    found = [loss_of_term(term, predictions, modules, tolerance) for term in terms]
+    if not found:
         raise NotRebuildable(_NO_LINK())
+    pieces = [(t.coefficient * repeats, function) for t, (function, _) in zip(terms, found, strict=True)]
     program = Program(*_parts(update, calls_used), wanted=wanted)
     penalty = _penalty(program, [t for t in root.terms if _is_penalty(t)], repeats)
 
     def batch(other: KeptUpdate, index: int) -> Batch:
         own, first = _calls_of(other, index), other.roots[index - 1].calls if index else 0
         inputs = [_mapped(_relabelled(own[n].arguments, first), moved) for n in numbers]
-        kept = [t for t in other.roots[index].terms if not _is_penalty(t) and t.kind != "constant"]
-        return Batch((inputs,), None, [t.target for t in kept], _samples(inputs))
+        terms = zip(_judging(other.roots[index]), found, strict=True)
+        return Batch((inputs,), None, [t.target_named(name) for t, (_, name) in terms], _samples(inputs))
 
     return program, TermsLoss(pieces), batch, penalty
 
@@ -249,6 +246,11 @@ def _outputs(program: Program, arguments: Sequence[Any]) -> dict[Placeholder, Te
     return {p: t for p, t in outputs.items() if t.is_floating_point()}
 
 
+def _judging(root: Root) -> list[KeptTerm]:
+    """The terms of a root that judge predictions."""
+    return [t for t in root.terms if not _is_penalty(t) and t.kind != "constant"]
+
+
 def _is_penalty(term: KeptTerm) -> bool:
     return term.spec is not None and term.spec.task == "penalty"
 
@@ -262,7 +264,9 @@ def _penalty(program: Program, terms: Sequence[KeptTerm], repeats: int) -> Any:
     for term in terms:
         if any(id(p) not in names for p in term.parameters) or term.spec is None:
             raise NotRebuildable(_NO_LINK())
-        chosen.append((term.coefficient * repeats, term.spec.function, [names[id(p)] for p in term.parameters]))
+        chosen.append(
+            (term.coefficient * repeats, term.spec.function, [names[id(p)] for p in term.parameters])
+        )
 
     def penalty(model: nn.Module) -> Tensor:
         present = dict(model.named_parameters())

@@ -29,7 +29,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptTerm:
-    """A term that the anatomy read; ``parameters`` are the copies of those that a penalty is computed from."""
+    """A term that the anatomy read; ``parameters`` are the copies of those that a penalty is computed from.
+
+    ``candidates`` are variables of the script that may be its target, where the graph does not keep it.
+    """
 
     kind: str
     spec: LossSpec | None
@@ -40,6 +43,11 @@ class KeptTerm:
     target: Tensor | None
     weighted: bool
     parameters: tuple[Tensor, ...] = ()
+    candidates: tuple[tuple[str, Tensor], ...] = ()
+
+    def target_named(self, name: str) -> Tensor | None:
+        """The target: that of the graph, or else the variable of this name."""
+        return self.target if self.target is not None else dict(self.candidates).get(name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
