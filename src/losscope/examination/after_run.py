@@ -12,8 +12,8 @@ from losscope.examination.examine import examine
 from losscope.objective.rebuild.rebuild import Rebuilt, rebuild
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.update import KeptUpdate
+from losscope.recording.examination_file import FILE
 
-FILE = "examination.json"
 _GRADIENTS = 100  # the least number of gradients of the objective that should fit into the time
 
 _NEVER = Text(
@@ -21,7 +21,8 @@ _NEVER = Text(
     zh="首次更新之后没有完整看到任何一次更新：更新太少，或损失不属于任何模块",
 )
 _REBUILT = Text(
-    en="rebuilt from {updates} watched updates and proved on update {step}: value and gradient are those that were seen",
+    en="rebuilt from {updates} watched updates and proved on update {step}: value and gradient are those that were "
+    "seen",
     zh="由观察到的 {updates} 次更新重建，并在第 {step} 次更新上验证：损失值与梯度均与实际一致",
 )
 _AT_END = Text(en="the parameters are those at the end of the run", zh="参数为运行结束时的参数")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscope.core.errors import BadUsage, NotReadable
-from losscope.core.text import Language, Message, Text
+from losscope.core.text import LANGUAGES, Language, Message, Text
 from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
@@ -95,6 +95,16 @@ class Examination:
             "unfinished": list(self.unfinished),
             "left_out": [message.render(language) for message in self.left_out],
             "seconds": round(self.seconds, 3),
+            "words": {language: self._words(language) for language in LANGUAGES},
+        }
+
+    def _words(self, language: Language) -> dict[str, Any]:
+        """All texts in one language: a report shows them in the reader's."""
+        return {
+            "sentence": self.sentence(language),
+            "titles": {name: getattr(title, language) for name, title in self.titles.items()},
+            "facts": [fact.text.render(language) for fact in self.facts],
+            "left_out": [message.render(language) for message in self.left_out],
         }
 
     def __repr__(self) -> str:

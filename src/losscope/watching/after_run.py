@@ -1,7 +1,7 @@
 """What is done with a run when the script is over and before it is judged: the examination of its objective.
 
-It is found by discovery, since its room lies beside this one. The process may go on afterwards (``losscope.watch``), and
-the examination runs the forward pass of the user's modules: random states, default settings and printed text are
+It is found by discovery, since its room lies beside this one. The process may go on afterwards (``losscope.watch``),
+and the examination runs the forward pass of the user's modules: random states, default settings and printed text are
 therefore taken care of. A fault, or an interruption, costs the examination and nothing else.
 """
 

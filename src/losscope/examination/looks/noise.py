@@ -49,7 +49,12 @@ def _run(place: Place) -> Iterator[Fact]:
         figures={"trace of covariance": noise.value, "stderr": noise.stderr, "gradient to noise": ratio},
     )
     if ratio < _AGREE:
-        yield Fact(name="within-noise", text=_WITHIN(ratio=ratio, samples=samples), value=Estimate(ratio), decides=True)
+        yield Fact(
+            name="within-noise",
+            text=_WITHIN(ratio=ratio, samples=samples),
+            value=Estimate(ratio),
+            decides=True,
+        )
 
 
 LOOK = Look(name="noise", title=Text(en="gradient and noise", zh="梯度与噪声"), rank=1, cost=2, run=_run)

@@ -12,6 +12,8 @@ from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
+_NAMED = 12  # parameters that are named, of each direction
+
 _TOP = Text(
     en="largest curvature {value:.5g} ± {bound:.1g} (then {others}), {share} of its direction in {where}",
     zh="最大曲率 {value:.5g} ± {bound:.1g}（其后 {others}），其方向的 {share} 在 {where}",
@@ -38,6 +40,7 @@ def _run(place: Place) -> Iterator[Fact]:
         "bounds": list(pairs.bounds),
         "converged": pairs.converged,
         "by parameter": dict(shares[:5]),
+        "directions": [dict(place.by_parameter(pairs.vectors[:, i])[:_NAMED]) for i in range(len(pairs))],
     }
     if value <= bound:
         yield Fact(name="sharpness", text=_FLAT(value=value), value=pairs[0], figures=figures)
