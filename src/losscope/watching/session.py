@@ -267,11 +267,14 @@ class Watching:
 
 
 @contextmanager
-def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "en") -> Iterator[Watching]:
+def watch(
+    out: str | Path | None = None, budget: float = 3.0, lang: Language = "en", examine: float = 0.0
+) -> Iterator[Watching]:
     """Watch the training inside a ``with`` block, as ``losscope run`` watches a script.
 
     ``out`` is the run folder (default ``.losscope/<name>-<UTC time>``), ``budget`` the allowed overhead in
-    percent. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
+    percent, ``examine`` how many seconds the objective may be examined when the block has ended, never longer than
+    the block took. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
     ends by an exception, which then goes on its way.
 
     >>> with losscope.watch() as w:  # doctest: +SKIP
@@ -287,7 +290,8 @@ def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "
         raise BadUsage(
             "the budget of losscope.watch is no percentage", seen=repr(budget), remedy="use 3 for 3 %"
         )
-    session = Session(RunOptions(out=Path(out) if out else None, budget=budget, lang=lang), "watch")
+    options = RunOptions(out=Path(out) if out else None, budget=budget, lang=lang, examine=examine)
+    session = Session(options, "watch")
     handle = Watching(session)
     session.start()
     status, exception = "finished", None

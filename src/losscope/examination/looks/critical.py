@@ -23,8 +23,8 @@ _SLOPE = Text(
     zh="处于斜坡：一次稳定的梯度步约使损失下降 {gain:.2g}，占{whole}的 {share}",
 )
 _STEEP = Text(
-    en="on a steep slope: to second order one gradient step of length 1/λ would lower the loss by {gain:.2g}, more than "
-    "{whole}",
+    en="on a steep slope: to second order one gradient step of length 1/λ would lower the loss by {gain:.2g}, more "
+    "than {whole}",
     zh="处于陡坡：按二阶近似，一次长度为 1/λ 的梯度步会使损失下降 {gain:.2g}，超过{whole}",
 )
 _ABOVE = Text(en="what is above the floor", zh="下限以上部分")

@@ -24,8 +24,8 @@ _SCALE = Text(
     zh="噪声尺度为 {batch:,.0f} 个样本：批大小低于此值时一步由噪声主导，远高于此值时增大批次收益很小",
 )
 _WITHIN = Text(
-    en="the gradient is hardly longer than chance alone makes it on {samples:,} samples (its square is {ratio:.2g} times "
-    "that of pure noise): these data do not say where to go, another sample would point elsewhere",
+    en="the gradient is hardly longer than chance alone makes it on {samples:,} samples (its square is {ratio:.2g} "
+    "times that of pure noise): these data do not say where to go, another sample would point elsewhere",
     zh="在 {samples:,} 个样本上，梯度几乎不比偶然产生的更长（其平方为纯噪声的 {ratio:.2g} 倍）：这些数据没有指明方向，"
     "换一批样本方向就会不同",
 )

@@ -1,8 +1,8 @@
-"""The distribution of all curvatures: how many directions are flat, how many curve downwards, how far the top stands out.
+"""The distribution of all curvatures: how many directions curve downwards, how far the top stands out of the bulk.
 
 By stochastic Lanczos quadrature on a few random vectors (Ubaru, Chen and Saad, 2017, doi:10.1137/16M1104974; for
-networks Ghorbani et al., 2019, arXiv:1901.10159). Networks have a bulk at 0 and a few eigenvalues far outside of it, about
-as many as classes. How many probes are made follows from the time that is left; the error bars from their spread.
+networks Ghorbani et al., 2019, arXiv:1901.10159). Networks have a bulk at 0 and a few eigenvalues far outside of it,
+about as many as classes. How many probes are made follows from the time that is left; the error bars from their spread.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ _POINTS = 161
 _WIDTH = 1 / 80  # of the range, of the bells that smooth the density
 
 _TEXT = Text(
-    en="mean curvature {mean:.3g} ± {stderr:.1g}, {outside:.3g} times less than the largest; {negative} of the directions "
-    "curve downwards",
+    en="mean curvature {mean:.3g} ± {stderr:.1g}, {outside:.3g} times less than the largest; {negative} of the "
+    "directions curve downwards",
     zh="平均曲率 {mean:.3g} ± {stderr:.1g}，为最大曲率的 1/{outside:.3g}；{negative} 的方向向下弯曲",
 )
 
