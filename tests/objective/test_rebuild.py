@@ -11,7 +11,14 @@ from torch import nn
 
 from losscope.objective.rebuild.rebuild import rebuild
 from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.watching import keeper
 from losscope.watching.assembly import assemble
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch):
+    """Other tests of this process may have compiled something."""
+    monkeypatch.setattr(keeper, "_compiled", lambda: False)
 
 
 class Quiet:
@@ -189,10 +196,10 @@ def training(kind, steps=6, optimizer=torch.optim.SGD):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_objective_of_an_update_is_rebuilt_and_proved(kind):
-    keeper = watched(training(kind))
-    assert keeper.why is None and keeper.updates
-    rebuilt = rebuild(keeper.updates)
-    assert rebuilt.scale == 1.0 and rebuilt.updates == len(keeper.updates)
+    kept = watched(training(kind))
+    assert kept.why is None and kept.updates
+    rebuilt = rebuild(kept.updates)
+    assert rebuilt.scale == 1.0 and rebuilt.updates == len(kept.updates)
     assert torch.isfinite(rebuilt.objective.gradient()).all()
 
 
@@ -211,9 +218,9 @@ def test_value_and_gradient_are_those_of_the_script():
             seen.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])))
             opt.step()
 
-    keeper = watched(train)
-    objective = rebuild(keeper.updates, 1).objective
-    value, gradient = seen[keeper.updates[-1].step]
+    kept = watched(train)
+    objective = rebuild(kept.updates, 1).objective
+    value, gradient = seen[kept.updates[-1].step]
     assert objective.value() == pytest.approx(value, rel=1e-12)
     torch.testing.assert_close(objective.gradient(), gradient, rtol=1e-10, atol=1e-12)
 
@@ -260,11 +267,11 @@ def test_two_modules_one_after_the_other_and_autocast():
 
 
 def refused(train):
-    keeper = watched(train)
-    if keeper.why is not None:
-        return str(keeper.why)
+    kept = watched(train)
+    if kept.why is not None:
+        return str(kept.why)
     with pytest.raises(NotRebuildable) as caught:
-        rebuild(keeper.updates)
+        rebuild(kept.updates)
     return str(caught.value.why)
 
 
@@ -386,18 +393,28 @@ def test_nothing_of_the_users_is_kept_alive_and_nothing_changes():
     plain, watching = Keep(), Keep()
     train(plain)
     references.clear()
-    keeper = watched(lambda: train(watching))
+    kept = watched(lambda: train(watching))
     gc.collect()
-    assert keeper.updates and not [r for r in references if r() is not None]
+    assert kept.updates and not [r for r in references if r() is not None]
     for name, tensor in plain.state[0].items():
         assert torch.equal(tensor, watching.state[0][name])
     assert torch.equal(plain.state[1], watching.state[1])
-    assert not keeper.catch_up()  # the model is gone: the copies stay as they were
+    assert not kept.catch_up()  # the model is gone: the copies stay as they were
 
 
 def test_the_copies_catch_up_with_a_model_that_lives():
     model = net()
-    keeper = watched(loop(lambda m: F.cross_entropy(m(x()), y()), model))
-    assert keeper.catch_up()
-    copied = [c for _, c in keeper.live if isinstance(c, nn.Parameter)]
+    kept = watched(loop(lambda m: F.cross_entropy(m(x()), y()), model))
+    assert kept.catch_up()
+    copied = [c for _, c in kept.live if isinstance(c, nn.Parameter)]
     assert all(torch.equal(c, p) for c, p in zip(copied, model.parameters(), strict=True))
+
+
+def test_what_is_compiled_is_left_alone(monkeypatch):
+    """Hooks for all modules would be traced by the next compilation, and break a graph that has to be whole."""
+    monkeypatch.undo()
+    torch.compile(lambda m, a, b: F.cross_entropy(m(a), b), backend="aot_eager")  # not even called so far
+    try:
+        assert "torch.compile" in refused(loop(lambda m: F.cross_entropy(m(x()), y())))
+    finally:
+        torch._dynamo.reset()

@@ -79,12 +79,18 @@ class DeepSampler:
     def open(self) -> None:
         """A new update begins: book the last sample, decide about this one."""
         self._cycle += 1
+        self.keeper.begins()
         if self.active:
             self._close()
         elif self._cycle < self.governor.look_at:
             return
         self.active = self.governor.wants_deep(self._cycle)
         self._count += self.active
+
+    @property
+    def attentive(self) -> bool:
+        """Whether this update is sampled, or kept."""
+        return self.active or self.keeper.armed
 
     @property
     def rests(self) -> int:
@@ -145,6 +151,9 @@ class DeepSampler:
 
     def gradients(self, stream: Stream, optimizer: Any = None, backwards: int = 1) -> None:
         """The gradient of this update stands in ``.grad``."""
+        if not self.active:
+            self._kept(stream)
+            return
         with self._booked():
             sample = self._samples[stream.label] = self._sample(stream, optimizer, backwards)
             self._run("objective", sample)
@@ -200,6 +209,9 @@ class DeepSampler:
         """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
         self.roots.clear()
         for label, sample in self._samples.items():
+            self.keeper.arm(
+                label, sample.step + 1
+            )  # the next forward pass comes before this update is known of
             self._weak[label] = [weak(p) for p in sample.parameters]
             sample.parameters, sample.anatomy = (), None
 

@@ -55,6 +55,7 @@ class Keeper:
     wanted: bool = False
     _calls: OuterCalls | None = None
     _roots: list[Root] = field(default_factory=list)
+    _for: tuple[str, int] = ("", -1)
     _next: float = 0.0
     _streams: set[str] = field(default_factory=set)
 
@@ -63,7 +64,10 @@ class Keeper:
         if not self.wanted:
             return
         self._streams.add(stream)
+        if self._calls is not None and self._for == (stream, step) and not self._roots:
+            return
         self.drop()
+        self._for = (stream, step)
         if len(self._streams) > 1:
             self._refuse(_SEVERAL(count=len(self._streams)))
         elif step >= self._next:
@@ -73,6 +77,11 @@ class Keeper:
                 return
             self._calls = OuterCalls()
             self._calls.install()
+
+    def begins(self) -> None:
+        """The first backward of an update: should one before it still be under way, its gradient was never seen."""
+        if self._roots:
+            self.drop()
 
     @property
     def armed(self) -> bool:
@@ -191,7 +200,8 @@ def _reason(error: Exception) -> Message:
 
 
 def _compiled() -> bool:
-    """Whether anything was compiled so far; hooks for all modules would make it compile again."""
-    utils = sys.modules.get("torch._dynamo.utils")
-    counters = getattr(utils, "counters", {})
-    return bool(counters.get("frames"))
+    """Whether torch.compile was used so far: hooks for all modules would be seen by what it compiles next."""
+    frames = sys.modules.get("torch._dynamo.convert_frame")
+    frame_evaluation = sys.modules.get("torch._dynamo.eval_frame")
+    backends = getattr(frame_evaluation, "cached_backends", {})
+    return bool(getattr(frames, "FRAME_COUNTER", 0)) or any(b is not None for b in backends.values())

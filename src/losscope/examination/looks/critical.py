@@ -91,6 +91,6 @@ LOOK = Look(
     name="state",
     title=Text(en="slope, saddle or minimum", zh="斜坡、鞍点或极小点"),
     rank=3,
-    cost=30,
+    cost=12,
     run=_run,
 )

@@ -51,4 +51,4 @@ def _run(place: Place) -> Iterator[Fact]:
     yield Fact(name="stable-rate", text=_STABLE(**rates), value=None, figures=rates)
 
 
-LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=20, run=_run)
+LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=8, run=_run)
