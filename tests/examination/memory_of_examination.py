@@ -15,18 +15,10 @@ layers = [nn.Linear(64, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm
 model = nn.Sequential(*layers, nn.Linear(width, 10))
 data = [(torch.randn(32, 64), torch.randint(10, (32,))) for _ in range(2)]
 objective = losscope.Objective(model, nn.CrossEntropyLoss(), data)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 found = losscope.examine(objective, seconds)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(
-    json.dumps(
-        {
-            "size": objective.size,
-            "before": before,
-            "peak": after,
-            "seconds": found.seconds,
-            "looks": list(dict.fromkeys(found.looks)),
-            "left_out": [str(m) for m in found.left_out],
-        }
-    )
-)
+report = {
+    "size": objective.size,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "looks": list(dict.fromkeys(found.looks)),
+}
+sys.stdout.write(json.dumps(report))

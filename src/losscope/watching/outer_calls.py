@@ -78,7 +78,11 @@ class OuterCalls:
         if self._inside is not None:
             self._depth += module is self._inside
             return
-        if self.failed is not None or not torch.is_grad_enabled() or torch.jit.is_tracing():
+        if (
+            self.failed is not None
+            or not torch.is_grad_enabled()
+            or torch._C._get_tracing_state() is not None
+        ):
             return
         began = perf_counter()
         self._inside, self._depth = module, 1
@@ -134,8 +138,8 @@ class OuterCalls:
         self.calls.append(Call(part, name, tree, random, autocast_state(module), seconds))
         for index, leaf in enumerate(leaves(output)):
             if leaf.grad_fn is not None:
-                marks = leaf.grad_fn.metadata.setdefault(MARK, {})
-                marks[leaf.output_nr] = (self._token, Placeholder(number, index))
+                node: Any = leaf.grad_fn
+                node.metadata.setdefault(MARK, {})[leaf.output_nr] = (self._token, Placeholder(number, index))
 
     def _argument(self, tensor: Tensor, name: str) -> Any:
         if tensor.requires_grad:
@@ -167,8 +171,9 @@ class OuterCalls:
         if found is not None:
             yield factor, found
             return
-        name = node.name() if node is not None else ""
-        inputs = [child for child in (node.next_functions if node is not None else ())]
+        if node is None:
+            raise _NoSum
+        name, inputs = node.name(), node.next_functions
         if name in ("AddBackward0", "SubBackward0"):
             alpha = float(node._saved_alpha) * (-1 if name == "SubBackward0" else 1)
             for (child, place), sign in zip(inputs, (1.0, alpha), strict=True):

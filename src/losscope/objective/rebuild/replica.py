@@ -86,8 +86,9 @@ class Replica:
             return self.of(value)
         if isinstance(value, types.MethodType) and id(value.__self__) in self._modules:
             return types.MethodType(value.__func__, self._modules[id(value.__self__)])
-        if depth and type(value) in (list, tuple):
-            return type(value)(self._attribute(item, depth - 1) for item in value)
+        if depth and (type(value) is list or type(value) is tuple):
+            items = [self._attribute(item, depth - 1) for item in value]
+            return items if type(value) is list else tuple(items)
         if depth and type(value) is dict:
             return {key: self._attribute(item, depth - 1) for key, item in value.items()}
         return value
