@@ -107,7 +107,7 @@ def test_a_run_is_examined_at_its_end_and_shown(tmp_path, capfd):
     assert capfd.readouterr().out == ""
     assert main(["examine", str(tmp_path / "run")]) == 0
     shown = capfd.readouterr().out
-    assert "proved on update" in shown and "largest curvature" in shown
+    assert "proved on update" in shown and "largest curvature" in shown and "parts." not in shown
     assert 'id="geometry"' in (tmp_path / "run" / "report.html").read_text()
     assert main(["examine", str(tmp_path / "run"), "--lang", "zh", "-o", str(tmp_path / "p.html")]) == 0
     assert "梯度" in capfd.readouterr().out and "几何" in (tmp_path / "p.html").read_text()

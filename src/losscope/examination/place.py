@@ -110,7 +110,8 @@ class Place:
 
     def by_parameter(self, vector: Tensor) -> list[tuple[str, float]]:
         """Share of a unit vector's squared length in each parameter tensor, largest first."""
-        names, start, shares = self.objective.names, 0, []
+        shown = getattr(self.objective.whole.model, "shown_name", str)  # of a rebuilt objective
+        names, start, shares = [shown(name) for name in self.objective.names], 0, []
         for name, p in zip(names, self.objective.parameters, strict=True):
             piece = vector[start : start + p.numel()].double()
             shares.append((name, float(piece.square().sum())))

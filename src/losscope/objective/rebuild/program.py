@@ -41,6 +41,10 @@ class Program(nn.Module):
         self.autocasts = [call.autocast for call in calls]
         self.wanted = list(wanted)
 
+    def shown_name(self, parameter: str) -> str:
+        """The name of a parameter as the user knows it."""
+        return parameter.removeprefix("parts.0." if len(self.parts) == 1 else "parts.")
+
     def forward(self, arguments: Sequence[Any]) -> tuple[Tensor, ...]:
         outputs: Outputs = {}
         for number, (part, autocast, given) in enumerate(
