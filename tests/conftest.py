@@ -38,6 +38,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name in INHERITED_NAMES or name.startswith(INHERITED):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("LOSSCOPE_EXAMINE", "0")  # a test of something else does not wait for an examination
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ command = run_module.command
 
 def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, tuple, RunOptions]:
     """``(kind, target words, options)`` that ``losscope run WORDS`` would act on."""
+    monkeypatch.delenv("LOSSCOPE_EXAMINE", raising=False)
     seen: dict = {}
 
     def catch(function, *arguments):

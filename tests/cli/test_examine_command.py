@@ -1,10 +1,16 @@
 """``losscope examine``: output, JSON, and one line for what is wrong."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
 
+import losscope
 from losscope.cli.main import main
+from losscope.recording.reader import Recording
 
 MODULE = """
 import torch, losscope
@@ -30,6 +36,7 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "to_examine.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("losscope.watching.keeper._compiled", lambda: False)  # as other tests may have
 
 
 @pytest.mark.parametrize("name", ["objective", "ready"])
@@ -63,3 +70,69 @@ def test_bad_targets_are_one_line(target, said, capsys):
     assert said in errors.splitlines()[-1]
     assert ("Traceback" in errors) is (target == "to_examine:failing")
     assert "losscope/cli" not in errors
+
+
+def test_a_page_with_pictures_in_both_languages(tmp_path):
+    for language, said in (("en", "Geometry"), ("zh", "几何")):
+        page = tmp_path / f"{language}.html"
+        assert (
+            main(["examine", "to_examine:ready", "--seconds", "20", "-o", str(page), "--lang", language]) == 0
+        )
+        html = page.read_text()
+        assert said in html and html.count("<svg") >= 3 and "<script" not in html and "http-equiv" in html
+
+
+def train(loss_of, watched=None, **options):
+    """Thirty steps of a small network; the model is gone afterwards. Returns the last loss."""
+    torch.manual_seed(0)
+    with losscope.watch(out=watched, **options) if watched else nullcontext():
+        x, y = torch.randn(64, 5), torch.randint(3, (64,))
+        model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(30):
+            optimizer.zero_grad()
+            loss = loss_of(model(x), y)
+            loss.backward()
+            optimizer.step()
+    return loss.item(), torch.rand(1).item()
+
+
+def unknown(prediction, target):
+    return (prediction**5).cos().mean()
+
+
+def test_a_run_is_examined_at_its_end_and_shown(tmp_path, capfd):
+    plain = train(F.cross_entropy)
+    assert train(F.cross_entropy, tmp_path / "run", examine=5) == plain
+    assert capfd.readouterr().out == ""
+    assert main(["examine", str(tmp_path / "run")]) == 0
+    shown = capfd.readouterr().out
+    assert "proved on update" in shown and "largest curvature" in shown and "parts." not in shown
+    assert 'id="geometry"' in (tmp_path / "run" / "report.html").read_text()
+    assert main(["examine", str(tmp_path / "run"), "--lang", "zh", "-o", str(tmp_path / "p.html")]) == 0
+    assert "梯度" in capfd.readouterr().out and "几何" in (tmp_path / "p.html").read_text()
+
+
+def test_a_run_that_cannot_be_examined_says_why(tmp_path, capsys):
+    train(unknown, tmp_path / "run", examine=5)
+    assert main(["examine", str(tmp_path / "run")]) == 2
+    assert "a term of the loss is not known" in capsys.readouterr().err
+    assert "was not examined" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_run_without_examination_says_how_to_get_one(tmp_path, capsys):
+    train(F.cross_entropy, tmp_path / "run")
+    assert main(["examine", str(tmp_path / "run")]) == 2
+    assert "--examine" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "examination.json").exists()
+
+
+def test_a_fault_in_the_examination_costs_nothing_else(tmp_path, monkeypatch):
+    def fault(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("losscope.examination.after_run.rebuild", fault)
+    train(F.cross_entropy, tmp_path / "run", examine=5)
+    recorded = Recording.open(tmp_path / "run")
+    assert recorded.events_of("fault")[0]["where"] == "examination"
+    assert (tmp_path / "run" / "report.html").exists()

@@ -1,5 +1,7 @@
 """Extreme eigenvalues against dense ones: values, bounds that hold, limits."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losscope.core.errors import BadUsage
-from losscope.estimators.extremes.lanczos import eigsh
+from losscope.estimators.extremes.lanczos import Lanczos, eigsh
 from losscope.operators.dense import Dense
 from losscope.operators.operator import LinearOperator
 
@@ -115,3 +117,34 @@ class Broken(LinearOperator):
 def test_bad_input_is_one_line(call, says):
     with pytest.raises(BadUsage, match=says):
         call(Dense(torch.eye(5)))
+
+
+@pytest.mark.parametrize("pieces", [[1, 1, 1, 500], [7, 20, 500], [59, 2, 500]])
+def test_a_search_that_is_interrupted_ends_as_one_in_one_go(pieces):
+    """Across restarts too: the basis holds 12 vectors."""
+    torch.manual_seed(0)
+    op = Dense(matrix(torch.linspace(0, 1, 200) ** 4))
+    once = eigsh(op, 2, rtol=1e-8, basis=12, seed=5)
+    search = Lanczos(op, 2, basis=12, seed=5)
+    for products in pieces:
+        found = search.run(rtol=1e-8, products=products)
+    assert found.converged and once.converged
+    assert found.products == once.products and found.values == once.values
+    assert torch.equal(found.vectors, once.vectors)
+
+
+class Counting(LinearOperator):
+    """Takes its time, and counts."""
+
+    used = 0
+
+    def apply(self, vectors):
+        self.used += 1
+        time.sleep(0.05)
+        return vectors * torch.arange(self.size, dtype=self.dtype)[:, None]
+
+
+def test_a_product_that_would_end_too_late_is_not_begun():
+    op = Counting(100, torch.float64, torch.device("cpu"))
+    found = eigsh(op, 1, rtol=1e-12, seconds=0.12)
+    assert not found.converged and op.used <= 2

@@ -1,6 +1,7 @@
 """The examination of objectives whose state is known in closed form."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -86,8 +87,61 @@ def test_a_gradient_of_pure_noise_is_called_that():
 
 def test_no_time_leaves_looks_out_and_says_so():
     found = losscope.examine(regression(0.5), 0.0)
-    assert found["value"] and len(found.left_out) == len(all_looks()) - 1
-    assert "left out" in found.summary()
+    assert not found.facts and len(found.left_out) == len(all_looks())
+    assert "left out" in found.summary() and "one gradient takes about" in found.sentence()
+
+
+class Slow(nn.Linear):
+    """Every forward pass takes a while, and is counted."""
+
+    passes = 0
+
+    def forward(self, x):
+        type(self).passes += 1
+        time.sleep(0.02)
+        return super().forward(x)
+
+
+def test_a_slow_objective_is_given_up_before_it_overruns():
+    data = [(torch.randn(4, 3), torch.randn(4, 1)) for _ in range(200)]  # 4 s for one value
+    Slow.passes = 0
+    found = losscope.examine(losscope.Objective(Slow(3, 1), F.mse_loss, data), 0.5)
+    assert not found.facts and Slow.passes < 5
+    assert all("left out" in str(message) for message in found.left_out)
+
+
+def test_an_examination_that_was_interrupted_ends_as_one_in_one_go():
+    once = losscope.examine(regression(0.5), 30, seed=3)
+    parts = losscope.examine(regression(0.5), 0.0, seed=3)
+    while parts.unfinished:
+        parts = parts.resume(10)
+    pairs = zip(once.to_json()["facts"], parts.to_json()["facts"], strict=True)
+    assert all(a["value"] == b["value"] and a["text"] == b["text"] for a, b in pairs)
+    assert not once.unfinished and not parts.left_out
+
+
+def test_parameters_that_changed_are_not_resumed_at():
+    objective = regression(0.5)
+    found = losscope.examine(objective, 0.0)
+    with torch.no_grad():
+        objective.parameters[0].add_(1)
+    with pytest.raises(BadUsage, match="parameters have changed"):
+        found.resume(1)
+
+
+def test_texts_of_extremes():
+    """A prediction worse than a constant, a step that gains more than there is, a penalty of next to nothing."""
+    objective = regression(0.5)
+    with torch.no_grad():
+        objective.parameters[0].fill_(-3)
+    found = losscope.examine(objective, 10)
+    assert "no better than a constant" in str(found["skill"].text)
+    steep = losscope.examine(losscope.Objective(Product(3.0, 0.1), lambda p: (p - 1).exp() * (p + 2)), 10)
+    assert "%" not in str(steep["state"].text) or "610" not in steep.sentence()
+    x = torch.randn(8, 3)
+    small = losscope.Objective(nn.Linear(3, 1), F.mse_loss, (x, torch.randn(8, 1)), penalty=1e-7)
+    text = str(losscope.examine(small, 10, only=["value"])["penalty"].text)
+    assert "(0 %)" not in text and "e-0" in text
 
 
 def test_progress_and_json_and_both_languages():

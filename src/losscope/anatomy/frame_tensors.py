@@ -64,6 +64,19 @@ def find_operands(
         _let_go(frame, variables)
 
 
+def constants(frame: FrameType) -> list[tuple[str, Tensor]]:
+    """Names and values of the tensors of real numbers among the variables that need no gradient, the first of each."""
+    variables = _variables(frame)
+    try:
+        found: dict[int, tuple[str, Tensor]] = {}
+        for name, tensor in _tensors(variables):
+            if not tensor.requires_grad and not tensor.is_complex():
+                found.setdefault(id(tensor), (name, tensor))
+        return list(found.values())
+    finally:
+        _let_go(frame, variables)
+
+
 def _is_function(frame: FrameType) -> bool:
     return bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
 

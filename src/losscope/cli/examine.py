@@ -1,7 +1,7 @@
 """Examine an objective: slope or minimum, how flat, how noisy, what steps are stable."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from losscope.cli.progress import deliver, listed, steps_shown
 from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage, LosscopeError
 from losscope.core.importing import imported
+from losscope.core.text import Language
 
 
 @click.command(name="examine")
@@ -29,17 +30,24 @@ from losscope.core.importing import imported
     type=click.Path(path_type=Path),
     help="Write the result as JSON to FILE; - for stdout.",
 )
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a page with pictures."
+)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the report.")
-def command(*, target: str, seconds: float, only: str | None, json_file: Path | None, lang: str) -> int:
+def command(
+    *, target: str, seconds: float, only: str | None, json_file: Path | None, output: Path | None, lang: str
+) -> int:
     """Examine an objective: slope or minimum, how flat, how noisy, what steps are stable.
 
     TARGET is package.module:function, a function without arguments that returns a losscope.Objective (or the objective
-    itself). Exit code 0: examined; 2: the target is no objective.
+    itself); or the folder of a watched run, whose examination is shown. Exit code 0: examined; 2: the target is no
+    objective.
 
     \b
     losscope examine mypkg.train:objective
     losscope examine mypkg.train:objective --seconds 10 --only state,noise
-    losscope examine mypkg.train:objective --json examination.json
+    losscope examine mypkg.train:objective --json examination.json -o examination.html
+    losscope examine .losscope/train-20261123T161147Z
 
     where mypkg/train.py has
 
@@ -47,14 +55,66 @@ def command(*, target: str, seconds: float, only: str | None, json_file: Path | 
     def objective():
         return losscope.Objective(model, loss, (inputs, targets))
     """
-    from losscope.examination.examine import examine
+    language: Language = "zh" if lang == "zh" else "en"
+    if Path(target).exists() and ":" not in target:
+        data = _of_run(Path(target))
+        summary = _summary(data, language)
+    else:
+        from losscope.examination.examine import examine
 
-    language = "zh" if lang == "zh" else "en"
-    with steps_shown(target) as progress:
-        objective = _objective(target)
-        found = _called(lambda: examine(objective, seconds, only=listed(only), progress=progress), target)
-    deliver(found.to_json(language), found.summary(language), json_file)
+        with steps_shown(target) as progress:
+            objective = _objective(target)
+            found = _called(lambda: examine(objective, seconds, only=listed(only), progress=progress), target)
+        data, summary = found.to_json(language), found.summary(language)
+    deliver(data, summary, json_file)
+    if output is not None:
+        _write_page(output, data, target, language)
     return 0
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    """The examination made at the end of a run. Raises where there is no run, or it was not examined."""
+    from losscope.cli.report import run_folder
+    from losscope.recording.examination_file import read_examination
+    from losscope.recording.reader import Recording
+
+    folder = run_folder(str(path))
+    Recording.open(folder)
+    found = read_examination(folder)
+    remedy = "losscope run --examine 10 SCRIPT examines at the end of a run; recordings hold no weights to do it later"
+    if found is None:
+        raise BadUsage("this run was not examined", seen=str(folder), remedy=remedy)
+    if found.get("examined") is False:
+        why = found.get("why")
+        raise BadUsage(
+            "this run could not be examined",
+            seen=str(why.get("en", "")) if isinstance(why, dict) else "",
+            remedy="examine an objective of your own: losscope examine package.module:function",
+        )
+    return found
+
+
+def _summary(data: Mapping[str, Any], language: Language) -> str:
+    """The texts of an examination that was read from a file."""
+    words = data.get("words", {}).get(language, {})
+    said = [line.get(language, "") for line in data.get("objective", [])]
+    lines = [words.get("sentence", ""), "", *said, ""]
+    looks = [fact.get("look") for fact in data.get("facts", [])]
+    for place, (look, text) in enumerate(zip(looks, words.get("facts", []), strict=False)):
+        if not place or looks[place - 1] != look:
+            lines.append(words.get("titles", {}).get(look, look))
+        lines.append(f"  {text}")
+    lines += [f"? {text}" for text in words.get("left_out", [])]
+    return "\n".join([*lines, "", f"{data.get('seconds', 0):.1f} s"])
+
+
+def _write_page(output: Path, data: Mapping[str, Any], target: str, language: Language) -> None:
+    from losscope.report.page.examination import examination_page
+
+    try:
+        output.write_text(examination_page(data, target, language), encoding="utf-8")
+    except OSError as error:
+        raise BadUsage("the page cannot be written", seen=f"{output}: {error.strerror}") from error
 
 
 def _objective(target: str) -> Any:

@@ -116,9 +116,10 @@ class RunCommand(click.Command):
     "--examine",
     type=Finite(0),
     default=10.0,
-    hidden=True,
+    show_default=True,
+    metavar="SECONDS",
     envvar="LOSSCOPE_EXAMINE",
-    help="Seconds for the examination of the objective.",
+    help="How long the objective may be examined when the script has ended, never longer than it ran; 0: not.",
 )
 @click.option(
     "--fail-on",

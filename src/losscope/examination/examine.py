@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscope.core.errors import BadUsage, NotReadable
-from losscope.core.text import Language, Message, Text
+from losscope.core.text import LANGUAGES, Language, Message, Text
 from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
@@ -22,6 +22,10 @@ _NO_TIME = Text(
     zh="{title}：未做，至少需要 {needed:.2g} 秒，只剩 {left:.2g} 秒",
 )
 _IMPOSSIBLE = Text(en="{title}: {why}", zh="{title}：{why}")
+_NOTHING = Text(
+    en="nothing was looked at: one gradient takes about {gradient:.2g} s",
+    zh="未作任何观察：一次梯度约需 {gradient:.2g} 秒",
+)
 _UNDECIDED = Text(en="what kind of point this is was not looked at", zh="未判断该点的类型")
 
 
@@ -34,6 +38,9 @@ class Examination:
     seconds: float
     titles: dict[str, Text] = field(default_factory=dict, repr=False)
     looks: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    gradient_seconds: float = 0.0
+    _course: "_Course | None" = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Fact:
         """The first fact of this name; ``KeyError`` where there is none."""
@@ -44,9 +51,20 @@ class Examination:
 
     def sentence(self, language: Language = "en") -> str:
         """What matters most, in one sentence."""
-        found = [fact.text for fact in self.facts if fact.decides] or [_UNDECIDED()]
+        nothing = _UNDECIDED() if self.facts else _NOTHING(gradient=self.gradient_seconds)
+        found = [fact.text for fact in self.facts if fact.decides] or [nothing]
         text = ("; " if language == "en" else "；").join(m.render(language) for m in found)
         return text[:1].upper() + text[1:]
+
+    def resume(self, seconds: float, progress: Progress | None = None) -> "Examination":
+        """Go on for about ``seconds``: with looks that were left out, and those that time cut short.
+
+        What is finished is the same as in one go with the same seed. Raises ``BadUsage`` where the parameters have
+        changed since.
+        """
+        if self._course is None:
+            raise BadUsage("this examination was read from a file and cannot be resumed")
+        return self._course.go_on(seconds, progress)
 
     def summary(self, language: Language = "en") -> str:
         """The report as text."""
@@ -74,8 +92,19 @@ class Examination:
                 {"look": look, **fact.to_json(language)}
                 for look, fact in zip(self.looks, self.facts, strict=True)
             ],
+            "unfinished": list(self.unfinished),
             "left_out": [message.render(language) for message in self.left_out],
             "seconds": round(self.seconds, 3),
+            "words": {language: self._words(language) for language in LANGUAGES},
+        }
+
+    def _words(self, language: Language) -> dict[str, Any]:
+        """All texts in one language: a report shows them in the reader's."""
+        return {
+            "sentence": self.sentence(language),
+            "titles": {name: getattr(title, language) for name, title in self.titles.items()},
+            "facts": [fact.text.render(language) for fact in self.facts],
+            "left_out": [message.render(language) for message in self.left_out],
         }
 
     def __repr__(self) -> str:
@@ -96,7 +125,8 @@ def examine(
     """Look at an objective where its model stands, cheapest and most informative first, for about ``seconds``.
 
     ``only`` selects looks by name. ``progress(done, total, title)`` is called before each. A look that costs more than
-    the time that is left is left out and named; iterations end with what they have. The model is not changed.
+    the time that is left is left out and named; iterations end with what they have, and :meth:`Examination.resume`
+    goes on with them. The model is not changed.
 
     Raises ``BadUsage``, one line, for something that is no objective, or an unknown look.
 
@@ -114,25 +144,7 @@ def examine(
             seen=type(objective).__name__,
             remedy="losscope.examine(losscope.Objective(model, loss, data))",
         )
-    chosen = _chosen(only)
-    began = time.perf_counter()
-    place = Place(objective, began + seconds, seed)
-    if not math.isfinite(place.value):
-        raise BadUsage(
-            "the loss is not a finite number here: nothing can be said about its surroundings",
-            seen=str(place.value),
-            remedy="look for NaN or infinity in inputs and targets",
-        )
-    found, left_out = _looked(chosen, place, progress)
-    if progress is not None:
-        progress(len(chosen), len(chosen), "")
-    return Examination(
-        facts=tuple(fact for _, fact in found),
-        left_out=tuple(left_out),
-        seconds=time.perf_counter() - began,
-        titles={look.name: look.title for look in chosen},
-        looks=tuple(name for name, _ in found),
-    )
+    return _Course(objective, _chosen(only), seed).go_on(seconds, progress)
 
 
 def _chosen(only: Collection[str]) -> list[Look]:
@@ -143,21 +155,66 @@ def _chosen(only: Collection[str]) -> list[Look]:
     return [look for name, look in looks.items() if not only or name in only]
 
 
-def _looked(
-    looks: Sequence[Look], place: Place, progress: Progress | None
-) -> tuple[list[tuple[str, Fact]], list[Message]]:
-    """Facts with the names of their looks, and what was left out."""
-    found: list[tuple[str, Fact]] = []
-    left_out: list[Message] = []
-    for done, look in enumerate(looks):
+class _Course:
+    """An examination under way: what each look found, and which of them want more time."""
+
+    def __init__(self, objective: Objective, looks: Sequence[Look], seed: int) -> None:
+        self.place, self.looks = Place(objective, 0.0, seed), looks
+        self.found: dict[str, list[Fact]] = {}
+        self.left_out: dict[str, Message] = {}
+        self.wanting = {look.name for look in looks}
+        self.seconds = 0.0
+        self.versions = self._versions()
+
+    def _versions(self) -> list[tuple[int, int]]:
+        return [(p.data_ptr(), p._version) for p in self.place.objective.parameters]
+
+    def go_on(self, seconds: float, progress: Progress | None) -> Examination:
+        if self._versions() != self.versions:
+            raise BadUsage("the parameters have changed: examine the objective anew")
+        began = time.perf_counter()
+        self.place.go_on(began + seconds)
+        for done, look in enumerate(self.looks):
+            if progress is not None:
+                progress(done, len(self.looks), look.title.en)
+            if look.name in self.wanting:
+                self._take(look)
         if progress is not None:
-            progress(done, len(looks), look.title.en)
+            progress(len(self.looks), len(self.looks), "")
+        self.seconds += time.perf_counter() - began
+        return self._examination()
+
+    def _take(self, look: Look) -> None:
+        place = self.place
         needed = look.cost * place.gradient_seconds
-        if done and needed > place.left:
-            left_out.append(_NO_TIME(title=look.title(), needed=needed, left=place.left))
-            continue
+        if needed > place.left:
+            if look.name not in self.found:
+                self.left_out[look.name] = _NO_TIME(title=look.title(), needed=needed, left=place.left)
+            return
+        if not math.isfinite(place.value):
+            raise BadUsage(
+                "the loss is not a finite number here: nothing can be said about its surroundings",
+                seen=str(place.value),
+                remedy="look for NaN or infinity in inputs and targets",
+            )
+        place.cut_short = False
+        self.left_out.pop(look.name, None)
         try:
-            found += [(look.name, fact) for fact in look.run(place)]
+            self.found[look.name] = list(look.run(place))
         except (NotReadable, BadUsage) as error:  # this look is not possible here; others are
-            left_out.append(_IMPOSSIBLE(title=look.title(), why=str(error)))
-    return found, left_out
+            self.left_out[look.name] = _IMPOSSIBLE(title=look.title(), why=str(error))
+        if not place.cut_short:
+            self.wanting.discard(look.name)
+
+    def _examination(self) -> Examination:
+        found = [(look.name, fact) for look in self.looks for fact in self.found.get(look.name, ())]
+        return Examination(
+            facts=tuple(fact for _, fact in found),
+            left_out=tuple(self.left_out[k.name] for k in self.looks if k.name in self.left_out),
+            seconds=self.seconds,
+            titles={look.name: look.title for look in self.looks},
+            looks=tuple(name for name, _ in found),
+            unfinished=tuple(look.name for look in self.looks if look.name in self.wanting),
+            gradient_seconds=self.place.gradient_seconds,
+            _course=self,
+        )

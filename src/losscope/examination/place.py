@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losscope.core.errors import NotReadable
 from losscope.core.estimate import Estimate
-from losscope.estimators.extremes.lanczos import Eigenpairs, eigsh
+from losscope.estimators.extremes.lanczos import Eigenpairs, Lanczos, Which
 from losscope.estimators.traces.gradient_covariance_trace import gradient_covariance_trace
 from losscope.estimators.traces.hutchinson import hutchinson
 from losscope.objective.objective import Objective
@@ -17,26 +17,42 @@ from losscope.operators.hessian import Hessian
 
 _PAIRS = 3
 _SHARE = 0.35  # of the time that is left, for one eigenvalue problem
+_BASIS = 2 << 30  # bytes of the vectors that an eigenvalue search keeps
 
 
 class Place:
-    """``deadline`` is in seconds of ``time.perf_counter``."""
+    """``deadline`` is in seconds of ``time.perf_counter``. ``cut_short``: something a look used was ended by time."""
 
     def __init__(self, objective: Objective, deadline: float, seed: int = 0) -> None:
         self.objective, self.deadline, self.seed = objective, deadline, seed
+        self.cut_short = False
+        self._gradient_seconds: float | None = None
+        self._searches: dict[Which, Lanczos] = {}
+        self._found: dict[Which, Eigenpairs] = {}
+        self._tried: set[Which] = set()
 
     @property
     def left(self) -> float:
         """Seconds until the deadline."""
         return max(0.0, self.deadline - time.perf_counter())
 
-    @cached_property
+    def go_on(self, deadline: float) -> None:
+        """More time: what was cut short may be continued."""
+        self.deadline = deadline
+        self._tried.clear()
+
+    @property
     def gradient_seconds(self) -> float:
-        """What one gradient takes, the unit of cost."""
-        _ = self.objective.coefficients  # reads the objective, once
+        """What one gradient takes, the unit of cost: as measured, or before that as one forward pass makes expect."""
+        return self._expected if self._gradient_seconds is None else self._gradient_seconds
+
+    @cached_property
+    def _expected(self) -> float:
+        """Three forward passes over the data, judged by that of one batch."""
         began = time.perf_counter()
-        _ = self.gradient
-        return time.perf_counter() - began
+        _ = self.objective.loss_of(0)
+        batches = self.objective.batches
+        return 3 * (time.perf_counter() - began) * self.objective.samples / max(batches[0].samples, 1)
 
     @cached_property
     def value(self) -> float:
@@ -45,25 +61,43 @@ class Place:
     @cached_property
     def gradient(self) -> Tensor:
         """∇L in float64."""
-        return self.objective.gradient().double()
+        _ = self.objective.coefficients  # reads the objective, once
+        began = time.perf_counter()
+        found = self.objective.gradient()
+        self._gradient_seconds = time.perf_counter() - began
+        return found.double()
 
     @cached_property
     def hessian(self) -> Hessian:
         return Hessian(self.objective)
 
-    @cached_property
+    @property
     def top(self) -> Eigenpairs:
         """The largest eigenvalues of the Hessian."""
         return self._pairs("LA", min(_PAIRS, self.objective.size))
 
-    @cached_property
+    @property
     def bottom(self) -> Eigenpairs:
         """The smallest eigenvalue of the Hessian."""
         return self._pairs("SA", 1)
 
-    def _pairs(self, which, k: int) -> Eigenpairs:
-        rtol = 1e-3 if which == "LA" else 3e-3
-        return eigsh(self.hessian, k, which, rtol=rtol, seconds=_SHARE * self.left, seed=self.seed)
+    def _pairs(self, which: Which, k: int) -> Eigenpairs:
+        """Once for each stretch of time; continued in the next where it did not converge."""
+        found = self._found.get(which)
+        if which not in self._tried and (found is None or not found.converged):
+            self._tried.add(which)
+            search = self._searches.get(which)
+            if search is None:
+                size = self.hessian.size * self.hessian.dtype.itemsize
+                basis = min(max(2 * k + 20, 60), max(2 * k + 4, _BASIS // size))
+                search = self._searches[which] = Lanczos(self.hessian, k, which, basis=basis, seed=self.seed)
+            rtol = 1e-3 if which == "LA" else 3e-3
+            found = self._found[which] = search.run(rtol=rtol, seconds=_SHARE * self.left)
+            if found.converged:
+                del self._searches[which]  # its basis is most of the memory
+        assert found is not None
+        self.cut_short = self.cut_short or not found.converged
+        return found
 
     @cached_property
     def noise(self) -> Estimate:
@@ -76,7 +110,8 @@ class Place:
 
     def by_parameter(self, vector: Tensor) -> list[tuple[str, float]]:
         """Share of a unit vector's squared length in each parameter tensor, largest first."""
-        names, start, shares = self.objective.names, 0, []
+        shown = getattr(self.objective.whole.model, "shown_name", str)  # of a rebuilt objective
+        names, start, shares = [shown(name) for name in self.objective.names], 0, []
         for name, p in zip(names, self.objective.parameters, strict=True):
             piece = vector[start : start + p.numel()].double()
             shares.append((name, float(piece.square().sum())))

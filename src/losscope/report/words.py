@@ -36,6 +36,7 @@ WORDS: dict[str, Text] = {
     "objective": Text(en="Objective", zh="目标函数"),
     "curves": Text(en="Curves", zh="曲线"),
     "layers": Text(en="Layers", zh="各层"),
+    "geometry": Text(en="Geometry", zh="几何"),
     "passed": Text(en="Passed checks", zh="通过的检查"),
     "unseen": Text(en="Not seen", zh="未能观察的内容"),
     "raw": Text(en="Data and environment", zh="数据与环境"),
@@ -224,6 +225,35 @@ WORDS: dict[str, Text] = {
     "layers.left-out": Text(
         en="{count} of {total} parameters are shown, chosen evenly; all are in the recording.",
         zh="共 {total} 个参数，均匀选取显示 {count} 个；全部数据在记录中。",
+    ),
+    # --- geometry ---------------------------------------------------------------------------------
+    "geometry.none": Text(en="The objective was not examined: {why}.", zh="未检查目标函数：{why}。"),
+    "geometry.left-out": Text(en="Not looked at", zh="未观察"),
+    "geometry.seconds": Text(en="This took {seconds} s.", zh="用时 {seconds} 秒。"),
+    "geometry.spectrum": Text(en="Spectrum of the curvature", zh="曲率谱"),
+    "geometry.spectrum-text": Text(
+        en="density of the eigenvalues of the Hessian; largest {values}",
+        zh="Hessian 特征值的密度；最大者 {values}",
+    ),
+    "geometry.spectrum-note": Text(
+        en="logarithmic density, six decades; ▼ the largest eigenvalues",
+        zh="对数密度，六个数量级；▼ 为最大特征值",
+    ),
+    "geometry.directions": Text(en="Which parameters the top directions lie in", zh="最陡方向所在的参数"),
+    "geometry.directions-text": Text(
+        en="share of the squared length of each eigenvector in each parameter",
+        zh="各特征向量平方长度在各参数中的占比",
+    ),
+    "geometry.directions-note": Text(
+        en="eigenvectors of the largest eigenvalues; what is left white lies in other parameters",
+        zh="最大特征值的特征向量；空白部分属于其他参数",
+    ),
+    "geometry.rates": Text(en="Stable learning rates", zh="稳定的学习率"),
+    "geometry.plain": Text(en="gradient descent {rate}", zh="梯度下降 {rate}"),
+    "geometry.momentum": Text(en="momentum 0.9: {rate}", zh="动量 0.9：{rate}"),
+    "geometry.used": Text(
+        en="● the last learning rate of the run: {rate} (Adam's steps are scaled otherwise)",
+        zh="● 本次运行最后的学习率：{rate}（Adam 的步长另有缩放）",
     ),
     # --- not seen, environment --------------------------------------------------------------------
     "unseen.checks": Text(en="Checks that could not be made", zh="无法进行的检查"),

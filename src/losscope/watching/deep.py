@@ -18,6 +18,7 @@ from losscope.core.errors import NotReadable
 from losscope.core.finding import Where
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
+from losscope.watching.keeper import Keeper
 from losscope.watching.merging import merged
 from losscope.watching.naming import Names
 from losscope.watching.outlet import Outlet
@@ -67,6 +68,7 @@ class DeepSampler:
         self._count = 0
         self._walked = False
         self._explained = False
+        self.keeper = Keeper()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -77,12 +79,18 @@ class DeepSampler:
     def open(self) -> None:
         """A new update begins: book the last sample, decide about this one."""
         self._cycle += 1
+        self.keeper.begins()
         if self.active:
             self._close()
         elif self._cycle < self.governor.look_at:
             return
         self.active = self.governor.wants_deep(self._cycle)
         self._count += self.active
+
+    @property
+    def attentive(self) -> bool:
+        """Whether this update is sampled, or kept."""
+        return self.active or self.keeper.armed
 
     @property
     def rests(self) -> int:
@@ -97,6 +105,7 @@ class DeepSampler:
         if self.active:
             self._close()
         self.active = False
+        self.keeper.drop()
 
     def _close(self) -> None:
         self.governor.charge_deep(self._cycle - 1, self._cost)
@@ -116,10 +125,15 @@ class DeepSampler:
     # --- moments ----------------------------------------------------------------------------------
     def objective(self, root: Tensor, scale: Any) -> None:
         """A backward is about to start: read the objective off the graph while it is alive."""
-        if len(self.roots) >= _ROOTS:
-            return
         began = perf_counter()
         frame = user_frame()
+        if self.keeper.armed:
+            with undisturbed():
+                self.keeper.root(root, float(scale), frame)
+            self.governor.charge_extra(perf_counter() - began + self.keeper.take_seconds())
+            began = perf_counter()
+        if not self.active or len(self.roots) >= _ROOTS:
+            return
         walk = self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1
         self._walked = self._walked or walk
         try:
@@ -137,10 +151,14 @@ class DeepSampler:
 
     def gradients(self, stream: Stream, optimizer: Any = None, backwards: int = 1) -> None:
         """The gradient of this update stands in ``.grad``."""
+        if not self.active:
+            self._kept(stream)
+            return
         with self._booked():
             sample = self._samples[stream.label] = self._sample(stream, optimizer, backwards)
             self._run("objective", sample)
             self._run("gradients", sample)
+        self._kept(stream)
 
     def before_update(self, stream: Stream, optimizer: Any = None) -> None:
         """The parameters are about to change. Inside ``step(closure)`` no gradient was seen yet."""
@@ -154,6 +172,7 @@ class DeepSampler:
         if stream.label in self._samples:
             self._follow[stream.label] = stream.step + 1
             self._follow_until = self._cycle + _PATIENCE
+            self.keeper.arm(stream.label, stream.step + 1)
 
     @property
     def expecting(self) -> bool:
@@ -170,6 +189,15 @@ class DeepSampler:
         with undisturbed():
             self._run("following", self._sample(stream, optimizer))
         self.governor.charge_extra(perf_counter() - began)
+        self._kept(stream)
+
+    def _kept(self, stream: Stream) -> None:
+        """The update under way is complete, should it be one that is to be kept."""
+        if self.keeper.armed:
+            began = perf_counter()
+            with undisturbed():
+                self.keeper.finish(stream.label, stream.step)
+            self.governor.charge_extra(perf_counter() - began)
 
     def _moment(self, moment: str, stream: Stream) -> None:
         sample = self._samples.get(stream.label)
@@ -181,6 +209,9 @@ class DeepSampler:
         """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
         self.roots.clear()
         for label, sample in self._samples.items():
+            self.keeper.arm(
+                label, sample.step + 1
+            )  # the next forward pass comes before this update is known of
             self._weak[label] = [weak(p) for p in sample.parameters]
             sample.parameters, sample.anatomy = (), None
 

@@ -15,6 +15,7 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.run_folder import cannot_record, claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
+from losscope.watching.after_run import after_run
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.options import RunOptions
@@ -111,6 +112,10 @@ class Session:
         recorder = self._recorder.recorder if self._recorder else None
         if recorder is None:
             return None
+        if self._examines and self._watch is not None:
+            after_run(
+                self._watch, recorder, self.folder, min(self._options.examine, self._ended - self._began)
+            )
         recorder.close()
         if recorder.failed:
             self._voice.say(recorder.failed)
@@ -156,6 +161,11 @@ class Session:
             self._watch.off = True
 
     @property
+    def _examines(self) -> bool:
+        """Whether the objective is examined at the end: not by one rank of many, whose parts lie elsewhere."""
+        return self._options.examine > 0 and not self._options.launched and world_size() == 1
+
+    @property
     def watch(self) -> "Watch | None":
         return self._watch
 
@@ -189,6 +199,7 @@ class Session:
 
         assert self._recorder is not None
         self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
+        self._watch.deep.keeper.wanted = self._examines
         self._hooks.install()
         # torch.compile of a whole step would otherwise trace into our hooks and compile them.
         self._dynamo = when_imported(
@@ -256,11 +267,14 @@ class Watching:
 
 
 @contextmanager
-def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "en") -> Iterator[Watching]:
+def watch(
+    out: str | Path | None = None, budget: float = 3.0, lang: Language = "en", examine: float = 0.0
+) -> Iterator[Watching]:
     """Watch the training inside a ``with`` block, as ``losscope run`` watches a script.
 
     ``out`` is the run folder (default ``.losscope/<name>-<UTC time>``), ``budget`` the allowed overhead in
-    percent. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
+    percent, ``examine`` how many seconds the objective may be examined when the block has ended, never longer than
+    the block took. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
     ends by an exception, which then goes on its way.
 
     >>> with losscope.watch() as w:  # doctest: +SKIP
@@ -276,7 +290,8 @@ def watch(out: str | Path | None = None, budget: float = 3.0, lang: Language = "
         raise BadUsage(
             "the budget of losscope.watch is no percentage", seen=repr(budget), remedy="use 3 for 3 %"
         )
-    session = Session(RunOptions(out=Path(out) if out else None, budget=budget, lang=lang), "watch")
+    options = RunOptions(out=Path(out) if out else None, budget=budget, lang=lang, examine=examine)
+    session = Session(options, "watch")
     handle = Watching(session)
     session.start()
     status, exception = "finished", None

@@ -132,9 +132,9 @@ class Watch:
         cycle.add(value, inside_step=inside, cleared=cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
             deep.non_finite_loss(root, "0", self.streams.main_step)
-        if deep.active:
+        if deep.attentive:
             self._read_objective(outputs, inside, cleared)
-        self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.active)
+        self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.attentive)
 
     def _read_objective(self, outputs: Any, inside: bool, cleared: bool) -> None:
         """The anatomy of the roots that :meth:`Cycle.total` adds up, and of no others."""
@@ -159,7 +159,7 @@ class Watch:
             else:
                 self._within.renote()
         if self._in_step is not None:
-            if self.deep.active and len(self.cycle.inside) == 1:
+            if self.deep.attentive and len(self.cycle.inside) == 1:
                 self.deep.gradients(self._in_step, self._optimizer)
         elif self._by_hand:
             self._manual_gradients()

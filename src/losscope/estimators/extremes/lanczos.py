@@ -23,10 +23,11 @@ from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.operators.operator import LinearOperator
 
-__all__ = ["Eigenpairs", "eigsh"]
+__all__ = ["Eigenpairs", "Lanczos", "eigsh"]
 
 Which = Literal["LA", "SA", "LM"]
 _CHECK = 2  # steps between two looks at the residuals
+_COLUMNS = 1 << 16  # of the basis that are turned at once
 _TINY = 64  # multiples of the rounding error below which a new direction is taken for none
 
 
@@ -77,25 +78,8 @@ def eigsh(
     >>> [round(v, 6) for v in found.values], found.converged
     ([49.0, 48.0], True)
     """
-    if which not in ("LA", "SA", "LM"):
-        raise BadUsage("eigenvalues are chosen by LA, SA or LM", seen=repr(which))
-    if not 0 < k <= op.size:
-        raise BadUsage(f"an operator of size {op.size} has no {k} eigenvalues", seen=f"k={k}")
-    search = _Lanczos(op, k, which, min(op.size, basis or max(2 * k + 20, 60)), seed)
-    began, allowed = time.perf_counter(), search.used + products
-    while True:
-        step = search.extend()
-        done = search.exhausted
-        if step % _CHECK == 0 or done or search.full or search.used >= allowed:
-            found = search.ritz()
-            done = done or found.worst <= rtol * max(abs(found.all).max(), np.finfo(np.float64).tiny)
-            if progress is not None:
-                progress(search.used, found.worst)
-            late = time.perf_counter() - began > seconds or search.used >= allowed
-            if done or late:
-                return search.result(found, rtol, time.perf_counter() - began)
-            if search.full:
-                search.restart(found)
+    search = Lanczos(op, k, which, basis=basis, seed=seed)
+    return search.run(rtol=rtol, seconds=seconds, products=products, progress=progress)
 
 
 @dataclass(slots=True, eq=False)
@@ -114,17 +98,66 @@ class _Ritz:
         return float(self.bounds.max()) if self.enough else float("inf")
 
 
-class _Lanczos:
-    """An orthonormal basis V, the projection T = VᵀAV, and the length of the part of A v that leaves V."""
+class Lanczos:
+    """The search behind :func:`eigsh`, to be continued: a second :meth:`run` goes on where the first one ended.
 
-    def __init__(self, op: LinearOperator, k: int, which: Which, most: int, seed: int) -> None:
+    What it finds depends on the seed and on the number of products alone, however often it was interrupted. It keeps an
+    orthonormal basis V, the projection T = VᵀAV, and the length of the part of A v that leaves V.
+    Memory: ``basis`` vectors of n numbers.
+
+    >>> import torch
+    >>> from losscope.operators.dense import Dense
+    >>> search = Lanczos(Dense(torch.diag(torch.arange(50.0, dtype=torch.float64))), 1)
+    >>> search.run(products=5).converged, search.run(rtol=1e-8).converged
+    (False, True)
+    """
+
+    def __init__(
+        self, op: LinearOperator, k: int = 1, which: Which = "LA", *, basis: int | None = None, seed: int = 0
+    ) -> None:
+        if which not in ("LA", "SA", "LM"):
+            raise BadUsage("eigenvalues are chosen by LA, SA or LM", seen=repr(which))
+        if not 0 < k <= op.size:
+            raise BadUsage(f"an operator of size {op.size} has no {k} eigenvalues", seen=f"k={k}")
+        most = min(op.size, basis or max(2 * k + 20, 60))
         self.op, self.k, self.which, self.most = op, k, which, most
         self.random = torch.Generator(device="cpu").manual_seed(seed)
         self.basis = torch.empty(most + 1, op.size, dtype=op.dtype, device=op.device)
         self.projected = np.zeros((most, most))
         self.size, self.beta, self.used = 0, 0.0, 0
-        self.scale = 0.0
+        self.scale, self.seconds = 0.0, 0.0
         self._put_random()
+
+    def run(
+        self,
+        *,
+        rtol: float = 1e-3,
+        seconds: float = float("inf"),
+        products: int = 1000,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Eigenpairs:
+        """Go on until ``rtol`` is reached, or for so many ``seconds`` or ``products`` more.
+
+        A product that would probably end after the time is not begun, but for the first.
+        """
+        began, allowed, last = time.perf_counter(), self.used + products, 0.0
+        before, late = self.seconds, False
+        while True:
+            due = self.size % _CHECK == 0 or self.exhausted or self.full
+            if self.used and (due or late):
+                found = self.ritz()
+                largest = max(abs(found.all).max(), np.finfo(np.float64).tiny)
+                if progress is not None:
+                    progress(self.used, found.worst)
+                if late or self.exhausted or (due and found.worst <= rtol * largest):
+                    self.seconds = before + time.perf_counter() - began
+                    return self.result(found, rtol, self.seconds)
+                if self.full:
+                    self.restart(found)
+            self.extend()
+            now = time.perf_counter() - began
+            late = 2 * now - last > seconds or self.used >= allowed
+            last = now
 
     @property
     def full(self) -> bool:
@@ -192,7 +225,8 @@ class _Lanczos:
         chosen = np.argsort(order)[:keep]
         turn = torch.as_tensor(found.coordinates[:, chosen].T).to(self.basis)
         following = self.basis[self.size].clone()
-        self.basis[:keep] = turn @ self.basis[: self.size]
+        for piece in self.basis.split(_COLUMNS, dim=1):  # in place: no second basis
+            piece[:keep] = turn @ piece[: self.size]
         self.basis[keep] = following
         self.projected[:] = 0.0
         self.projected[np.arange(keep), np.arange(keep)] = found.all[chosen]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from losscope.core.estimate import Estimate
-from losscope.core.text import Text
+from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
@@ -19,10 +19,16 @@ _NEGATIVE = 1e-3  # of the largest curvature: below that a direction is flat at 
 _STEPS = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 _SLOPE = Text(
-    en="on a slope: one stable gradient step lowers the loss by about {gain:.2g}, {share:.1%} of what is above the "
-    "floor",
-    zh="处于斜坡：一次稳定的梯度步约使损失下降 {gain:.2g}，占下限以上部分的 {share:.1%}",
+    en="on a slope: one stable gradient step lowers the loss by about {gain:.2g}, {share} of {whole}",
+    zh="处于斜坡：一次稳定的梯度步约使损失下降 {gain:.2g}，占{whole}的 {share}",
 )
+_STEEP = Text(
+    en="on a steep slope: to second order one gradient step of length 1/λ would lower the loss by {gain:.2g}, more "
+    "than {whole}",
+    zh="处于陡坡：按二阶近似，一次长度为 1/λ 的梯度步会使损失下降 {gain:.2g}，超过{whole}",
+)
+_ABOVE = Text(en="what is above the floor", zh="下限以上部分")
+_VALUE = Text(en="its value", zh="其值")
 _SADDLE = Text(
     en="a saddle: curvature {value:.4g} ± {bound:.1g} in one direction, along which the loss falls by {gain:.3g}",
     zh="鞍点：某一方向上的曲率为 {value:.4g} ± {bound:.1g}，沿此方向损失下降 {gain:.3g}",
@@ -50,7 +56,9 @@ def _run(place: Place) -> Iterator[Fact]:
     share = gain / above if above > 0 else math.inf if gain else 0.0
     sloping = share > _NOTICEABLE
     if sloping:
-        yield Fact(name="state", text=_SLOPE(gain=gain, share=share), value=Estimate(share), decides=True)
+        known = {"gain": gain, "whole": _VALUE() if place.objective.floor is None else _ABOVE()}
+        text = _SLOPE(share=percent(share), **known) if share < 1 else _STEEP(**known)
+        yield Fact(name="state", text=text, value=Estimate(share), decides=True, figures={"gain": gain})
     pair = place.bottom
     value, bound = pair.values[0], pair.bounds[0]
     figures = {"eigenvalue": value, "bound": bound, "converged": pair.converged}
@@ -83,6 +91,6 @@ LOOK = Look(
     name="state",
     title=Text(en="slope, saddle or minimum", zh="斜坡、鞍点或极小点"),
     rank=3,
-    cost=30,
+    cost=12,
     run=_run,
 )

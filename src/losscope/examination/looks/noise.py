@@ -24,9 +24,10 @@ _SCALE = Text(
     zh="噪声尺度为 {batch:,.0f} 个样本：批大小低于此值时一步由噪声主导，远高于此值时增大批次收益很小",
 )
 _WITHIN = Text(
-    en="the mean gradient is within the noise of the sample ({ratio:.2g} times what chance gives): these data do not "
-    "say where to go",
-    zh="平均梯度处于样本噪声之内（为偶然值的 {ratio:.2g} 倍）：这些数据没有指明方向",
+    en="the gradient is hardly longer than chance alone makes it on {samples:,} samples (its square is {ratio:.2g} "
+    "times that of pure noise): these data do not say where to go, another sample would point elsewhere",
+    zh="在 {samples:,} 个样本上，梯度几乎不比偶然产生的更长（其平方为纯噪声的 {ratio:.2g} 倍）：这些数据没有指明方向，"
+    "换一批样本方向就会不同",
 )
 
 
@@ -48,7 +49,12 @@ def _run(place: Place) -> Iterator[Fact]:
         figures={"trace of covariance": noise.value, "stderr": noise.stderr, "gradient to noise": ratio},
     )
     if ratio < _AGREE:
-        yield Fact(name="within-noise", text=_WITHIN(ratio=ratio), value=Estimate(ratio), decides=True)
+        yield Fact(
+            name="within-noise",
+            text=_WITHIN(ratio=ratio, samples=samples),
+            value=Estimate(ratio),
+            decides=True,
+        )
 
 
 LOOK = Look(name="noise", title=Text(en="gradient and noise", zh="梯度与噪声"), rank=1, cost=2, run=_run)

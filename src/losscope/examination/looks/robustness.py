@@ -6,12 +6,13 @@ noise makes it invariant under a rescaling of ReLU layers, unlike the trace or t
 """
 
 import math
+import time
 from collections.abc import Iterator
 
 import torch
 
 from losscope.core.estimate import Estimate
-from losscope.core.text import Text
+from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
@@ -20,8 +21,8 @@ _PAIRS = 16
 _LEAST = 4
 
 _COST = Text(
-    en="weights that are off by 1 % at random cost {value:.3g} ± {stderr:.1g} ({share:.2%} of the loss)",
-    zh="权重随机偏差 1% 时损失增加 {value:.3g} ± {stderr:.1g}（为损失的 {share:.2%}）",
+    en="weights that are off by 1 % at random cost {value:.3g} ± {stderr:.1g} ({share} of the loss)",
+    zh="权重随机偏差 1% 时损失增加 {value:.3g} ± {stderr:.1g}（为损失的 {share}）",
 )
 
 
@@ -29,18 +30,20 @@ def _run(place: Place) -> Iterator[Fact]:
     theta, random = place.objective.theta, place.generator()
     found: list[float] = []
     for done in range(_PAIRS):
+        began = time.perf_counter()
         z = torch.randn(theta.shape, generator=random, dtype=torch.float64).to(theta)
         step = _RELATIVE * theta * z
         both = place.objective.value(theta + step) + place.objective.value(theta - step)
         found.append(both / 2 - place.value)  # a pair: the slope drops out
-        if done + 1 >= _LEAST and place.left <= 0:
+        if done + 1 >= _LEAST and place.left < time.perf_counter() - began:
+            place.cut_short = place.cut_short or done + 1 < _PAIRS
             break
     mean = sum(found) / len(found)
     spread = math.sqrt(sum((f - mean) ** 2 for f in found) / (len(found) - 1) / len(found))
-    share = mean / abs(place.value) if place.value else 0.0
+    share = mean / abs(place.value) if place.value else math.inf
     yield Fact(
         name="relative-flatness",
-        text=_COST(value=mean, stderr=spread, share=share),
+        text=_COST(value=mean, stderr=spread, share=percent(share)),
         value=Estimate(mean, spread, 2 * len(found)),
         figures={"relative noise": _RELATIVE, "share": share},
     )

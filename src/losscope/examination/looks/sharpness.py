@@ -8,13 +8,15 @@ al., 2017, arXiv:1703.04933).
 
 from collections.abc import Iterator
 
-from losscope.core.text import Text
+from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
+_NAMED = 12  # parameters that are named, of each direction
+
 _TOP = Text(
-    en="largest curvature {value:.5g} ± {bound:.1g} (then {others}), {share:.0%} of its direction in {where}",
-    zh="最大曲率 {value:.5g} ± {bound:.1g}（其后 {others}），其方向的 {share:.0%} 在 {where}",
+    en="largest curvature {value:.5g} ± {bound:.1g} (then {others}), {share} of its direction in {where}",
+    zh="最大曲率 {value:.5g} ± {bound:.1g}（其后 {others}），其方向的 {share} 在 {where}",
 )
 _STABLE = Text(
     en="gradient descent is stable below a learning rate of {plain:.4g}, with momentum 0.9 below {momentum:.4g}; "
@@ -38,14 +40,15 @@ def _run(place: Place) -> Iterator[Fact]:
         "bounds": list(pairs.bounds),
         "converged": pairs.converged,
         "by parameter": dict(shares[:5]),
+        "directions": [dict(place.by_parameter(pairs.vectors[:, i])[:_NAMED]) for i in range(len(pairs))],
     }
     if value <= bound:
         yield Fact(name="sharpness", text=_FLAT(value=value), value=pairs[0], figures=figures)
         return
-    text = _TOP(value=value, bound=bound, others=others, share=share, where=name)
+    text = _TOP(value=value, bound=bound, others=others, share=percent(share), where=name)
     yield Fact(name="sharpness", text=text, value=pairs[0], figures=figures)
     rates = {"plain": 2 / value, "momentum": 3.8 / value}
     yield Fact(name="stable-rate", text=_STABLE(**rates), value=None, figures=rates)
 
 
-LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=20, run=_run)
+LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=8, run=_run)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from losscope.core.estimate import Estimate
-from losscope.core.text import Text
+from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
 from losscope.examination.place import Place
 
@@ -12,12 +12,16 @@ _VALUE = Text(
     zh="损失为 {value:.6g}（{samples:,} 个样本，{size:,} 个参数）：{expression}",
 )
 _PENALTY = Text(
-    en="of it {data:.6g} is the data term and {penalty:.6g} ({share:.0%}) the penalty",
-    zh="其中数据项 {data:.6g}，惩罚项 {penalty:.6g}（{share:.0%}）",
+    en="of it {data:.6g} is the data term and {penalty:.6g} ({share}) the penalty",
+    zh="其中数据项 {data:.6g}，惩罚项 {penalty:.6g}（{share}）",
 )
 _SKILL = Text(
     en="{skill:.1%} of the way from the chance level {chance:.4g} to the floor {floor:.4g}",
     zh="已走完从随机水平 {chance:.4g} 到下限 {floor:.4g} 的 {skill:.1%}",
+)
+_WORSE = Text(
+    en="no better than a constant: the best constant prediction gives {chance:.4g}, {excess:.2g} less",
+    zh="不优于常数预测：最优常数预测的损失为 {chance:.4g}，低 {excess:.2g}",
 )
 _CHANCE = Text(
     en="the best constant prediction would give {chance:.4g}", zh="最优常数预测的损失为 {chance:.4g}"
@@ -39,7 +43,7 @@ def _run(place: Place) -> Iterator[Fact]:
         share = penalty / place.value if place.value else 0.0
         yield Fact(
             name="penalty",
-            text=_PENALTY(data=data, penalty=penalty, share=share),
+            text=_PENALTY(data=data, penalty=penalty, share=percent(share)),
             value=Estimate(penalty),
             figures={"data": data, "share": share},
         )
@@ -47,6 +51,8 @@ def _run(place: Place) -> Iterator[Fact]:
     if chance is not None and floor is not None and chance > floor:
         skill = (chance - data) / (chance - floor)
         text = _SKILL(skill=skill, chance=chance, floor=floor)
+        if skill <= 0:
+            text = _WORSE(chance=chance, excess=data - chance)
         figures = {"chance": chance, "floor": floor}
         yield Fact(name="skill", text=text, value=Estimate(skill), figures=figures)
     elif chance is not None:

@@ -15,17 +15,20 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from losscope.core.text import Language
 from losscope.core.verdict import Verdict
+from losscope.recording import signals
+from losscope.recording.examination_file import read_examination
 from losscope.recording.reader import Recording
 from losscope.report.charts.svg import clean
 from losscope.report.page.context import Context, prose
 from losscope.report.page.curves import curve_figures
 from losscope.report.page.findings import anchors, finding_views
+from losscope.report.page.geometry import Geometry, geometry_view
 from losscope.report.page.layers import layers_view
 from losscope.report.page.objective import objective_view
 from losscope.report.page.summary import counts, facts, hero
 from losscope.report.page.timeline import timeline_view
 from losscope.report.page.unseen import environment, unseen_groups
-from losscope.report.view import run_name
+from losscope.report.view import folder_of, run_name
 from losscope.rules.rule import all_rules
 
 
@@ -36,7 +39,7 @@ def page(verdict: Verdict, recording: Recording, language: Language = "en") -> s
     views = finding_views(context)
     verdict_json = clean(verdict.dumps(language))
     return clean(
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render(
             w=context.word,
@@ -55,6 +58,7 @@ def page(verdict: Verdict, recording: Recording, language: Language = "en") -> s
             objective=objective_view(context),
             figures=curve_figures(context),
             layers=layers_view(context),
+            geometry=_geometry(context),
             passed=_passed(context),
             unseen=unseen_groups(context),
             environment=environment(context),
@@ -62,6 +66,15 @@ def page(verdict: Verdict, recording: Recording, language: Language = "en") -> s
             verdict_data=for_script(verdict_json),
         )
     )
+
+
+def _geometry(context: Context) -> Geometry | None:
+    """The section of the examination that lies in the run folder; none for a run that was never examined."""
+    rates = context.recording.labels(signals.LEARNING_RATE)
+    series = context.series(signals.LEARNING_RATE, rates[0]) if rates else None
+    used = float(series.values[-1]) if series is not None and len(series.values) else None
+    document = read_examination(folder_of(context.recording))
+    return geometry_view(document, context.language, context.identity, used)
 
 
 def _passed(context: Context) -> list[tuple[str, str]]:
@@ -97,7 +110,7 @@ def asset(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
     environment = Environment(
         loader=FunctionLoader(asset),
         autoescape=True,

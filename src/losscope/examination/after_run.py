@@ -1,0 +1,94 @@
+"""The examination at the end of a run: the objective is rebuilt, proved, examined, and the result stored."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from losscope.core.errors import LosscopeError
+from losscope.core.files import write_atomically
+from losscope.core.text import Message, Text
+from losscope.examination.examine import examine
+from losscope.objective.rebuild.rebuild import Rebuilt, rebuild
+from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.objective.rebuild.update import KeptUpdate
+from losscope.recording.examination_file import FILE
+
+_GRADIENTS = 100  # the least number of gradients of the objective that should fit into the time
+
+_NEVER = Text(
+    en="no update after the first was seen whole: too few updates, or their loss belongs to no module",
+    zh="首次更新之后没有完整看到任何一次更新：更新太少，或损失不属于任何模块",
+)
+_REBUILT = Text(
+    en="rebuilt from {updates} watched updates and proved on update {step}: value and gradient are those that were "
+    "seen",
+    zh="由观察到的 {updates} 次更新重建，并在第 {step} 次更新上验证：损失值与梯度均与实际一致",
+)
+_AT_END = Text(en="the parameters are those at the end of the run", zh="参数为运行结束时的参数")
+_AT_UPDATE = Text(
+    en="the model was gone when the script ended: the parameters are those of update {step}",
+    zh="脚本结束时模型已不存在：参数为第 {step} 次更新时的参数",
+)
+_SCALED = Text(
+    en="the gradient that was used is the loss's own times {scale:.3g} (clipping or a loss scale)",
+    zh="实际使用的梯度是损失梯度的 {scale:.3g} 倍（裁剪或损失缩放）",
+)
+_FAILED = Text(en="{why}", zh="{why}")
+
+
+class KeeperLike(Protocol):
+    """What the watch kept."""
+
+    updates: list[KeptUpdate]
+    why: Message | None
+
+    def catch_up(self) -> bool: ...
+
+
+def after_run(keeper: KeeperLike, folder: Path, seconds: float) -> None:
+    """Write ``examination.json`` into the run folder, whatever comes of it, within about ``seconds``."""
+    deadline = time.perf_counter() + seconds
+    try:
+        document = _examined(keeper, deadline)
+    except NotRebuildable as refusal:
+        document = refused(refusal.why)
+    except LosscopeError as error:
+        document = refused(_FAILED(why=str(error)))
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    write_atomically(folder / FILE, text + "\n")
+
+
+def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
+    if not keeper.updates:
+        raise NotRebuildable(keeper.why or _NEVER())
+    left = deadline - time.perf_counter()
+    forward = sum(call.seconds for call in keeper.updates[-1].calls)
+    most = max(1, min(len(keeper.updates), int(left / (_GRADIENTS * 3 * max(forward, 1e-6)))))
+    rebuilt = rebuild(keeper.updates, most)
+    at_end = keeper.catch_up()
+    found = examine(rebuilt.objective, max(0.0, deadline - time.perf_counter()))
+    return found.to_json() | {"examined": True, "objective": _said(rebuilt, at_end)}
+
+
+def _said(rebuilt: Rebuilt, at_end: bool) -> list[dict[str, str]]:
+    messages = [
+        _REBUILT(updates=rebuilt.updates, step=rebuilt.step),
+        _AT_END() if at_end else _AT_UPDATE(step=rebuilt.step),
+    ]
+    if rebuilt.scale != 1.0:
+        messages.append(_SCALED(scale=rebuilt.scale))
+    return [both(message) for message in messages]
+
+
+def refused(why: Message) -> dict[str, Any]:
+    """The document that says why there is no examination."""
+    return {"schema": 1, "examined": False, "why": both(why)}
+
+
+def both(message: Message) -> dict[str, str]:
+    """A message in both languages."""
+    return {"en": message.render("en"), "zh": message.render("zh")}
+
+
+AFTER_RUN = after_run

@@ -1,0 +1,65 @@
+"""What is done with a run when the script is over and before it is judged: the examination of its objective.
+
+It is found by discovery, since its room lies beside this one. The process may go on afterwards (``losscope.watch``),
+and the examination runs the forward pass of the user's modules: random states, default settings and printed text are
+therefore taken care of. A fault, or an interruption, costs the examination and nothing else.
+"""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losscope.core.registry import discover
+from losscope.recording.writer import Recorder
+from losscope.watching.conditions import usual_conditions
+
+if TYPE_CHECKING:
+    from losscope.watching.watch import Watch
+
+PACKAGE = "losscope.examination"
+
+
+def after_run(watch: "Watch", recorder: Recorder, folder: Path, seconds: float) -> None:
+    """Call every ``AFTER_RUN(keeper, folder, seconds)`` of the examination, within ``seconds`` in all."""
+    if not watch.streams.last_step:
+        return
+    try:
+        with usual_conditions(), _apart():
+            for step in discover(PACKAGE, "AFTER_RUN").values():
+                step(watch.deep.keeper, folder, seconds)
+    except KeyboardInterrupt:
+        recorder.event("blind-spot", what="the examination", why="interrupted")
+    except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+        recorder.event("fault", where="examination", error=f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Nothing printed, nothing drawn, nothing set that lasts."""
+    import torch  # lazy: where nothing was trained this is not reached
+
+    from losscope.losses.graph.trace import RandomState  # lazy: the same
+
+    random, dtype, hook = RandomState(), torch.get_default_dtype(), sys.displayhook
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    anomaly = torch.is_anomaly_enabled()
+    try:
+        torch.set_default_dtype(torch.float32)
+        torch.autograd.set_detect_anomaly(False)
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            torch.enable_grad(),
+            torch.device("cpu"),
+        ):
+            yield
+    finally:
+        torch.autograd.set_detect_anomaly(anomaly)
+        torch.set_default_dtype(dtype)
+        sys.displayhook = hook
+        random.restore()
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda)

@@ -1,0 +1,207 @@
+"""Keeps now and then one update whole, so that its objective can be rebuilt when the script has ended.
+
+Of the updates that follow a deep sample some are kept, at steps that grow by a fifth: copies of the modules and
+their inputs, how the loss comes of them, and norms of the gradient to check it all by. The model is often gone when a
+script ends (it was a local variable of ``main``), therefore copies; none of the user's objects is kept alive. See
+docs/decisions/0008.
+"""
+
+import math
+import sys
+from dataclasses import dataclass, field
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+
+from losscope.anatomy.anatomy import Term
+from losscope.anatomy.frame_tensors import constants
+from losscope.anatomy.read import read
+from losscope.core.errors import NotReadable
+from losscope.core.text import Message, Text
+from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.objective.rebuild.update import KeptTerm, KeptUpdate, Root, gradient_figures
+from losscope.watching.outer_calls import OuterCalls
+from losscope.watching.weak_tensors import TensorRef, weak
+
+_GROWTH = 1.2  # of the step, from one update kept to the next
+_MOST_UPDATES = 8
+_CANDIDATES = 8  # variables that are kept because one may be the target
+
+_COMPILED = Text(
+    en="parts of the script are compiled by torch.compile", zh="脚本的一部分由 torch.compile 编译"
+)
+_FAULT = Text(en="a fault of losscope: {error}", zh="losscope 自身的错误：{error}")
+_SPARSE = Text(en="a gradient is sparse", zh="有稀疏梯度")
+_NOT_A_NUMBER = Text(
+    en="a backward pass began at something else than one number", zh="反向传播的起点不是单个数"
+)
+_NO_GRADIENT = Text(
+    en="the gradient was not in .grad when the parameters changed", zh="参数改变时梯度不在 .grad 中"
+)
+_SEVERAL = Text(
+    en="{count} objectives are minimised in turn, by optimisers of their own",
+    zh="共有 {count} 个目标由各自的优化器轮流最小化",
+)
+
+
+@dataclass(eq=False)
+class Keeper:
+    """``updates`` that were kept, the last with its modules; ``live`` leads from its tensors to the user's."""
+
+    updates: list[KeptUpdate] = field(default_factory=list)
+    live: list[tuple[TensorRef, Tensor]] = field(default_factory=list)
+    why: Message | None = None
+    wanted: bool = False
+    _calls: OuterCalls | None = None
+    _roots: list[Root] = field(default_factory=list)
+    _for: tuple[str, int] = ("", -1)
+    _next: float = 0.0
+    _streams: set[str] = field(default_factory=set)
+
+    def arm(self, stream: str, step: int) -> None:
+        """Update ``step`` of a stream comes next; keep it, if it is due."""
+        if not self.wanted:
+            return
+        self._streams.add(stream)
+        if self._calls is not None and self._for == (stream, step) and not self._roots:
+            return
+        self.drop()
+        self._for = (stream, step)
+        if len(self._streams) > 1:
+            self._refuse(_SEVERAL(count=len(self._streams)))
+        elif step >= self._next:
+            self._next = _GROWTH * step + 1
+            if _compiled():
+                self._refuse(_COMPILED())
+                return
+            self._calls = OuterCalls()
+            self._calls.install()
+
+    def begins(self) -> None:
+        """The first backward of an update: should one before it still be under way, its gradient was never seen."""
+        if self._roots:
+            self.drop()
+
+    @property
+    def armed(self) -> bool:
+        return self._calls is not None
+
+    def root(self, root: Tensor, scale: float, frame: FrameType | None) -> None:
+        """A backward begins at ``root``, in an update that is to be kept."""
+        calls = self._calls
+        if calls is None:
+            return
+        try:
+            if root.numel() != 1:
+                raise NotRebuildable(_NOT_A_NUMBER())
+            value, number = float(root.detach()) / scale, len(calls.calls)
+            sources = calls.sources(root)
+            if sources is not None:
+                found = tuple((factor / scale, place) for factor, place in sources)
+                self._roots.append(Root(value, sources=found, calls=number))
+            else:
+                terms = read(root, scale=scale, deep=True, frame=frame).terms
+                kept = tuple(self._term(term, frame) for term in terms)
+                self._roots.append(Root(value, terms=kept, calls=number))
+        except NotReadable:
+            self.drop()
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            self._refuse(_reason(error))
+
+    def _term(self, term: Term, frame: FrameType | None) -> KeptTerm:
+        assert self._calls is not None
+        copied, candidates = [], []
+        judges = term.spec is not None and len(term.spec.arguments) > 1
+        if term.target is None and judges and frame is not None:
+            size = math.prod(term.prediction_shape)
+            near = [(n, t) for n, t in constants(frame) if 0 < t.numel() <= size]
+            candidates = [(n, t.detach().clone()) for n, t in near[:_CANDIDATES]]
+        if term.spec is not None and term.spec.task == "penalty":
+            copied = [self._calls.replica.tensor(p) for p in term.parameters]
+        return KeptTerm(
+            kind=term.kind,
+            spec=term.spec,
+            coefficient=term.coefficient,
+            reduction=term.reduction,
+            value=term.value,
+            options=dict(term.options),
+            target=None if term.target is None else term.target.detach().clone(),
+            weighted=term.sample_weight is not None,
+            parameters=tuple(copied),
+            candidates=tuple(candidates),
+        )
+
+    def finish(self, stream: str, step: int) -> None:
+        """The gradient stands in ``.grad``: the update is complete, or of no use."""
+        calls, roots = self._calls, self._roots
+        if calls is None:
+            return
+        if calls.failed is not None:
+            self._refuse(_reason(calls.failed))
+            return
+        try:
+            if roots and calls.calls:
+                self._keep(KeptUpdate(stream, step, calls.parts, list(calls.calls), list(roots)), calls)
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            self._refuse(_reason(error))
+        self.drop()
+
+    def _keep(self, update: KeptUpdate, calls: OuterCalls) -> None:
+        pairs = calls.replica.pairs
+        trained = [(p, c) for p, c in pairs if isinstance(c, nn.Parameter) and c.requires_grad]
+        if not any(p.grad is not None for p, _ in trained):
+            raise NotRebuildable(_NO_GRADIENT())
+        if any(p.grad is not None and p.grad.is_sparse for p, _ in trained):
+            raise NotRebuildable(_SPARSE())
+        with torch.no_grad():
+            update.gradient = gradient_figures([(c, p.grad) for p, c in trained])
+        update.parameters = [c for _, c in trained if isinstance(c, nn.Parameter)]
+        if self.updates:
+            self.updates[-1].parts, self.updates[-1].parameters = [], []
+        self.updates = [*self.updates, update][-_MOST_UPDATES:]
+        self.live = [(weak(p), c) for p, c in pairs]
+        self.why = None
+
+    def drop(self) -> None:
+        """Let go of the update under way."""
+        if self._calls is not None:
+            self._calls.remove()
+            self._calls.replica.release()
+        self._calls, self._roots = None, []
+
+    def take_seconds(self) -> float:
+        """Seconds that the hooks took since this was last asked."""
+        if self._calls is None:
+            return 0.0
+        seconds, self._calls.seconds = self._calls.seconds, 0.0
+        return seconds
+
+    def _refuse(self, why: Message) -> None:
+        """Nothing of an update that cannot be kept; what was kept before it is out of date."""
+        self.why, self.updates, self.live = why, [], []
+        self.drop()
+
+    def catch_up(self) -> bool:
+        """Bring the copies to the present state of the user's tensors; false where these are gone."""
+        present = [(ref(), copied) for ref, copied in self.live]
+        if any(original is None or original.shape != copied.shape for original, copied in present):
+            return False
+        with torch.no_grad():
+            for original, copied in present:
+                copied.copy_(original.detach())
+        return True
+
+
+def _reason(error: Exception) -> Message:
+    if isinstance(error, NotRebuildable):
+        return error.why
+    return _FAULT(error=f"{type(error).__name__}: {error}")
+
+
+def _compiled() -> bool:
+    """Whether torch.compile was used so far: hooks for all modules would be seen by what it compiles next."""
+    frames = sys.modules.get("torch._dynamo.convert_frame")
+    frame_evaluation = sys.modules.get("torch._dynamo.eval_frame")
+    backends = getattr(frame_evaluation, "cached_backends", {})
+    return bool(getattr(frames, "FRAME_COUNTER", 0)) or any(b is not None for b in backends.values())

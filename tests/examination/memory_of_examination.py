@@ -1,0 +1,24 @@
+"""Examines an MLP of so many parameters within so many seconds; prints peak memory and what was found, as JSON."""
+
+import json
+import resource
+import sys
+
+import torch
+from torch import nn
+
+import losscope
+
+width, seconds = int(sys.argv[1]), float(sys.argv[2])
+torch.manual_seed(0)
+layers = [nn.Linear(64, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width), nn.GELU()]
+model = nn.Sequential(*layers, nn.Linear(width, 10))
+data = [(torch.randn(32, 64), torch.randint(10, (32,))) for _ in range(2)]
+objective = losscope.Objective(model, nn.CrossEntropyLoss(), data)
+found = losscope.examine(objective, seconds)
+report = {
+    "size": objective.size,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "looks": list(dict.fromkeys(found.looks)),
+}
+sys.stdout.write(json.dumps(report))

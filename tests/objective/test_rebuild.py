@@ -1,0 +1,420 @@
+"""Objectives rebuilt from watched updates: what can be, is, and what cannot says why."""
+
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from losscope.objective.rebuild.rebuild import rebuild
+from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.watching import keeper
+from losscope.watching.assembly import assemble
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch):
+    """Other tests of this process may have compiled something."""
+    monkeypatch.setattr(keeper, "_compiled", lambda: False)
+
+
+class Quiet:
+    """A recorder that forgets."""
+
+    def __init__(self):
+        self.events = []
+
+    def series(self, signal, label=""):
+        return self
+
+    def add(self, step, value):
+        pass
+
+    def event(self, kind, /, **fields):
+        self.events.append((kind, fields))
+
+
+def watched(train):
+    """The keeper after ``train()`` ran under a watch that keeps updates."""
+    recorder = Quiet()
+    watch, hooks = assemble(recorder, 1e9)
+    watch.deep.keeper.wanted = True
+    hooks.install()
+    try:
+        train()
+    finally:
+        watch.finish()
+        hooks.remove()
+    assert not [e for e in recorder.events if e[0] == "fault"]
+    assert not nn.modules.module._global_forward_hooks and not nn.modules.module._global_forward_pre_hooks
+    return watch.deep.keeper
+
+
+def x(n=16, d=5):
+    return torch.randn(n, d)
+
+
+class Dictionary(nn.Module):
+    """As Hugging Face's models: named inputs, and an output with ``loss`` and ``logits``."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.drop, self.head = nn.Embedding(7, 4), nn.Dropout(0.3), nn.Linear(4, 7)
+
+    def forward(self, input_ids=None, labels=None):
+        logits = self.head(self.drop(self.embed(input_ids)))
+        return {"loss": F.cross_entropy(logits.flatten(0, 1), labels.flatten()), "logits": logits}
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(7, 4)
+        self.head = nn.Linear(4, 7, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens):
+        return self.head(self.embed(tokens))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(5, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, sequence):
+        return self.head(self.rnn(sequence)[0][:, -1])
+
+
+def net(out=3):
+    return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, out))
+
+
+def frozen():
+    model = net()
+    model[0].requires_grad_(False)
+    return model
+
+
+def y(n=16, classes=3):
+    return torch.randint(classes, (n,))
+
+
+def tokens():
+    return torch.randint(7, (4, 6))
+
+
+def penalised(model, a, b):
+    return F.mse_loss(model(a), b) + 1e-2 * sum((p**2).sum() for p in model.parameters())
+
+
+KINDS = {
+    "functional": (net, lambda: (x(), y()), lambda m, a, b: F.cross_entropy(m(a), b)),
+    "criterion": (net, lambda: (x(), y()), lambda m, a, b: nn.CrossEntropyLoss(label_smoothing=0.1)(m(a), b)),
+    "own criterion": (net, lambda: (x(), y()), lambda m, a, b: Own()(m(a), b)),
+    "weighted": (
+        net,
+        lambda: (x(), y()),
+        lambda m, a, b: F.cross_entropy(m(a), b, weight=torch.tensor([1.0, 2.0, 0.5])),
+    ),
+    "model with loss": (
+        Dictionary,
+        lambda: (tokens(), tokens()),
+        lambda m, a, b: m(input_ids=a, labels=b)["loss"],
+    ),
+    "half of a loss": (
+        Dictionary,
+        lambda: (tokens(), tokens()),
+        lambda m, a, b: 0.5 * m(input_ids=a, labels=b)["loss"] / 2,
+    ),
+    "language": (
+        Tied,
+        lambda: (tokens(), tokens()),
+        lambda m, a, b: F.cross_entropy(m(a).view(-1, 7), b.view(-1)),
+    ),
+    "classes second": (
+        Tied,
+        lambda: (tokens(), tokens()),
+        lambda m, a, b: F.cross_entropy(m(a).transpose(1, 2), b),
+    ),
+    "regression": (
+        lambda: net(1),
+        lambda: (x(), torch.randn(16)),
+        lambda m, a, b: F.mse_loss(m(a).squeeze(-1), b),
+    ),
+    "by hand": (
+        lambda: net(1),
+        lambda: (x(), torch.randn(16, 1)),
+        lambda m, a, b: ((m(a) - b) ** 2).mean(),
+    ),
+    "binary": (
+        lambda: net(1),
+        lambda: (x(), torch.rand(16, 1).round()),
+        lambda m, a, b: F.binary_cross_entropy(torch.sigmoid(m(a)), b),
+    ),
+    "sum": (
+        lambda: net(1),
+        lambda: (x(), torch.randn(16, 1)),
+        lambda m, a, b: F.l1_loss(m(a), b, reduction="sum"),
+    ),
+    "penalty": (lambda: net(2), lambda: (x(), torch.randn(16, 2)), penalised),
+    "recurrent": (Recurrent, lambda: (torch.randn(8, 4, 5), y(8)), lambda m, a, b: F.cross_entropy(m(a), b)),
+    "frozen": (frozen, lambda: (x(), y()), lambda m, a, b: F.cross_entropy(m(a), b)),
+    "double": (
+        lambda: net().double(),
+        lambda: (x().double(), y()),
+        lambda m, a, b: F.cross_entropy(m(a), b),
+    ),
+}
+
+
+class Own(nn.Module):
+    """A criterion that no catalogue has."""
+
+    def forward(self, prediction, target):
+        return (prediction.gather(1, target[:, None]) - prediction.logsumexp(1, True)).cos().mean()
+
+
+def training(kind, steps=6, optimizer=torch.optim.SGD):
+    make, data, loss_of = KINDS[kind]
+
+    def train():
+        model = make()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        opt = optimizer(trained, lr=0.05)
+        for _ in range(steps):
+            opt.zero_grad()
+            a, b = data()  # the target of a hand-written loss is found among the variables
+            loss_of(model, a, b).backward()
+            opt.step()
+
+    return train
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_objective_of_an_update_is_rebuilt_and_proved(kind):
+    kept = watched(training(kind))
+    assert kept.why is None and kept.updates
+    rebuilt = rebuild(kept.updates)
+    assert rebuilt.scale == 1.0 and rebuilt.updates == len(kept.updates)
+    assert torch.isfinite(rebuilt.objective.gradient()).all()
+
+
+def test_value_and_gradient_are_those_of_the_script():
+    """Independent of the proof: one batch, no noise, against the script's own numbers at its last update."""
+    seen = []
+
+    def train():
+        model = nn.Sequential(nn.Linear(5, 4), nn.GELU(), nn.Linear(4, 2)).double()
+        a, b = x().double(), torch.randn(16, 2).double()
+        opt = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(4):
+            opt.zero_grad()
+            loss = F.smooth_l1_loss(model(a), b)
+            loss.backward()
+            seen.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])))
+            opt.step()
+
+    kept = watched(train)
+    objective = rebuild(kept.updates, 1).objective
+    value, gradient = seen[kept.updates[-1].step]
+    assert objective.value() == pytest.approx(value, rel=1e-12)
+    torch.testing.assert_close(objective.gradient(), gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_accumulated_gradients_are_one_objective():
+    def train():
+        model = net()
+        opt = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(5):
+            opt.zero_grad()
+            for _ in range(3):
+                (F.cross_entropy(model(x()), y()) / 3).backward()
+            opt.step()
+
+    rebuilt = rebuild(watched(train).updates, 1)
+    assert len(rebuilt.objective.batches) == 3 and 0.3 < rebuilt.objective.value() < 3
+
+
+def test_clipping_is_a_factor_and_is_told():
+    def train():
+        model = net()
+        opt = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(5):
+            opt.zero_grad()
+            F.cross_entropy(model(x()), y()).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+            opt.step()
+
+    assert 0 < rebuild(watched(train).updates).scale < 0.1
+
+
+def test_two_modules_one_after_the_other_and_autocast():
+    def train():
+        first, second = nn.Linear(5, 8), nn.Linear(8, 3)
+        opt = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.05)
+        for _ in range(5):
+            opt.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = F.cross_entropy(second(first(x())), y())
+            loss.backward()
+            opt.step()
+
+    assert rebuild(watched(train).updates).objective.size == 5 * 8 + 8 + 8 * 3 + 3
+
+
+def refused(train):
+    kept = watched(train)
+    if kept.why is not None:
+        return str(kept.why)
+    with pytest.raises(NotRebuildable) as caught:
+        rebuild(kept.updates)
+    return str(caught.value.why)
+
+
+def loop(loss_of, model=None, steps=5):
+    def train():
+        m = model or net()
+        opt = torch.optim.SGD(m.parameters(), lr=0.05)
+        for _ in range(steps):
+            opt.zero_grad()
+            loss_of(m).backward()
+            opt.step()
+
+    return train
+
+
+class Counting(nn.Linear):
+    """Remembers how often it was called, and computes something else each time."""
+
+    def forward(self, a):
+        STATE[0] += 1
+        return super().forward(a) * STATE[0]
+
+
+STATE = [0]
+
+
+def test_an_unknown_loss_is_refused():
+    assert "not known" in refused(loop(lambda m: (m(x()) ** 5).cos().mean()))
+
+
+def test_a_module_that_remembers_is_refused():
+    assert "not the same objective" in refused(
+        loop(lambda m: nn.CrossEntropyLoss()(m(x()), y()), Counting(5, 3))
+    )
+
+
+def test_gradients_that_were_never_cleared_are_refused():
+    def train():
+        model = net()
+        opt = torch.optim.SGD(model.parameters(), lr=1e-3)
+        for _ in range(5):
+            F.cross_entropy(model(x()), y()).backward()
+            opt.step()
+
+    assert "gradient" in refused(train)
+
+
+def test_two_optimisers_are_refused():
+    def train():
+        one, two = net(), net()
+        opts = [torch.optim.SGD(m.parameters(), lr=0.05) for m in (one, two)]
+        for _ in range(6):
+            for m, opt in zip((one, two), opts, strict=True):
+                opt.zero_grad()
+                F.cross_entropy(m(x()), y()).backward()
+                opt.step()
+
+    assert "2 objectives" in refused(train)
+
+
+def test_what_goes_through_plain_functions_between_modules_is_refused():
+    first, second = nn.Linear(5, 8), nn.Linear(8, 3)
+    both = nn.ModuleList([first, second])
+    assert "outside of any module" in refused(
+        loop(lambda _: F.cross_entropy(second(first(x()).relu()), y()), both)
+    )
+
+
+def test_the_first_pass_of_a_closure_is_an_update_as_well():
+    def train():
+        model = net()
+        opt = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=2)
+
+        def closure():
+            opt.zero_grad()
+            loss = F.cross_entropy(model(x()), y())
+            loss.backward()
+            return loss
+
+        for _ in range(4):
+            opt.step(closure)
+
+    assert rebuild(watched(train).updates).scale == 1.0
+
+
+def test_a_gradient_that_was_changed_by_hand_is_refused():
+    def train():
+        model = net()
+        opt = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(5):
+            opt.zero_grad()
+            F.cross_entropy(model(x()), y()).backward()
+            for p in model.parameters():
+                p.grad.add_(torch.randn_like(p) * 0.1)
+            opt.step()
+
+    assert "differs from the one that was used" in refused(train)
+
+
+def test_nothing_of_the_users_is_kept_alive_and_nothing_changes():
+    references = []
+
+    def train(keep):
+        torch.manual_seed(3)
+        model = net()
+        opt = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(6):
+            opt.zero_grad()
+            a, b = x(), y()
+            F.cross_entropy(model(a), b).backward()
+            opt.step()
+            keep(weakref.ref(a), weakref.ref(model), weakref.ref(model[0].weight))
+        keep.state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+
+    class Keep:
+        def __call__(self, *refs):
+            references.extend(refs)
+
+    plain, watching = Keep(), Keep()
+    train(plain)
+    references.clear()
+    kept = watched(lambda: train(watching))
+    gc.collect()
+    assert kept.updates and not [r for r in references if r() is not None]
+    for name, tensor in plain.state[0].items():
+        assert torch.equal(tensor, watching.state[0][name])
+    assert torch.equal(plain.state[1], watching.state[1])
+    assert not kept.catch_up()  # the model is gone: the copies stay as they were
+
+
+def test_the_copies_catch_up_with_a_model_that_lives():
+    model = net()
+    kept = watched(loop(lambda m: F.cross_entropy(m(x()), y()), model))
+    assert kept.catch_up()
+    copied = [c for _, c in kept.live if isinstance(c, nn.Parameter)]
+    assert all(torch.equal(c, p) for c, p in zip(copied, model.parameters(), strict=True))
+
+
+def test_what_is_compiled_is_left_alone(monkeypatch):
+    """Hooks for all modules would be traced by the next compilation, and break a graph that has to be whole."""
+    monkeypatch.undo()
+    torch.compile(lambda m, a, b: F.cross_entropy(m(a), b), backend="aot_eager")  # not even called so far
+    try:
+        assert "torch.compile" in refused(loop(lambda m: F.cross_entropy(m(x()), y())))
+    finally:
+        torch._dynamo.reset()
