@@ -1,5 +1,7 @@
 """The trace of a Hessian in parts: Gauss-Newton, the network's own curvature, the penalty."""
 
+import math
+
 import pytest
 import torch
 from matrices import calibration, scores, unbiased
@@ -8,7 +10,8 @@ from torch import nn
 import losscope
 from losscope.core.errors import NotReadable
 from losscope.estimators.traces import residual_draws
-from losscope.estimators.traces.gauss_newton_draws import gauss_newton_draws
+from losscope.estimators.traces.draws import draw_until
+from losscope.estimators.traces.gauss_newton_draws import Mixtures, gauss_newton_draws
 from losscope.estimators.traces.gauss_newton_trace import gauss_newton_trace
 from losscope.estimators.traces.hessian_trace import hessian_trace
 from losscope.estimators.traces.trace import trace
@@ -193,3 +196,35 @@ def test_draws_of_outputs_in_closed_form(loss, monkeypatch):
     monkeypatch.setattr(module, "MOST_OUTPUTS", 2)
     found = [gauss_newton_draws(objective, 0.2, seed=seed) for seed in range(40)]
     assert unbiased(found, exact) and 0.6 < calibration(found, exact) < 1.5
+
+
+def test_mixtures_without_replacement():
+    """All C of a sample make up C times the identity; each alone is of unit covariance over samples."""
+    random = torch.Generator().manual_seed(0)
+    mixtures = Mixtures(4000, 6, torch.zeros((), dtype=torch.float64), random)
+    drawn = torch.stack([mixtures.next() for _ in range(6)])
+    whole = torch.einsum("kni,knj->nij", drawn, drawn)
+    torch.testing.assert_close(whole, 6 * torch.eye(6).double().expand(4000, 6, 6), rtol=1e-12, atol=1e-12)
+    first = drawn[0].T @ drawn[0] / 4000
+    torch.testing.assert_close(first, torch.eye(6).double(), rtol=0, atol=0.15)
+
+
+def test_errors_of_draws_without_replacement():
+    """K of C numbers: the stated variance is that of the means, and all C are exact."""
+    torch.manual_seed(0)
+    population = torch.rand(300, 8, dtype=torch.float64).exp()  # of 300 samples
+    truth = float(population.mean(1).sum())
+    scores, wrong = [], []
+    for seed in range(300):
+        random = torch.Generator().manual_seed(seed)
+        order = torch.rand(300, 8, generator=random).argsort(1)
+        columns = iter(population.gather(1, order).T)
+        part = draw_until(lambda c=columns: next(c), lambda _: math.inf, of=8)
+        assert part.passes < 8
+        scores.append((part.value - truth) / part.variance**0.5)
+        wrong.append((part.value - truth) / (part.variance / (1 - part.passes / 8)) ** 0.5)
+    assert float(torch.tensor(scores).square().mean()) == pytest.approx(1, abs=0.25)
+    assert float(torch.tensor(wrong).square().mean()) < 0.8  # the mutant with replacement's error
+    columns = iter(population.T)
+    whole = draw_until(lambda: next(columns), lambda _: 0.0, of=8)
+    assert whole.value == pytest.approx(truth, rel=1e-14) and whole.variance == 0 and whole.passes == 8

@@ -42,8 +42,8 @@ class Rows(ABC):
         """√m s for labels that the model draws."""
 
     @abstractmethod
-    def mixed(self, generator: torch.Generator) -> list[Tensor]:
-        """u with E u uᵀ = m E[s sᵀ], from random signs: of less spread than labels, where no labels are needed."""
+    def rooted(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """S w with S Sᵀ = m E[s sᵀ]: of random w of covariance I it has less spread than scores of drawn labels."""
 
     @abstractmethod
     def root(self) -> Iterator[list[Tensor]]:
@@ -104,9 +104,9 @@ class Scores:
         """√m s, for labels that the model draws."""
         return self._joined(rows.drawn(generator) for _, rows in self._groups)
 
-    def mixed(self, generator: torch.Generator) -> list[Tensor]:
-        """u with E u uᵀ = m E[s sᵀ], from random signs."""
-        return self._joined(rows.mixed(generator) for _, rows in self._groups)
+    def rooted(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """S w with S Sᵀ = m E[s sᵀ]."""
+        return self._joined(rows.rooted([vector[i] for i in at]) for at, rows in self._groups)
 
     def data(self) -> list[Tensor]:
         """√m s, for the labels of the data."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from losscope.estimators.samples import LEAST, caution
+from losscope.estimators.samples import caution
+
+_LEAST = 128
+"""Numbers in a spread that is believed to an eighth, √(2/128). What ends on less is biased where draws are skewed."""
 
 
 @dataclass
@@ -26,35 +29,40 @@ class Part:
 
 
 def least_draws(samples: int) -> int:
-    """Draws of so many samples that a spread may be believed of."""
-    return 1 + math.ceil((LEAST - 1) / max(samples, 1))
+    """Draws of so many samples that their spread may be believed."""
+    return 1 + math.ceil((_LEAST - 1) / max(samples, 1))
 
 
 def draw_until(
-    draw: Callable[[], Tensor], target: Callable[[float], float], most: float, *, or_not: bool = False
-) -> tuple[Part, bool]:
-    """The sum over samples of E draw(), and whether its standard error is below ``target(sum)``.
+    draw: Callable[[], Tensor],
+    target: Callable[[float], float],
+    *,
+    most: float = math.inf,
+    of: int | None = None,
+) -> Part:
+    """The sum over samples of E draw(), to a standard error of ``target(sum)``.
 
     ``draw`` gives unbiased numbers of all n samples, [n], independent of each other. With K draws the variance of the
-    sum is Σ_i Var_i / K, which has n(K-1) degrees of freedom. Ends after ``most`` draws; with ``or_not`` as soon as it
-    is clear that more are needed.
+    sum is Σ_i Var_i / K, which has n(K-1) degrees of freedom. ``of``: draws are made without replacement from so many,
+    which takes 1 - K / of off the variance. Ends after ``most`` draws at the latest.
     """
     shift = draw().double()  # the first draw, subtracted from all against cancellation
     total, squares = torch.zeros_like(shift), torch.zeros_like(shift)
-    count, wanted = 1, least_draws(len(shift))
+    most = min(most, of or math.inf)
+    count, wanted = 1, min(least_draws(len(shift)), most)
     while True:
-        for _ in range(wanted - count):
+        while count < wanted:
             found = draw().double() - shift
             total += found
             squares += found.square()
-        count = wanted
+            count += 1
         value = float((shift + total / count).sum())
-        variance = float((squares - total.square() / count).clamp_min(0).sum()) / (count - 1)
-        stderr = math.sqrt(variance / count) * caution((count - 1) * len(shift) + 1)
-        part, aim = Part(value, variance / count, count), target(value)
-        if stderr <= aim:
-            return part, True
-        needed = count * (stderr / aim) ** 2 if aim else math.inf
-        if count >= most or (or_not and needed > most):
-            return part, False
-        wanted = max(count + 1, math.ceil(min(needed, most)))
+        if count == of:
+            return Part(value, 0.0, count)
+        spread = float((squares - total.square() / count).clamp_min(0).sum()) / (count - 1)
+        left = 1 - count / of if of else 1.0
+        allowed = (target(value) / caution((count - 1) * len(shift) + 1)) ** 2
+        if left * spread / count <= allowed or count >= most:
+            return Part(value, left * spread / count, count)
+        rest = allowed + (spread / of if of else 0.0)
+        wanted = min(max(count + 1, spread / rest if rest else math.inf), most)

@@ -1,9 +1,10 @@
-"""The trace of a Gauss-Newton matrix to a tolerance: random mixtures of the outputs where that beats all of them.
+"""The trace of a Gauss-Newton matrix to a tolerance, by as many random mixtures of the outputs as that takes.
 
-tr Jᵀ H J = Σ_i E‖J_iᵀ u_i‖² for random u_i with E u_i u_iᵀ = H_i, the loss Hessian of sample i: u_i = Σ_k ξ_ik √λ_ik
-v_ik with its eigenpairs (λ, v) and random signs ξ, or in closed form for likelihoods, of any number of outputs. One
-backward pass gives ‖J_iᵀ u_i‖² of all samples, each an independent draw. Two or three passes often do what C outputs
-take C passes for.
+tr Jᵀ H J = Σ_i E‖J_iᵀ S_i w_i‖² for random w_i with E w_i w_iᵀ = I, where S_i S_iᵀ = H_i is the loss Hessian of sample
+i: in closed form for likelihoods, else of its eigenvectors. One backward pass gives the norms of all samples, each an
+independent draw, so that few passes do. Of up to 128 outputs the w_i are drawn without replacement from C vectors that
+are orthogonal: after K of C the variance is (1 - K/C) s²/K (Cochran, *Sampling Techniques*, 1977, theorem 2.4), and
+after C passes the trace is exact.
 """
 
 import math
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
-from losscope.estimators.traces.draws import Part, draw_until, least_draws
+from losscope.estimators.traces.draws import Part, draw_until
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
@@ -80,37 +81,55 @@ def _likelihood(objective: Objective, layers: Layers) -> Scores | None:
 
 
 def _by_scores(layers: Layers, scores: Scores, rtol: float, random: torch.Generator) -> Part:
-    """Signs over the outputs, in closed form: the loss Hessian of softmax is SSᵀ with S = diag(√p)(I - √p√pᵀ)."""
-    outputs = sum(p[0].numel() for p in layers.batch.predictions)
-    few = outputs <= MOST_OUTPUTS
-    if not few or (rtol > 0 and outputs > max(2, least_draws(layers.samples))):
-        found, reached = draw_until(
-            lambda: layers.squares(scores.mixed(random)),
-            lambda value: rtol * abs(value),
-            outputs if few else _MOST_DRAWS,
-            or_not=few,
+    """With S in closed form: diag(p) - ppᵀ of a softmax is SSᵀ with S = diag(√p)(I - √p√pᵀ)."""
+    like = layers.batch.predictions
+
+    def target(value: float) -> float:
+        return rtol * abs(value)
+
+    outputs = sum(p[0].numel() for p in like)
+    if outputs > MOST_OUTPUTS:
+        return draw_until(
+            lambda: layers.squares(scores.rooted([signs(p, random) for p in like])), target, most=_MOST_DRAWS
         )
-        if reached or not few:
-            return found
-    value = sum(float(layers.squares(vector).double().sum()) for vector in scores.root())
-    return Part(value, 0.0, outputs)
+    mixtures = Mixtures(layers.samples, outputs, like[0], random)
+    return draw_until(
+        lambda: layers.squares(scores.rooted(split(mixtures.next(), layers.batch))), target, of=outputs
+    )
 
 
 def _by_eigenvectors(layers: Layers, rtol: float, random: torch.Generator) -> Part:
-    """Signs over the eigenvectors of each sample's loss Hessian."""
+    """With S of the eigenvectors of each sample's loss Hessian."""
     values, vectors = torch.linalg.eigh(loss_hessians(layers.batch, layers.samples))
     outputs = values.shape[1]
-    definite = float(values.min()) >= -_NEGATIVE * float(values.abs().max())
-    spent = 0
-    if definite and rtol > 0 and outputs > max(2, least_draws(layers.samples)):
-        roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
+    if float(values.min()) < -_NEGATIVE * float(values.abs().max()):
+        return Part(exact_of_batch(layers, values, vectors), 0.0, outputs)
+    roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
+    mixtures = Mixtures(layers.samples, outputs, values, random)
 
-        def draw() -> Tensor:
-            mixture = torch.einsum("nok,nk->no", roots, signs(values, random))
-            return layers.squares(split(mixture, layers.batch))
+    def draw() -> Tensor:
+        return layers.squares(split(torch.einsum("nok,nk->no", roots, mixtures.next()), layers.batch))
 
-        found, reached = draw_until(draw, lambda value: rtol * abs(value), outputs, or_not=True)
-        if reached:
-            return found
-        spent = found.passes
-    return Part(exact_of_batch(layers, values, vectors), 0.0, outputs + spent)
+    return draw_until(draw, lambda value: rtol * abs(value), of=outputs)
+
+
+class Mixtures:
+    """Vectors w [n, C] that are drawn without replacement: for each sample C of them have Σ w wᵀ = C I.
+
+    They are columns of a cosine transform in an order of its own for each sample, times random signs of its outputs.
+    """
+
+    def __init__(self, samples: int, outputs: int, like: Tensor, random: torch.Generator) -> None:
+        k = torch.arange(outputs, dtype=torch.float64)
+        waves = torch.cos(math.pi * (k + 0.5)[:, None] * k / outputs) * 2**0.5
+        waves[:, 0] = 1.0
+        self._waves = waves.to(like.detach())
+        self._signs = signs(torch.empty(samples, outputs, dtype=like.dtype, device=like.device), random)
+        self._order = torch.rand(samples, outputs, generator=random).argsort(1).to(like.device)
+        self._used = 0
+
+    def next(self) -> Tensor:
+        """[n, C]."""
+        column = self._order[:, self._used]
+        self._used += 1
+        return self._waves[:, column].T * self._signs

@@ -56,7 +56,7 @@ def hessian_trace(
         PenaltyHessian(objective), rtol=rtol, seconds=seconds, products=products, progress=progress
     )
     parts = _Parts(objective, budget, torch.Generator().manual_seed(seed))
-    total = by_batch(objective, _SHARE * rtol, parts.of_batch)
+    total = by_batch(objective, rtol if objective.whole.penalty is None else _SHARE * rtol, parts.of_batch)
     if objective.whole.penalty is not None:
         total.add(1.0, _penalty(objective, rtol, total, seed))
     return Estimate(total.value, math.sqrt(total.variance), total.passes, budget.elapsed)
@@ -70,25 +70,34 @@ class _Parts:
         self._tried: bool | None = None
 
     def of_batch(self, layers: Layers, share: float) -> Part:
-        part = gauss_newton_draws.of_batch(self._objective, layers, share, self._random)
-        if self._flat(layers, part):
+        flat, tried = self._flat(layers)
+        part = gauss_newton_draws.of_batch(
+            self._objective, layers, share if flat else _SHARE * share, self._random
+        )
+        part.passes += tried
+        if flat:
             self._budget.used += part.passes
             return part
         known, left = part.value, max(2, self._budget.left - part.passes)
-        rest = residual_draws.of_batch(layers, lambda value: share * abs(known + value), left, self._random)
+        rest = residual_draws.of_batch(
+            layers, lambda value: _SHARE * share * abs(known + value), left, self._random
+        )
         part.add(1.0, rest)
         self._budget.used += part.passes
         self._budget.report(math.sqrt(part.variance))
         return part
 
-    def _flat(self, layers: Layers, part: Part) -> bool:
-        """Whether the diagonal of R is 0: by the operations that ran, and on the first batch by trying it."""
+    def _flat(self, layers: Layers) -> tuple[bool, int]:
+        """Whether the diagonal of R is 0: by the operations that ran, and on the first batch by trying it.
+
+        With the number of passes that this took.
+        """
         if self._tried is False or offender(layers.batch.predictions) is not None:
-            return False
-        if self._tried is None:
-            part.passes += 1
-            self._tried = no_curvature_in_one(layers.batch, self._random)
-        return self._tried
+            return False, 0
+        if self._tried is not None:
+            return True, 0
+        self._tried = no_curvature_in_one(layers.batch, self._random)
+        return self._tried, 1
 
 
 def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:

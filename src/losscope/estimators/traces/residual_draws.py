@@ -47,7 +47,7 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
                 total += (b.detach() * move).reshape(layers.samples, -1).double().sum(1)
         return total
 
-    return draw_until(draw, target, most)[0]
+    return draw_until(draw, target, most=most)
 
 
 def moves(layers: Layers, prepared: Sequence[Tensor], random: torch.Generator) -> list[Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from losscope.operators.likelihood import Likelihood, Rows, View, signs
+from losscope.operators.likelihood import Likelihood, Rows, View
 from losscope.operators.likelihoods.elements import ratio
 
 _PARTS = 1e-3  # rounding of a sum of probabilities, in half precision too
@@ -43,11 +43,11 @@ class Categorical(Rows):
         label = (total <= level).sum(self._axis, keepdim=True).clamp_max(total.shape[self._axis] - 1)
         return [self.mass.sqrt() * self._score(label)]
 
-    def mixed(self, generator: torch.Generator) -> list[Tensor]:
-        random = signs(self._p, generator)
+    def rooted(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        (w,) = vector
         if self._scale is not None:
-            return [(self.mass * self._scale).sqrt() * random]
-        u = self._p.sqrt() * random  # diag(p) - ppᵀ = S Sᵀ with S = diag(√p) (I - √p √pᵀ)
+            return [(self.mass * self._scale).sqrt() * w]
+        u = self._p.sqrt() * w  # diag(p) - ppᵀ = S Sᵀ with S = diag(√p) (I - √p √pᵀ)
         return [self.mass.sqrt() * (u - self._p * u.sum(self._axis, keepdim=True))]
 
     def _score(self, label: Tensor) -> Tensor:

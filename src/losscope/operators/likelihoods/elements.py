@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from losscope.operators.likelihood import Rows, signs
+from losscope.operators.likelihood import Rows
 
 Draw = Callable[[torch.Generator], list[Tensor]]
 
@@ -23,8 +23,8 @@ class Elements(Rows):
     def drawn(self, generator: torch.Generator) -> list[Tensor]:
         return self._draw(generator)
 
-    def mixed(self, generator: torch.Generator) -> list[Tensor]:
-        return [f.sqrt() * signs(f, generator) for f in self._fisher]
+    def rooted(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        return [f.sqrt() * w for f, w in zip(self._fisher, vector, strict=True)]
 
     def inner(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
         return torch.stack([a * b for a, b in zip(one, other, strict=True)]).sum(0)
