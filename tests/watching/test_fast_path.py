@@ -183,9 +183,7 @@ def run(moves, monkeypatch, stride, make=Trainer):
     return recorder, sum(fast)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
-@given(moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=12))
-def test_the_same_losses_at_the_same_steps(moves):
+def the_same_losses_at_the_same_steps(moves):
     with pytest.MonkeyPatch.context() as monkeypatch:
         slow, none = run(moves, monkeypatch, stride=0)
         fast, some = run(moves, monkeypatch, stride=1)
@@ -207,9 +205,7 @@ def test_the_same_losses_at_the_same_steps(moves):
         assert fast.values(signal, label) == slow.values(signal, label)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
-@given(moves=st.lists(st.tuples(st.sampled_from(BY_HAND), st.integers(0, 9)), max_size=12))
-def test_updates_by_hand_too(moves):
+def updates_by_hand_too(moves):
     with pytest.MonkeyPatch.context() as monkeypatch:
         slow, none = run(moves, monkeypatch, stride=0, make=ByHand)
         fast, some = run(moves, monkeypatch, stride=1, make=ByHand)
@@ -222,9 +218,7 @@ def test_updates_by_hand_too(moves):
     assert thin.steps(s.STEP_TIME)[-1] == fast.steps(s.STEP_TIME)[-1] == max(expected)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
-@given(moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=12))
-def test_losses_that_stay_on_their_device_take_it_as_well(moves):
+def losses_that_stay_on_their_device_take_it_as_well(moves):
     def on_device(value):
         return value.detach().reshape(()).clone()
 
@@ -237,3 +231,17 @@ def test_losses_that_stay_on_their_device_take_it_as_well(moves):
     for stream in STREAMS:
         assert later.steps(s.LOSS, stream) == at_once.steps(s.LOSS, stream)
         assert later.values(s.LOSS, stream) == pytest.approx(at_once.values(s.LOSS, stream), rel=1e-6)
+
+
+PROPERTIES = {
+    the_same_losses_at_the_same_steps: MOVES,
+    updates_by_hand_too: BY_HAND,
+    losses_that_stay_on_their_device_take_it_as_well: MOVES,
+}
+
+
+@pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda f: f.__name__)
+def test_whatever_a_loop_does(holds, examples):
+    moves = st.lists(st.tuples(st.sampled_from(PROPERTIES[holds]), st.integers(0, 9)), max_size=12)
+    settings(max_examples=examples, deadline=None, derandomize=True)(given(moves=moves)(holds))()

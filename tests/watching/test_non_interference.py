@@ -48,7 +48,7 @@ def compare(how, name, folder):
     script = str(SCRIPTS / name)
     output, code, errors = run(how, [script], folder)
     assert code == 0, errors
-    options = ["--budget", "100", "--examine", "2", "--out", str(folder / "run")]
+    options = ["--budget", "100", "--examine", "0.5", "--out", str(folder / "run")]
     watch = ["-m", "losscope", "run", *options, script]
     watched_output, watched_code, watched_errors = run(how, watch, folder)
     assert watched_output == output

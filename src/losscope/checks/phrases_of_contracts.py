@@ -64,6 +64,12 @@ ELICITED = {
 }
 
 DECLARED = {
+    "a similarity is to be as large as it can be: its negative is the loss": (
+        "相似度应尽可能大：它的相反数才是损失"
+    ),
+    "an answer without tokens still counts as one of its group: advantages are relative to the group": (
+        "没有词元的回答仍算作组内的一个：优势是相对于该组的"
+    ),
     "0 needs scale and bias to be learnt: at their defaults a pair of cosine 1 still costs ln 2": (
         "要达到 0 须学习尺度和偏置：在默认值下，余弦为 1 的一对仍损失 ln 2"
     ),

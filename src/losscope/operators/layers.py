@@ -37,6 +37,9 @@ class Call:
 
     def factors(self, prepared: Tensor, g: Tensor, samples: int) -> "Iterator[tuple[Tensor, Factors]]":
         """Each parameter of the module, with the factors of its per-sample gradients."""
+        if prepared.is_floating_point() and prepared.dtype != g.dtype:  # under autocast
+            wide = torch.promote_types(prepared.dtype, g.dtype)
+            prepared, g = prepared.to(wide), g.to(wide)
         pairs = _kind(self.module)[1](self.module, prepared, g, samples)
         return (pair for pair in pairs if pair[0] is not None)
 
