@@ -116,26 +116,31 @@ SETTINGS = (
 )
 
 
+_READERS = tuple(setting.read for setting in SETTINGS)  # read before and after every call of a loss
+
+
 def read() -> list[Any]:
     """All settings as they are."""
-    return [setting.read() for setting in SETTINGS]
+    return [reader() for reader in _READERS]
 
 
 def write(values: list[Any]) -> None:
     """Puts back those that differ."""
-    for setting, value, now in zip(SETTINGS, values, read(), strict=True):
-        if now != value:
-            setting.write(value)
+    present = read()
+    if present != values:
+        for setting, value, now in zip(SETTINGS, values, present, strict=True):
+            if now != value:
+                setting.write(value)
 
 
-@contextmanager
-def kept() -> Iterator[None]:
+class kept:  # noqa: N801  a context manager, written out since it is entered at every call
     """Whatever is changed within is put back. Cost: some microseconds."""
-    before = read()
-    try:
-        yield
-    finally:
-        write(before)
+
+    def __enter__(self) -> None:
+        self._before = read()
+
+    def __exit__(self, *_: object) -> None:
+        write(self._before)
 
 
 @contextmanager

@@ -191,7 +191,9 @@ def smallest(outcomes: Outcomes, seconds: float, seed: int = 0) -> Minima:
     spread = float((values - values[0]).abs().nan_to_num(posinf=1.0).max())
     rounding = 64 * torch.finfo(dtype).eps * (1 + abs(float(values[0])))
     found = minima(outcomes.expected, starts, seconds)
-    begun = zip(starts, values.tolist(), strict=True)  # may do as well as the truth, however slow the searches are
+    begun = zip(
+        starts, values.tolist(), strict=True
+    )  # may do as well as the truth, however slow the searches are
     ends = sorted([*found.ends, *begun], key=lambda pair: pair[1])
     return Minima(ends, float(values[0]), NEGLIGIBLE * spread + rounding, found.done)
 
