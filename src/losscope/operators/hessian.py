@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.graph_memory import saved_bytes
@@ -19,9 +20,14 @@ from losscope.operators.of_objective import OfObjective
 
 __all__ = ["Hessian"]
 
+_ROUNDING = 1000  # times that of one number, relative to the lengths of the vectors
+
 
 class Hessian(OfObjective):
     """∇²L of an objective at its model's own parameters, [P, P], in their precision.
+
+    The first two vectors are tried for symmetry, uᵀHv = vᵀHu, at the cost of four scalar products: torch's second
+    derivatives of some operations (``weight_norm``) are wrong without a word. Raises ``BadUsage`` where that fails.
 
     >>> import torch
     >>> line = torch.nn.Linear(2, 1, bias=False).double()
@@ -40,12 +46,31 @@ class Hessian(OfObjective):
             objective.parameters,
             memory,
         )
+        self._seen: list[tuple[Tensor, Tensor]] | None = []
 
     def apply(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         for coefficient, gradient in self._gradients:
             add_products_(total, coefficient, gradient, self.objective.parameters, vectors)
+        if self._seen is not None:
+            self._seen += [(v.clone(), h.clone()) for v, h in zip(vectors.T[:2], total.T[:2], strict=True)]
+            if len(self._seen) > 1:
+                _symmetric(*self._seen[0], *self._seen[1])
+                self._seen = None
         return total
+
+
+def _symmetric(u: Tensor, hu: Tensor, v: Tensor, hv: Tensor) -> None:
+    """Raises ``BadUsage`` where uᵀHv ≠ vᵀHu by more than rounding: then some operation's second derivative is wrong."""
+    one, other = float(u.double() @ hv.double()), float(v.double() @ hu.double())
+    scale = float(u.norm()) * float(hv.norm()) + float(v.norm()) * float(hu.norm())
+    if abs(one - other) > _ROUNDING * torch.finfo(u.dtype).eps * scale:
+        raise BadUsage(
+            "torch gives this network a second derivative that is not symmetric, so that it is wrong",
+            seen=f"uᵀHv = {one:.6g}, vᵀHu = {other:.6g}",
+            remedy="some operation cannot be differentiated twice; of weight_norm it is known: "
+            "torch.nn.utils.parametrize.remove_parametrizations takes it off",
+        )
 
 
 def gradients(

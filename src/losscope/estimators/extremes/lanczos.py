@@ -2,10 +2,11 @@
 
 A Ritz value θ with residual r = ‖Av - θv‖ lies within r of an eigenvalue, and within r²/gap where gap is its distance
 to the rest of the spectrum (Parlett, *The Symmetric Eigenvalue Problem*, 1998, theorems 4.5.1 and 11.7.1). The smaller
-of the two is the error bound that is given, with the distance to the next Ritz value for the gap. The iteration ends
-when every bound is below ``rtol`` times the largest eigenvalue seen, in absolute value.
+of the two is given as bound, where the gap is that to the next Ritz value less the residuals of both; the iteration
+ends when every bound is below ``rtol`` times the largest eigenvalue seen, in absolute value.
 
-The bounds prove that each value is an eigenvalue, not that none was missed: of eigenvalues that agree exactly,
+So ``residuals`` are proven, and the bounds as far as no eigenvalue hides between the Ritz values: of eigenvalues that
+lie close together one may be missed, and the bound is then that of its neighbours' mean. Of those that agree exactly,
 one start vector sees one copy until rounding shows the others. Thick restart: Wu and Simon, SIAM J. Matrix Anal. 22
 (2000), doi:10.1137/S0895479898334605.
 """
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.budget import Budget
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["Eigenpairs", "Lanczos", "eigsh"]
@@ -50,7 +52,7 @@ class Eigenpairs:
         return len(self.values)
 
     def __getitem__(self, index: int) -> Estimate:
-        """One eigenvalue; its bound stands for the standard error, and is never exceeded."""
+        """One eigenvalue; its bound stands for the standard error."""
         return Estimate(self.values[index], self.bounds[index], self.products, self.seconds)
 
 
@@ -117,6 +119,8 @@ class Lanczos:
     ) -> None:
         if which not in ("LA", "SA", "LM"):
             raise BadUsage("eigenvalues are chosen by LA, SA or LM", seen=repr(which))
+        if not isinstance(k, int) or not isinstance(basis, int | None):
+            raise BadUsage("numbers of eigenvalues and of vectors are integers", seen=f"k={k!r}, basis={basis!r}")
         if not 0 < k <= op.size:
             raise BadUsage(f"an operator of size {op.size} has no {k} eigenvalues", seen=f"k={k}")
         most = min(op.size, basis or max(2 * k + 20, 60))
@@ -140,7 +144,8 @@ class Lanczos:
 
         A product that would probably end after the time is not begun, but for the first.
         """
-        began, allowed, last = time.perf_counter(), self.used + products, 0.0
+        limits = Budget(self.op, rtol=rtol, seconds=seconds, products=products)  # refuses what is no limit
+        began, allowed, last = time.perf_counter(), self.used + limits.left, 0.0
         before, late = self.seconds, False
         while True:
             due = self.size % _CHECK == 0 or self.exhausted or self.full
@@ -208,13 +213,17 @@ class Lanczos:
         values, coordinates = np.linalg.eigh(self.projected[: self.size, : self.size])
         order = {"LA": np.argsort(-values), "SA": np.argsort(values), "LM": np.argsort(-np.abs(values))}
         wanted = order[self.which][: self.k]
-        residuals = self.beta * np.abs(coordinates[-1, wanted])
-        apart = np.abs(values[wanted][:, None] - values[None, :])
+        every = self.beta * np.abs(coordinates[-1])
+        residuals = every[wanted]
+        # An eigenvalue may lie nearer than the next Ritz value, by the residual of that one; without one, anywhere.
+        apart = np.abs(values[wanted][:, None] - values[None, :]) - every[None, :]
         apart[np.arange(len(wanted)), wanted] = np.inf
         gap = apart.min(1, initial=np.inf) - residuals
-        bounds = np.where(
-            gap > residuals, residuals**2 / np.maximum(gap, np.finfo(np.float32).tiny), residuals
-        )
+        known = (gap > residuals) & np.isfinite(gap)
+        sharp = residuals**2 / np.where(known, gap, 1.0)
+        bounds = np.where(known, sharp, residuals)
+        if self.size == self.op.size:
+            bounds = np.zeros_like(residuals)
         enough = self.size >= min(self.k + 1, self.op.size)
         return _Ritz(values, coordinates, wanted, residuals, bounds, enough)
 
