@@ -127,3 +127,48 @@ def test_a_vector_of_the_wrong_size_is_one_line(wrong):
 def test_saved_bytes_counts_a_storage_once():
     x = torch.ones(100, 100, requires_grad=True)
     assert saved_bytes([(x * x).sum()]) == 40_000
+
+
+def test_a_second_derivative_that_torch_gets_wrong_is_refused():
+    """Both forms of weight_norm: no error in torch, and a matrix that is not symmetric."""
+    torch.manual_seed(0)
+    line = nn.utils.parametrizations.weight_norm(nn.Linear(5, 6))
+    model = nn.Sequential(line, nn.Tanh(), nn.Linear(6, 3)).double()
+    x, y = torch.randn(20, 5).double(), torch.randint(3, (20,))
+    with pytest.raises(BadUsage, match="not symmetric"):
+        _ = (
+            Hessian(losscope.Objective(model, nn.functional.cross_entropy, (x, y)))
+            @ torch.randn(63, 2).double()
+        )
+
+
+def test_the_rounding_of_autocast_is_no_asymmetry():
+    class Half(nn.Sequential):
+        def forward(self, x):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return super().forward(x).float()
+
+    torch.manual_seed(0)
+    model = Half(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 5))
+    x, y = torch.randn(64, 8), torch.randint(5, (64,))
+    operator = Hessian(losscope.Objective(model, nn.functional.cross_entropy, (x, y)))
+    for seed in range(5):
+        torch.manual_seed(seed)
+        operator._seen = []
+        _ = operator @ torch.randn(operator.size, 2)
+
+
+def test_parameters_of_two_types():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 6).double(), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.b(self.a(x.double()).float())
+
+    torch.manual_seed(0)
+    objective = losscope.Objective(
+        Mixed(), nn.functional.cross_entropy, (torch.randn(20, 5), torch.randint(3, (20,)))
+    )
+    assert objective.value(objective.theta) == pytest.approx(objective.value(), rel=1e-6)

@@ -34,6 +34,7 @@ _SCALED = Text(
     en="the gradient that was used is the loss's own times {scale:.3g} (clipping or a loss scale)",
     zh="实际使用的梯度是损失梯度的 {scale:.3g} 倍（裁剪或损失缩放）",
 )
+_FAULT = Text(en="a fault of losscope's own: {error}", zh="losscope 自身的故障：{error}")
 _FAILED = Text(en="{why}", zh="{why}")
 
 
@@ -55,6 +56,13 @@ def after_run(keeper: KeeperLike, folder: Path, seconds: float) -> None:
         document = refused(refusal.why)
     except LosscopeError as error:
         document = refused(_FAILED(why=str(error)))
+    except Exception as error:
+        _write(folder, refused(_FAULT(error=f"{type(error).__name__}: {error}")))
+        raise  # it is recorded as a fault
+    _write(folder, document)
+
+
+def _write(folder: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
     write_atomically(folder / FILE, text + "\n")
 

@@ -144,11 +144,14 @@ def examine(
             seen=type(objective).__name__,
             remedy="losscope.examine(losscope.Objective(model, loss, data))",
         )
+    if not 0 <= seconds < math.inf:
+        raise BadUsage("an examination takes a number of seconds", seen=str(seconds))
     return _Course(objective, _chosen(only), seed).go_on(seconds, progress)
 
 
 def _chosen(only: Collection[str]) -> list[Look]:
     looks = all_looks()
+    only = (only,) if isinstance(only, str) else only
     unknown = sorted(set(only) - set(looks))
     if unknown:
         raise BadUsage("no look has this name", seen=unknown[0], remedy="known: " + ", ".join(looks))

@@ -1,6 +1,7 @@
 """The objective that a network minimises: L(θ) = (1/N) Σ ℓ(f(θ; xᵢ), yᵢ) + λ R(θ)."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -62,6 +63,8 @@ class Objective:
                 seen=type(model).__name__,
                 remedy="put the parameters of a plain function into a module",
             )
+        if dtype is not None and not dtype.is_floating_point:
+            raise BadUsage("an objective has real floating-point numbers", seen=f"dtype={dtype}")
         model = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
         self.whole = Whole(model, loss, _penalty(penalty))
         if dtype is not None or device is not None:
@@ -78,6 +81,8 @@ class Objective:
         self.names = [name.removeprefix("model.") for name, _ in trained]
         self.parameters = [parameter for _, parameter in trained]
         for name, parameter in trained:
+            if parameter.is_complex():
+                raise BadUsage("a parameter is complex", seen=name.removeprefix("model."))
             if not bool(torch.isfinite(parameter).all()):
                 raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
         self.seed = seed
@@ -224,6 +229,8 @@ class Objective:
 def _penalty(penalty: float | Penalty | None) -> Penalty | None:
     if penalty is None or callable(penalty):
         return penalty
+    if not isinstance(penalty, int | float) or not math.isfinite(penalty):
+        raise BadUsage("a penalty is a finite number, or a function of the model", seen=repr(penalty))
     strength = float(penalty)
     return _l2(strength) if strength else None
 

@@ -16,10 +16,10 @@ def flat(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
 
 
 def parts(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views into a vector [P], or [P, k] as [k, …], in the shapes of ``like``."""
+    """Views into a vector [P], or [P, k] as [k, …], in the shapes and types of ``like``."""
     found, start = [], 0
     for p in like:
-        piece = vector[start : start + p.numel()]
+        piece = vector[start : start + p.numel()].to(p.dtype)
         found.append(piece.view(p.shape) if vector.dim() == 1 else piece.T.reshape(-1, *p.shape))
         start += p.numel()
     return found

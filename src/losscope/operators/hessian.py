@@ -21,6 +21,7 @@ from losscope.operators.of_objective import OfObjective
 __all__ = ["Hessian"]
 
 _ROUNDING = 1000  # times that of one number, relative to the lengths of the vectors
+_ROUNDED = 10  # times what is lost in a sum of two vectors
 
 
 class Hessian(OfObjective):
@@ -55,16 +56,25 @@ class Hessian(OfObjective):
         if self._seen is not None:
             self._seen += [(v.clone(), h.clone()) for v, h in zip(vectors.T[:2], total.T[:2], strict=True)]
             if len(self._seen) > 1:
-                _symmetric(*self._seen[0], *self._seen[1])
+                (u, hu), (v, hv), *_ = self._seen
                 self._seen = None
+                self._check_symmetry(u.double(), hu.double(), v.double(), hv.double())
         return total
 
+    def _check_symmetry(self, u: Tensor, hu: Tensor, v: Tensor, hv: Tensor) -> None:
+        """Raises ``BadUsage`` where uᵀHv ≠ vᵀHu by more than rounding: some operation's second derivative is wrong.
 
-def _symmetric(u: Tensor, hu: Tensor, v: Tensor, hv: Tensor) -> None:
-    """Raises ``BadUsage`` where uᵀHv ≠ vᵀHu by more than rounding: then some operation's second derivative is wrong."""
-    one, other = float(u.double() @ hv.double()), float(v.double() @ hu.double())
-    scale = float(u.norm()) * float(hv.norm()) + float(v.norm()) * float(hu.norm())
-    if abs(one - other) > _ROUNDING * torch.finfo(u.dtype).eps * scale:
+        Under autocast rounding is larger than the parameters' type says; it then spoils H(u + v) = Hu + Hv as well.
+        """
+        one, other = float(u @ hv), float(v @ hu)
+        scale = float(u.norm() * hv.norm() + v.norm() * hu.norm())
+        if abs(one - other) <= _ROUNDING * torch.finfo(self.dtype).eps * scale:
+            return
+        rest = self.apply((u + v).to(self.dtype)[:, None])[:, 0].double() - hu - hv
+        if abs(one - other) <= _ROUNDED * float(
+            abs(u @ rest) + abs(v @ rest) + rest.norm() * (u.norm() + v.norm()) / len(u) ** 0.5
+        ):
+            return
         raise BadUsage(
             "torch gives this network a second derivative that is not symmetric, so that it is wrong",
             seen=f"uᵀHv = {one:.6g}, vᵀHu = {other:.6g}",

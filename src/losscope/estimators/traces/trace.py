@@ -60,9 +60,13 @@ def trace(
         return _exact(budget)
     if isinstance(op, Hessian) and rtol:
         with contextlib.suppress(NotReadable, BadUsage):  # the way below is for all operators
-            return hessian_trace(
-                op.objective, rtol, seconds=seconds, products=products, seed=seed, progress=progress
+            most = min(products, op.size)  # which would do for an exact answer
+            found = hessian_trace(
+                op.objective, rtol, seconds=seconds, products=most, seed=seed, progress=progress
             )
+            if found.stderr <= rtol * abs(found.value) or found.products + op.size > products:
+                return found
+            budget.used = found.products
     search = LeaveOneOut(budget, Probes(op, seed))
     most = budget.fitting(memory) // 2
     before = math.inf
@@ -103,6 +107,8 @@ def _double(search: LeaveOneOut) -> Samples:
 def _exact(budget: Budget) -> Estimate:
     """Σ eᵢᵀAeᵢ; unless time runs out, when the mean of the entries seen stands for the others."""
     n, entries = budget.op.size, Samples()
+    if isinstance(budget.op, Hessian) and budget.left > n + 2:
+        budget.multiply(Probes(budget.op, 0).signs(2))  # by which it sees whether it is symmetric
     while len(entries) < n and not (len(entries) and budget.late):
         first, count = len(entries), budget.block(min(LEAST, n - len(entries)))
         vectors = torch.zeros(n, count, dtype=budget.working, device=budget.op.device)

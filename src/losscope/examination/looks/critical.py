@@ -27,6 +27,10 @@ _STEEP = Text(
     "than {whole}",
     zh="处于陡坡：按二阶近似，一次长度为 1/λ 的梯度步会使损失下降 {gain:.2g}，超过{whole}",
 )
+_STRAIGHT = Text(
+    en="on a slope without curvature: the loss falls as far as one goes",
+    zh="处于没有曲率的斜坡：走多远，损失就下降多少",
+)
 _ABOVE = Text(en="what is above the floor", zh="下限以上部分")
 _VALUE = Text(en="its value", zh="其值")
 _SADDLE = Text(
@@ -34,8 +38,9 @@ _SADDLE = Text(
     zh="鞍点：某一方向上的曲率为 {value:.4g} ± {bound:.1g}，沿此方向损失下降 {gain:.3g}",
 )
 _MINIMUM = Text(
-    en="a minimum as far as can be told: smallest curvature {value:.4g} ± {bound:.1g}, and one step gains {gain:.1g}",
-    zh="就目前所见为极小点：最小曲率 {value:.4g} ± {bound:.1g}，一步仅改善 {gain:.1g}",
+    en="a minimum as far as can be told: no direction was seen to curve down by more than {least:.1g} (the largest "
+    "curvature is {top:.3g}), and one step gains {gain:.1g}",
+    zh="就目前所见为极小点：没有发现向下弯曲超过 {least:.1g} 的方向（最大曲率为 {top:.3g}），一步仅改善 {gain:.1g}",
 )
 _OPEN = Text(
     en="no slope to speak of; the smallest curvature is not known yet ({value:.3g} ± {bound:.1g}): more seconds would "
@@ -58,6 +63,8 @@ def _run(place: Place) -> Iterator[Fact]:
     if sloping:
         known = {"gain": gain, "whole": _VALUE() if place.objective.floor is None else _ABOVE()}
         text = _SLOPE(share=percent(share), **known) if share < 1 else _STEEP(**known)
+        if gain == math.inf:
+            text = _STRAIGHT()
         yield Fact(name="state", text=text, value=Estimate(share), decides=True, figures={"gain": gain})
     pair = place.bottom
     value, bound = pair.values[0], pair.bounds[0]
@@ -71,10 +78,10 @@ def _run(place: Place) -> Iterator[Fact]:
         escape = _escape(place)
         text = _SADDLE(gain=escape, **known)
         yield Fact(name="state", text=text, value=pair[0], decides=True, figures=figures | {"escape": escape})
-    elif bound <= max(_NEGATIVE * top, abs(value)):
-        yield Fact(
-            name="state", text=_MINIMUM(gain=gain, **known), value=pair[0], decides=True, figures=figures
-        )
+    elif pair.converged and (bound <= max(_NEGATIVE * top, abs(value)) or top == 0):
+        least = max(_NEGATIVE * top, bound, -value)  # a Ritz value bounds the smallest one from above only
+        text = _MINIMUM(gain=gain, least=least, top=top)
+        yield Fact(name="state", text=text, value=pair[0], decides=True, figures=figures)
     else:
         yield Fact(name="state", text=_OPEN(**known), value=pair[0], decides=True, figures=figures)
 

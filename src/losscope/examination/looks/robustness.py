@@ -24,6 +24,14 @@ _COST = Text(
     en="weights that are off by 1 % at random cost {value:.3g} ± {stderr:.1g} ({share} of the loss)",
     zh="权重随机偏差 1% 时损失增加 {value:.3g} ± {stderr:.1g}（为损失的 {share}）",
 )
+_MUCH = Text(
+    en="weights that are off by 1 % at random cost {value:.3g} ± {stderr:.1g}, more than the whole loss",
+    zh="权重随机偏差 1% 时损失增加 {value:.3g} ± {stderr:.1g}，超过整个损失",
+)
+_NOTHING = Text(
+    en="weights that are off by 1 % at random cost nothing that can be measured: at most {most:.2g}",
+    zh="权重随机偏差 1% 时损失没有可测的变化：至多 {most:.2g}",
+)
 
 
 def _run(place: Place) -> Iterator[Fact]:
@@ -41,9 +49,15 @@ def _run(place: Place) -> Iterator[Fact]:
     mean = sum(found) / len(found)
     spread = math.sqrt(sum((f - mean) ** 2 for f in found) / (len(found) - 1) / len(found))
     share = mean / abs(place.value) if place.value else math.inf
+    if abs(mean) < 2 * spread:
+        text = _NOTHING(most=abs(mean) + 2 * spread)
+    elif share > 1:
+        text = _MUCH(value=mean, stderr=spread)
+    else:
+        text = _COST(value=mean, stderr=spread, share=percent(share))
     yield Fact(
         name="relative-flatness",
-        text=_COST(value=mean, stderr=spread, share=percent(share)),
+        text=text,
         value=Estimate(mean, spread, 2 * len(found)),
         figures={"relative noise": _RELATIVE, "share": share},
     )
