@@ -2,7 +2,8 @@
 
 Extreme inputs (scores of ±1e4, zeros, ties, perfect answers, empty and full masks, probabilities of exactly 0 and 1) in
 float32, float16 and bfloat16 (and float64). The true value comes from float64, or, where float64 fails as well, from
-the growth of the loss between moderate sizes. A NaN or infinity is a **bug** where the true value is a number that
+the growth of the loss between moderate sizes: as a figure where it is a straight line there, else as no more than
+whether it is a number. A NaN or infinity is a **bug** where the true value is a number that
 the format can hold. It is right where the true value is too large (a squared error of 10⁸ in float16; a loss that
 grows exponentially), and a **convention** where it is infinite at the very edge of a bounded domain (-ln 0 against a
 distribution). Against labels -ln 0 is a **bug** of a loss without a contract: a sigmoid of 17 or a softmax of scores
@@ -25,12 +26,18 @@ from losscope.losses.arguments import Argument
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SAFE_SIZES = ((8.0, 16.0, 32.0), (2.0, 4.0, 8.0))  # 1 - σ(32) is still a number in float64
+_EVEN_SIZES = ((160.0, 240.0, 320.0), (16.0, 20.0, 24.0))  # where exp(-size) is nothing, and 1 - σ still exact
+_STRAIGHT = 1e-5
 _POLYNOMIAL = 4.5  # a loss that grows by more than 2^4.5 per doubling is taken for exponential
 _HEADROOM = 16.0
 
 _VALUE = Text(
     en="{name}, {dtype}: the value is {seen}, although the true one is about {true:.4g}",
     zh="{name}，{dtype}：损失值为 {seen}，而真实值约为 {true:.4g}",
+)
+_VALUE_SOME = Text(
+    en="{name}, {dtype}: the value is {seen}, although the true one is a number",
+    zh="{name}，{dtype}：损失值为 {seen}，而真实值是有限数",
 )
 _VALUE_UNKNOWN = Text(en="{name}, {dtype}: the value is {seen}", zh="{name}，{dtype}：损失值为 {seen}")
 _GRADIENT = Text(
@@ -145,6 +152,19 @@ def true_value(subject: Subject, extreme: Extreme) -> float:
     return math.nan
 
 
+def _on_a_line(subject: Subject, extreme: Extreme) -> float | None:
+    """The value where the loss of moderate sizes is a + b·size; ``None`` where it is not."""
+    for sizes in _EVEN_SIZES if extreme.at is not None and extreme.reach > _EVEN_SIZES[0][-1] else ():
+        try:
+            low, middle, high = (float(subject.value(extreme.bent(size))) for size in sizes)
+        except Raised:
+            return None
+        first, second = middle - low, high - middle
+        if abs(second - first) <= _STRAIGHT * max(abs(second), 1e-3 * abs(high)):
+            return high + second * (extreme.reach - sizes[-1]) / (sizes[2] - sizes[1])
+    return None
+
+
 def _extrapolated(small: float, middle: float, large: float, times: float) -> float:
     """The value at ``times`` the largest of three sizes, each twice the one before."""
     if large <= 1e-12 or middle <= 1e-12:
@@ -169,6 +189,9 @@ def _bad_value(
     subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, seen: float
 ) -> Result | None:
     true = true_value(subject, extreme)
+    known = math.isfinite(_in_float64(subject, extreme.case))
+    line = None if known or not math.isfinite(true) else _on_a_line(subject, extreme)
+    told = line if extrapolated else true
     if math.isfinite(true) and abs(true) * _HEADROOM >= torch.finfo(dtype).max:
         return None
     if math.isinf(true) and not math.isnan(seen):
@@ -184,13 +207,12 @@ def _bad_value(
     elif math.isnan(true):
         severity = "bug" if math.isnan(seen) else "convention"
         text = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen)
+    elif told is None:
+        text, severity = _VALUE_SOME(name=extreme.name, dtype=name, seen=seen), severity_in(subject, dtype)
     else:
-        text, severity = (
-            _VALUE(name=extreme.name, dtype=name, seen=seen, true=true),
-            severity_in(subject, dtype),
-        )
+        text = _VALUE(name=extreme.name, dtype=name, seen=seen, true=told)
+        severity = severity_in(subject, dtype)
 
-    known = math.isfinite(_in_float64(subject, extreme.case))
 
     def fails(candidate: Sequence[Tensor]) -> bool:
         value = float(subject.value(cast(candidate, dtype)))
