@@ -127,34 +127,38 @@ def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None
     )
 
 
-def true_value(subject: Subject, extreme: Extreme) -> float:
+def true_value(subject: Subject, extreme: Extreme) -> tuple[float, str]:
     """The value in exact arithmetic as far as it can be known: infinite if it must be taken for that, NaN if unknown.
+    The words tell it, and are empty where no more is known than its order of magnitude.
 
-    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at moderate
-    carried on to the size of the case; exponential growth counts as infinite.
+    float64 where that gives a number. Else, for unbounded predictions, a straight line through moderate sizes, or the
+    polynomial growth between them, carried on to the size of the case; exponential growth counts as infinite.
     """
     try:
         value = float(subject.value(cast(extreme.case, torch.float64)))
     except Raised:
-        return math.nan
+        return math.nan, ""
     if not math.isfinite(value) and subject.by_value and subject.spec is not None and subject.spec.function:
         with suppress(Exception):  # another implementation of the same loss
             value = float(subject.spec.function(*cast(extreme.case, torch.float64)).sum())
     if math.isfinite(value) or extreme.at is None:
-        return value
+        return value, f"{value:.6g}"
+    line = _on_a_line(subject, extreme)
+    if line is not None:
+        return line, f"about {line:.4g}"
     for sizes in _SAFE_SIZES:
         try:
             small, middle, large = (abs(float(subject.value(extreme.bent(size)))) for size in sizes)
         except Raised:
-            return math.nan
+            return math.nan, ""
         if all(math.isfinite(v) for v in (small, middle, large)):
-            return _extrapolated(small, middle, large, extreme.reach / sizes[-1])
-    return math.nan
+            return _extrapolated(small, middle, large, extreme.reach / sizes[-1]), ""
+    return math.nan, ""
 
 
 def _on_a_line(subject: Subject, extreme: Extreme) -> float | None:
     """The value where the loss of moderate sizes is a + b·size; ``None`` where it is not."""
-    for sizes in _EVEN_SIZES if extreme.at is not None and extreme.reach > _EVEN_SIZES[0][-1] else ():
+    for sizes in (s for s in _EVEN_SIZES if s[-1] <= extreme.reach):
         try:
             low, middle, high = (float(subject.value(extreme.bent(size))) for size in sizes)
         except Raised:
@@ -188,10 +192,7 @@ def _of_labels(subject: Subject) -> bool:
 def _bad_value(
     subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, seen: float
 ) -> Result | None:
-    true = true_value(subject, extreme)
-    known = math.isfinite(_in_float64(subject, extreme.case))
-    line = None if known or not math.isfinite(true) else _on_a_line(subject, extreme)
-    told = line if extrapolated else true
+    true, told = true_value(subject, extreme)
     if math.isfinite(true) and abs(true) * _HEADROOM >= torch.finfo(dtype).max:
         return None
     if math.isinf(true) and not math.isnan(seen):
@@ -207,12 +208,13 @@ def _bad_value(
     elif math.isnan(true):
         severity = "bug" if math.isnan(seen) else "convention"
         text = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen)
-    elif told is None:
+    elif not told:
         text, severity = _VALUE_SOME(name=extreme.name, dtype=name, seen=seen), severity_in(subject, dtype)
     else:
-        text = _VALUE(name=extreme.name, dtype=name, seen=seen, true=told)
+        text = _VALUE(name=extreme.name, dtype=name, seen=seen, true=true)
         severity = severity_in(subject, dtype)
 
+    known = math.isfinite(_in_float64(subject, extreme.case))
 
     def fails(candidate: Sequence[Tensor]) -> bool:
         value = float(subject.value(cast(candidate, dtype)))
@@ -231,7 +233,7 @@ def _bad_value(
         fails=fails if known or not math.isfinite(true) else None,
         again=again if known else None,
         seen=str(seen),
-        expected=f"{true:.6g}" if math.isfinite(true) else "a number",
+        expected=told if math.isfinite(true) and told else "a number",
     )
 
 
