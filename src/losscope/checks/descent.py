@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.shrink import source
+from losscope.checks.shrink import sources
 from losscope.checks.subject import Raised, Subject, pack, packed_gradient, replaced
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -100,7 +100,7 @@ def _run(subject: Subject) -> Iterator[Result]:
     if last < first - 1e-9 and after < before - 1e-3:
         after_case = replaced(case, {position: _short(subject, case, after_case, position)})
         last = float(subject.value(after_case))
-        begun, ended = (f"loss({', '.join(map(source, c))})" for c in (case, after_case))
+        begun, ended = (f"loss({', '.join(sources(c))})" for c in (case, after_case))
         yield failed(
             "bug",
             _AWAY(first=first, last=last, what=what, **values),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result
 from losscope.checks.phrases import in_both
-from losscope.checks.shrink import LONG, pasteable, shrink, source
+from losscope.checks.shrink import LONG, pasteable, shrink, sources
 from losscope.checks.subject import NotALoss, Raised, Subject
 from losscope.core.claims import Counterexample, Evidence
 from losscope.core.text import Text
@@ -140,7 +140,7 @@ def _counterexample(subject: Subject, result: Result) -> Counterexample | None:
     if result.case is None:
         return None
     case = tuple(result.case)
-    arguments = tuple(source(value) for value in case)
+    arguments = tuple(sources(case))
     return Counterexample(arguments, repro(subject, case, result), result.seen, result.expected)
 
 
@@ -158,7 +158,7 @@ def _smallest(subject: Subject, case: tuple[Tensor, ...], result: Result) -> tup
 
 def repro(subject: Subject, case: Sequence[Tensor], result: Result) -> str:
     """Lines to paste into an issue: imports, the loss, the call."""
-    texts = [source(value) for value in case]
+    texts = sources(case)
     first = next(iter(subject.predictions), 0)
     if result.requires_grad:
         for position in subject.predictions:

@@ -87,29 +87,37 @@ def _one_digit(number: float) -> float:
     return math.trunc(number / unit) * unit
 
 
-def source(value: Tensor) -> str:
+def sources(case: Sequence[Tensor]) -> list[str]:
+    """Every argument as Python source; very long ones are drawn from seeds of their own."""
+    return [source(value, seed) for seed, value in enumerate(case)]
+
+
+def source(value: Tensor, seed: int = 0) -> str:
     """A tensor as Python source that makes it again (see :func:`pasteable` for a very long one)."""
     if value.numel() == 0:
         return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
     if value.numel() > LONG:
-        return _drawn(value)
+        return _drawn(value, seed)
     numbers = str(value.detach().tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
     natural = value.dtype in (torch.float32, torch.int64, torch.bool)
     return f"torch.tensor({numbers})" if natural else f"torch.tensor({numbers}, dtype={value.dtype})"
 
 
 def pasteable(case: Sequence[Tensor]) -> Case:
-    """The case with what its source makes in place of very long tensors: numbers of the same kind from a fixed seed."""
+    """The case with what its source makes in place of very long tensors: numbers of the same kind from fixed seeds."""
     return tuple(
-        eval(_drawn(value), {"torch": torch}) if value.numel() > LONG else value  # noqa: S307  text of our own
-        for value in case
+        eval(_drawn(value, seed), {"torch": torch}) if value.numel() > LONG else value  # noqa: S307  our own text
+        for seed, value in enumerate(case)
     )
 
 
-def _drawn(value: Tensor) -> str:
-    """Source of numbers of the same kind: labels below the largest, shares of one, or values of the same spread."""
+def _drawn(value: Tensor, seed: int) -> str:
+    """Source of numbers of the same kind: labels below the largest, shares of one, or values of the same spread.
+
+    One digit of the spread: the numbers drawn have it again, so that their source is the same text.
+    """
     shape = tuple(value.shape)
-    seeded = "generator=torch.Generator().manual_seed(0)"
+    seeded = f"generator=torch.Generator().manual_seed({seed})"
     if value.dtype == torch.bool:
         return f"(torch.rand({shape}, {seeded}) < 0.5)"
     if not value.dtype.is_floating_point:
@@ -118,4 +126,4 @@ def _drawn(value: Tensor) -> str:
         bits = bool(((value == 0) | (value == 1)).all())
         return f"torch.rand({shape}, {seeded}){'.round()' if bits else ''}.to({value.dtype})"
     finite = value.double()[value.isfinite()]
-    return f"({float(finite.std()):.3g} * torch.randn({shape}, {seeded})).to({value.dtype})"
+    return f"({float(finite.std()):.1g} * torch.randn({shape}, {seeded})).to({value.dtype})"
