@@ -26,7 +26,10 @@ from losscope.losses.arguments import Argument
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SAFE_SIZES = ((8.0, 16.0, 32.0), (2.0, 4.0, 8.0))  # 1 - σ(32) is still a number in float64
-_EVEN_SIZES = ((160.0, 240.0, 320.0), (16.0, 20.0, 24.0))  # where exp(-size) is nothing, and 1 - σ still exact
+_EVEN_SIZES = (
+    (160.0, 240.0, 320.0),
+    (16.0, 20.0, 24.0),
+)  # where exp(-size) is nothing, and 1 - σ still exact
 _STRAIGHT = 1e-5
 _POLYNOMIAL = 4.5  # a loss that grows by more than 2^4.5 per doubling is taken for exponential
 _HEADROOM = 16.0

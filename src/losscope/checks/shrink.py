@@ -106,7 +106,7 @@ def source(value: Tensor, seed: int = 0) -> str:
 def pasteable(case: Sequence[Tensor]) -> Case:
     """The case with what its source makes in place of very long tensors: numbers of the same kind from fixed seeds."""
     return tuple(
-        eval(_drawn(value, seed), {"torch": torch}) if value.numel() > LONG else value  # noqa: S307  our own text
+        eval(_drawn(value, seed), {"torch": torch}) if value.numel() > LONG else value
         for seed, value in enumerate(case)
     )
 
