@@ -132,6 +132,8 @@ def _along(subject: Subject, case: Case) -> _Line | None:
     def at(place: Tensor) -> float:
         return float(subject.value(unpack(place)))
 
+    values: list[float] = []
+    distances = list(_FAR)
     try:
         with torch.no_grad():
             near = [at(start), at(end)]
