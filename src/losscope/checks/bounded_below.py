@@ -3,11 +3,13 @@
 A loss of predictions against targets has a least value. From several points, scores are moved far along the direction
 in which the loss falls; a loss that keeps falling in proportion to the distance rewards the size of the outputs, and
 training on it ends in infinities: a smoothing or entropy term with the wrong sign does that, far beyond the scores at
-which the loss still looks right. Falling like a logarithm (likelihoods of a density) is not meant.
+which the loss still looks right. Falling like a logarithm (likelihoods of a density) is not meant. Where the format
+ends first, a value of minus infinity is looked at closer by: it is a fall as well.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,6 +22,7 @@ from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _FAR = (1e3, 1e4, 1e5)
+_CLOSER = (1.0, 0.1, 0.01, 1e-3)
 _CASES = 4
 _STEPS = 8
 _LABELS = frozenset(
@@ -42,8 +45,8 @@ _FALLS = Text(
     zh="预测值增大时损失无止境地下降：距离 {distance:g} 处为 {near:.6g}，{further:g} 处为 {far:.6g}",
 )
 _PASS = Text(
-    en="it does not fall without end: at least {least:.4g} up to a distance of {further:g}",
-    zh="损失不会无止境下降：距离 {further:g} 以内至少为 {least:.4g}",
+    en="it does not fall without end: the least value seen up to a distance of {further:g} is {least:.4g}",
+    zh="损失不会无止境下降：距离 {further:g} 以内所见最小值为 {least:.4g}",
 )
 _NO_TARGET = Text(
     en="only losses of unbounded predictions against targets have a least value",
@@ -65,17 +68,27 @@ def _run(subject: Subject) -> Iterator[Result]:
         found = _along(subject, case)
         if found is None:
             continue
-        values, far = found
-        least = min(least, *values)
-        if _without_end(values):
-            yield _told(subject, far, values)
+        least = min(least, *(v for v in (*found.near, *found.values) if math.isfinite(v)))
+        if _without_end(found.values):
+            yield _told(subject, found)
             return
     yield passed(_PASS, least=least, further=_FAR[-1]) if least < math.inf else skipped(_NO_TARGET)
 
 
-def _told(subject: Subject, far: Case, values: Sequence[float]) -> Result:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Values on the way down and at ``distances`` along it, and the furthest case."""
+
+    near: list[float]
+    values: list[float]
+    distances: list[float]
+    far: Case
+
+
+def _told(subject: Subject, found: _Line) -> Result:
     """The finding at the furthest case; smaller ones are judged along the line from zero to them."""
     targets = {subject.kind(i) for i in subject.targets}
+    values, distances = found.values, found.distances
 
     def again(case: Sequence[Tensor]) -> dict[str, float]:
         distance, there = _from_zero(subject, case)
@@ -84,13 +97,13 @@ def _told(subject: Subject, far: Case, values: Sequence[float]) -> Result:
 
     return failed(
         "bug" if _LABELS & targets or not targets else "convention",
-        _FALLS(near=values[0], distance=_FAR[0], far=values[-1], further=_FAR[-1]),
-        case=far,
+        _FALLS(near=values[0], distance=distances[0], far=values[-1], further=distances[-1]),
+        case=found.far,
         fails=lambda case: _without_end(_from_zero(subject, case)[1]),
         again=again,
         seen=f"{values[-1]:.6g}",
         expected="a value that predictions cannot push lower without end",
-        figures={f"at {d:g}": v for d, v in zip(_FAR, values, strict=True)},
+        figures={f"at {d:g}": v for d, v in zip(distances, values, strict=True)},
     )
 
 
@@ -101,7 +114,7 @@ def _from_zero(subject: Subject, case: Sequence[Tensor]) -> tuple[float, list[fl
         return float(x.norm()), [float(subject.value(unpack(x * (d / _FAR[-1])))) for d in _FAR]
 
 
-def _along(subject: Subject, case: Case) -> tuple[list[float], Case] | None:
+def _along(subject: Subject, case: Case) -> _Line | None:
     """Values far out in the direction that a short descent takes, and the furthest case."""
     x, unpack = pack(subject, case)
     start = x
@@ -114,12 +127,25 @@ def _along(subject: Subject, case: Case) -> tuple[list[float], Case] | None:
     if float(direction.norm()) < 1e-6:
         return None
     direction = direction / direction.norm()
+    end = x
+
+    def at(place: Tensor) -> float:
+        return float(subject.value(unpack(place)))
+
+    values: list[float] = []
+    distances = list(_FAR)
     try:
         with torch.no_grad():
-            values = [float(subject.value(unpack(start + d * direction))) for d in _FAR]
+            near = [at(start), at(end)]
+            for closer in _CLOSER:
+                distances = [closer * d for d in _FAR]
+                values = [at(start + d * direction) for d in distances]
+                near += values
+                if all(map(math.isfinite, values)) or min(values) != -math.inf:
+                    break
     except Raised:
         return None
-    return values, unpack((start + _FAR[-1] * direction).round(decimals=3))
+    return _Line(near, values, distances, unpack((start + distances[-1] * direction).round(decimals=3)))
 
 
 def _without_end(values: Sequence[float]) -> bool:

@@ -87,11 +87,23 @@ def _compare(samples: Samples, case: Case, what: str, closed: Tensor, order: int
         "bug",
         _WRONG(what=what, **values),
         case=case,
-        seen=f"{values['closed']:.9g}",
-        expected=f"{values['autograd']:.9g}",
+        seen=f"{values['autograd']:.9g}",
+        expected=f"{values['closed']:.9g}, as its closed form says",
+        call=_entry(at, int(case[samples.subject.predictions[0]][0].numel()), order),
+        requires_grad=order == 1,
         subject=samples.unreduced,
         figures=values,
     )
+
+
+def _entry(at: int, row: int, order: int) -> str:
+    """Prints one entry of a gradient, or of the second derivatives of one sample with ``row`` numbers."""
+    if order == 1:
+        return f"x = {{first}}; loss({{args_with_x}}).sum().backward(); print(x.grad.reshape(-1)[{at}])"
+    sample, column = at // row**2 * row, at % row
+    second = "torch.autograd.functional.hessian(lambda x: loss({args_with_x}).sum(), x)"
+    line = f"[{sample + at // row % row}, {sample + column}]"
+    return f"x = {{first}}; print({second}.reshape(x.numel(), -1){line})"
 
 
 def autograd_of(samples: Samples, case: Case, order: int) -> Tensor:

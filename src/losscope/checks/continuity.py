@@ -133,9 +133,9 @@ def _told(line: _Line) -> Result:
         "convention",
         _JUMPS(before=place.before, after=place.after, gap=gap),
         case=after,
-        seen=f"{place.after:.6g}",
-        expected=f"{place.before:.6g}, as right before",
-        call=f"print(loss({arguments}), loss({{args}}))  # {place.before:.6g}, then {place.after:.6g}",
+        seen=f"{place.before:.6g} {place.after:.6g}",
+        expected="no jump",
+        call=f"print(loss({arguments}), loss({{args}}))",
     )
 
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import Raised, Subject, pack, packed_gradient
+from losscope.checks.shrink import sources
+from losscope.checks.subject import Raised, Subject, pack, packed_gradient, replaced
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
@@ -97,16 +98,30 @@ def _run(subject: Subject) -> Iterator[Result]:
     before, after = agree(case[position], case[target]), agree(after_case[position], case[target])
     values = {"before": before, "after": after}
     if last < first - 1e-9 and after < before - 1e-3:
+        after_case = replaced(case, {position: _short(subject, case, after_case, position)})
+        last = float(subject.value(after_case))
+        begun, ended = (f"loss({', '.join(sources(c))})" for c in (case, after_case))
         yield failed(
             "bug",
             _AWAY(first=first, last=last, what=what, **values),
             case=case,
-            seen=f"{after:.3g}",
-            expected=f"above {before:.3g}",
+            seen=f"{first:.6g} {last:.6g}",
+            expected=f"no fall: {what} goes from {before:.3g} to {after:.3g}",
             figures=values,
+            call=f"print({begun}, {ended})",
         )
     else:
         yield passed(_PASS, values, what=what, **values)
+
+
+def _short(subject: Subject, case: Sequence[Tensor], after: Sequence[Tensor], position: int) -> Tensor:
+    """The predictions at the end with few decimals, if the loss has fallen there as well."""
+    rounded = after[position].round(decimals=3)
+    try:
+        fallen = float(subject.value(replaced(case, {position: rounded}))) < float(subject.value(case)) - 1e-9
+    except Raised:
+        fallen = False
+    return rounded if fallen else after[position].detach()
 
 
 def _fit(subject: Subject, case: Sequence[Tensor], pair: list[int]) -> bool:

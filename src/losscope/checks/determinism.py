@@ -47,14 +47,24 @@ def _run(subject: Subject) -> Iterator[Result]:
             return
         if first != reseeded:
             yield failed(
-                "convention", _RANDOM(first=first, later=reseeded), case=case, seen=f"{reseeded:.8g}"
+                "convention",
+                _RANDOM(first=first, later=reseeded),
+                case=case,
+                seen=f"{reseeded:.8g}",
+                expected=f"{first:.8g}, as with the seed 0",
+                call="torch.manual_seed(1); print(loss({args}))",
             )
             return
         for other in subject.cases(3, (2.0,)):
             _seeded(subject, other, 0)
         later = _seeded(subject, case, 0)
         if first != later:
-            yield _remembers(subject, case, first, later)
+            between = "[loss({args}) for _ in range(4)]"
+            yield replace(
+                _remembers(subject, case, first, later),
+                seen="another value after other inputs",
+                call=f"print({between})",
+            )
             return
         yield passed(_PASS)
     finally:
@@ -73,8 +83,8 @@ def _remembers(subject: Subject, case: Sequence[Tensor], first: float, later: fl
         "by-design" if declared else "convention",
         _STATE(first=first, later=later),
         case=case,
-        seen=f"{later:.8g}",
-        expected=f"{first:.8g}",
+        seen=f"{first:.8g} {later:.8g}",
+        expected="twice the same",
         call="print(loss({args}), loss({args}))",
     )
 

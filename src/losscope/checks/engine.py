@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result
 from losscope.checks.phrases import in_both
-from losscope.checks.shrink import shrink, source
+from losscope.checks.shrink import LONG, pasteable, shrink, sources
 from losscope.checks.subject import NotALoss, Raised, Subject
 from losscope.core.claims import Counterexample, Evidence
 from losscope.core.text import Text
@@ -92,7 +93,7 @@ def _shrunken(subject: Subject, result: Result) -> Result:
     """The result at the smallest case that still shows it, with the figures of that case."""
     if result.case is None or result.fails is None:
         return result
-    case = _smallest(subject, tuple(result.case), result)
+    case = _pasted([_smallest(subject, tuple(result.case), result), tuple(result.case)], result)
     if all(torch.equal(a, b) for a, b in zip(case, result.case, strict=True)):
         return result
     again = _again(result, case)
@@ -105,6 +106,17 @@ def _shrunken(subject: Subject, result: Result) -> Result:
         key: f"{values[key]:.6g}" for key in ("seen", "expected") if isinstance(values.get(key), int | float)
     }
     return replace(result, case=case, text=replace(result.text, values=values), **told)
+
+
+def _pasted(cases: Sequence[tuple[Tensor, ...]], result: Result) -> tuple[Tensor, ...]:
+    """The first case; if it is too long to be written out, the first of those that their lines draw that fails too."""
+    if all(value.numel() <= LONG for value in cases[0]) or result.fails is None:
+        return cases[0]
+    for drawn in map(pasteable, cases):
+        with suppress(Exception):  # drawn numbers need not be what the loss takes
+            if result.fails(drawn):
+                return drawn
+    return cases[0]
 
 
 def _again(result: Result, case: tuple[Tensor, ...]) -> Mapping[str, Any] | None:
@@ -128,7 +140,7 @@ def _counterexample(subject: Subject, result: Result) -> Counterexample | None:
     if result.case is None:
         return None
     case = tuple(result.case)
-    arguments = tuple(source(value) for value in case)
+    arguments = tuple(sources(case))
     return Counterexample(arguments, repro(subject, case, result), result.seen, result.expected)
 
 
@@ -146,7 +158,7 @@ def _smallest(subject: Subject, case: tuple[Tensor, ...], result: Result) -> tup
 
 def repro(subject: Subject, case: Sequence[Tensor], result: Result) -> str:
     """Lines to paste into an issue: imports, the loss, the call."""
-    texts = [source(value) for value in case]
+    texts = sources(case)
     first = next(iter(subject.predictions), 0)
     if result.requires_grad:
         for position in subject.predictions:
@@ -155,7 +167,10 @@ def repro(subject: Subject, case: Sequence[Tensor], result: Result) -> str:
     with_x = [("x" if i == first else text) for i, text in enumerate(texts)]
     call = result.call.replace("{args_with_x}", ", ".join(with_x)).replace("{args}", ", ".join(texts))
     call = call.replace("{first}", texts[first])
-    if result.expected and result.seen and "# " not in call:
+    shown = all(torch.equal(a, b) for a, b in zip(pasteable(case), case, strict=True) if a.numel() > LONG)
+    if not shown:
+        call += "  # numbers of the same kind, not those that failed"
+    elif result.expected and result.seen and "# " not in call:
         call += f"  # {result.seen}, expected {result.expected}"
     lines = subject.source or "import torch  # loss: the callable that was audited"
     return f"{lines}\n{call}"

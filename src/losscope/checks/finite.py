@@ -2,7 +2,8 @@
 
 Extreme inputs (scores of ±1e4, zeros, ties, perfect answers, empty and full masks, probabilities of exactly 0 and 1) in
 float32, float16 and bfloat16 (and float64). The true value comes from float64, or, where float64 fails as well, from
-the growth of the loss between moderate sizes. A NaN or infinity is a **bug** where the true value is a number that
+the growth of the loss between moderate sizes: as a figure where it is a straight line there, else as no more than
+whether it is a number. A NaN or infinity is a **bug** where the true value is a number that
 the format can hold. It is right where the true value is too large (a squared error of 10⁸ in float16; a loss that
 grows exponentially), and a **convention** where it is infinite at the very edge of a bounded domain (-ln 0 against a
 distribution). Against labels -ln 0 is a **bug** of a loss without a contract: a sigmoid of 17 or a softmax of scores
@@ -25,12 +26,21 @@ from losscope.losses.arguments import Argument
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _SAFE_SIZES = ((8.0, 16.0, 32.0), (2.0, 4.0, 8.0))  # 1 - σ(32) is still a number in float64
+_EVEN_SIZES = (
+    (160.0, 240.0, 320.0),
+    (16.0, 20.0, 24.0),
+)  # where exp(-size) is nothing, and 1 - σ still exact
+_STRAIGHT = 1e-5
 _POLYNOMIAL = 4.5  # a loss that grows by more than 2^4.5 per doubling is taken for exponential
 _HEADROOM = 16.0
 
 _VALUE = Text(
     en="{name}, {dtype}: the value is {seen}, although the true one is about {true:.4g}",
     zh="{name}，{dtype}：损失值为 {seen}，而真实值约为 {true:.4g}",
+)
+_VALUE_SOME = Text(
+    en="{name}, {dtype}: the value is {seen}, although the true one is a number",
+    zh="{name}，{dtype}：损失值为 {seen}，而真实值是有限数",
 )
 _VALUE_UNKNOWN = Text(en="{name}, {dtype}: the value is {seen}", zh="{name}，{dtype}：损失值为 {seen}")
 _GRADIENT = Text(
@@ -120,29 +130,46 @@ def _raised(subject: Subject, extreme: Extreme, raised: Raised) -> Result | None
     )
 
 
-def true_value(subject: Subject, extreme: Extreme) -> float:
+def true_value(subject: Subject, extreme: Extreme) -> tuple[float, str]:
     """The value in exact arithmetic as far as it can be known: infinite if it must be taken for that, NaN if unknown.
+    The words tell it, and are empty where no more is known than its order of magnitude.
 
-    float64 where that gives a number. Else, for unbounded predictions, the polynomial growth measured at moderate
-    carried on to the size of the case; exponential growth counts as infinite.
+    float64 where that gives a number. Else, for unbounded predictions, a straight line through moderate sizes, or the
+    polynomial growth between them, carried on to the size of the case; exponential growth counts as infinite.
     """
     try:
         value = float(subject.value(cast(extreme.case, torch.float64)))
     except Raised:
-        return math.nan
+        return math.nan, ""
     if not math.isfinite(value) and subject.by_value and subject.spec is not None and subject.spec.function:
         with suppress(Exception):  # another implementation of the same loss
             value = float(subject.spec.function(*cast(extreme.case, torch.float64)).sum())
     if math.isfinite(value) or extreme.at is None:
-        return value
+        return value, f"{value:.6g}"
+    line = _on_a_line(subject, extreme)
+    if line is not None:
+        return line, f"about {line:.4g}"
     for sizes in _SAFE_SIZES:
         try:
             small, middle, large = (abs(float(subject.value(extreme.bent(size)))) for size in sizes)
         except Raised:
-            return math.nan
+            return math.nan, ""
         if all(math.isfinite(v) for v in (small, middle, large)):
-            return _extrapolated(small, middle, large, extreme.reach / sizes[-1])
-    return math.nan
+            return _extrapolated(small, middle, large, extreme.reach / sizes[-1]), ""
+    return math.nan, ""
+
+
+def _on_a_line(subject: Subject, extreme: Extreme) -> float | None:
+    """The value where the loss of moderate sizes is a + b·size; ``None`` where it is not."""
+    for sizes in (s for s in _EVEN_SIZES if s[-1] <= extreme.reach):
+        try:
+            low, middle, high = (float(subject.value(extreme.bent(size))) for size in sizes)
+        except Raised:
+            return None
+        first, second = middle - low, high - middle
+        if abs(second - first) <= _STRAIGHT * max(abs(second), 1e-3 * abs(high)):
+            return high + second * (extreme.reach - sizes[-1]) / (sizes[2] - sizes[1])
+    return None
 
 
 def _extrapolated(small: float, middle: float, large: float, times: float) -> float:
@@ -168,7 +195,7 @@ def _of_labels(subject: Subject) -> bool:
 def _bad_value(
     subject: Subject, extreme: Extreme, dtype: torch.dtype, name: str, seen: float
 ) -> Result | None:
-    true = true_value(subject, extreme)
+    true, told = true_value(subject, extreme)
     if math.isfinite(true) and abs(true) * _HEADROOM >= torch.finfo(dtype).max:
         return None
     if math.isinf(true) and not math.isnan(seen):
@@ -184,11 +211,11 @@ def _bad_value(
     elif math.isnan(true):
         severity = "bug" if math.isnan(seen) else "convention"
         text = _VALUE_UNKNOWN(name=extreme.name, dtype=name, seen=seen)
+    elif not told:
+        text, severity = _VALUE_SOME(name=extreme.name, dtype=name, seen=seen), severity_in(subject, dtype)
     else:
-        text, severity = (
-            _VALUE(name=extreme.name, dtype=name, seen=seen, true=true),
-            severity_in(subject, dtype),
-        )
+        text = _VALUE(name=extreme.name, dtype=name, seen=seen, true=true)
+        severity = severity_in(subject, dtype)
 
     known = math.isfinite(_in_float64(subject, extreme.case))
 
@@ -209,7 +236,7 @@ def _bad_value(
         fails=fails if known or not math.isfinite(true) else None,
         again=again if known else None,
         seen=str(seen),
-        expected=f"{true:.6g}" if math.isfinite(true) else "a number",
+        expected=told if math.isfinite(true) and told else "a number",
     )
 
 

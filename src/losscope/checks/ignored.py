@@ -3,11 +3,13 @@
 For a loss with ``ignore_index``, for one that ignores a label that is no class without saying so, and for masks: the
 prediction of an ignored sample is changed, then filled with NaN. The value and the gradients of the other samples must
 not move, the ignored sample's own gradient must be 0, and the mean must be that of the rest: padding in the denominator
-makes the loss depend on how long the longest sequence of a batch is. An ignored label that the loss cannot digest
+makes the loss depend on how long the longest sequence of a batch is. A mask is tried with a whole sample taken out and
+with masked places appended to every sample; where there is one, it says what counts, and labels that are no class stand
+behind it. An ignored label that the loss cannot digest
 (one-hot of -100) is a bug, unless ``ignore_index`` is ``None`` by default and may then be meant to be a class (padding
 in fairseq). Where labels are ignored without an option, a mean over all of them is a convention. NaN in an ignored
-place that reaches only its own gradient, and NaN for a batch in which everything is ignored, are conventions (torch
-does both).
+place that reaches only its own gradient, NaN times a mask of 0 beside labels of classes, and NaN for a batch in which
+everything is ignored, are conventions (torch does the first and the last).
 """
 
 import math
@@ -26,6 +28,10 @@ from losscope.losses.arguments import Argument
 _LABELS = (-100, 255, 0)
 _INSIDE = (0, -100)
 _OUTSIDE = (-100, 255, -1)
+
+_BACKWARD = "x = {first}; loss({args_with_x}).sum().backward(); "
+_GRADIENT_OF_FIRST = {"call": _BACKWARD + "print(x.grad[0].norm())", "requires_grad": True}
+_GRADIENT_OF_OTHERS = {"call": _BACKWARD + "print(x.grad[1:].norm())", "requires_grad": True}
 
 _NO_OPTION = Text(en="the loss has no option ignore_index", zh="该损失没有 ignore_index 选项")
 _RAISES = Text(
@@ -53,6 +59,11 @@ _MEAN = Text(
     en="the mean is {seen:.6g}, without the ignored sample {expected:.6g}: the denominator counts what is ignored",
     zh="均值为 {seen:.6g}，去掉被忽略样本后为 {expected:.6g}：分母计入了被忽略的样本",
 )
+_PADDED = Text(
+    en="masked places appended to every sample change the value from {expected:.6g} to {seen:.6g}: the denominator "
+    "counts what is masked",
+    zh="在每个样本后追加被屏蔽的位置使损失值从 {expected:.6g} 变为 {seen:.6g}：分母计入了被屏蔽的位置",
+)
 _ALL = Text(en="a batch in which everything is ignored gives {seen}", zh="全部被忽略的批次得到 {seen}")
 _PASS = Text(
     en="ignored samples count nowhere (tried: {labels})", zh="被忽略的样本完全不计入（已测试：{labels}）"
@@ -61,13 +72,16 @@ _PASS = Text(
 
 def _run(subject: Subject) -> Iterator[Result]:
     target = next((i for i in subject.targets if subject.kind(i).startswith("class-index")), None)
-    if target is not None and "ignore_index" not in subject.accepts:
-        yield from _without_option(subject, target)
+    mask = _mask(subject)
+    if mask is not None and subject.axis(mask) == 0:
+        yield from _masked(subject, mask)
+        if target is None or "ignore_index" not in subject.accepts:
+            return
+    elif target is None:
+        yield skipped(_NO_OPTION)
         return
-    if target is None:
-        mask = next((i for i, a in enumerate(subject.arguments) if a.name == "mask"), None)
-        has_samples = mask is not None and subject.axis(mask) == 0
-        yield from _masked(subject, mask) if mask is not None and has_samples else [skipped(_NO_OPTION)]
+    elif "ignore_index" not in subject.accepts:
+        yield from _without_option(subject, target)
         return
     clean = []
     own = subject.option("ignore_index")
@@ -86,6 +100,13 @@ def _run(subject: Subject) -> Iterator[Result]:
     ignoring = subject.with_options(ignore_index=labels[0])
     if ignoring is not None:
         yield from _everything(ignoring, target, labels[0])
+
+
+def _mask(subject: Subject) -> int | None:
+    """The argument that says what counts."""
+    fixed = (i for i, a in enumerate(subject.arguments) if "mask" in a.name and a.role == "fixed")
+    beside = (i for i in subject.targets[1:] if subject.arguments[i].name == "mask")
+    return next(fixed, next(beside, None))
 
 
 def _off(subject: Subject) -> bool:
@@ -137,47 +158,85 @@ def _one(
     try:
         gradients(subject, case)
     except (Raised, NotALoss) as error:
-        yield failed(
-            refused, _RAISES(label=label, error=str(error)), case=case, seen=str(error), subject=subject
-        )
+        told = {"case": case, "seen": str(error), "expected": "a number", "subject": subject}
+        yield failed(refused, _RAISES(label=label, error=str(error)), **told)
         return
     yield from _first_ignored(subject, case, with_nan=with_nan, counted=counted)
 
 
 def _masked(subject: Subject, mask: int) -> Iterator[Result]:
-    """A mask that is 0 for the first sample and 1 for the others."""
+    """A mask that is 0 for the first sample and 1 for the others; then one that is 0 in places of every sample."""
     case = subject.case(0, N=3)
     values = torch.ones_like(case[mask])
     values[0] = 0
-    found = list(_first_ignored(subject, replaced(case, {mask: values}), with_nan=True))
+    classes = any(subject.kind(i).startswith("class-index") for i in subject.targets)
+    nan: Severity = "convention" if classes else "bug"
+    padded = _padded(subject, mask)
+    counted: Severity = "convention" if padded == [] else "bug"  # a mean of means counts an empty sample
+    whole = replaced(case, {mask: values})
+    found = list(_first_ignored(subject, whole, with_nan=True, counted=counted, nan=nan))
+    found += [] if any(r.severity == "bug" for r in found) else padded or []
     yield from found
     if not any(r.severity == "bug" for r in found):
         yield passed(_PASS, labels=subject.arguments[mask].name)
 
 
+def _padded(subject: Subject, mask: int) -> list[Result] | None:
+    """What masked places do that are appended along the other axes of the mask; ``None`` where none can be."""
+    case = subject.case(0, N=1)
+    case = replaced(case, {mask: torch.ones_like(case[mask])})
+    tried = False
+    for axis in range(1, case[mask].dim()):
+        name = (subject.arguments[mask].axes or subject.arguments[mask].of.axes).split()[axis]
+        longer = [
+            value if (at := subject.axis(i, name)) is None else torch.cat([value, value], at)
+            for i, value in enumerate(case)
+        ]
+        longer[mask] = torch.cat([case[mask], torch.zeros_like(case[mask])], axis)
+        try:
+            expected, seen = float(subject.value(case)), float(subject.value(longer))
+        except (Raised, NotALoss):
+            continue  # it takes so many and no more
+        tried = True
+        if abs(seen - expected) > 1e-6 * (1 + abs(expected)):
+            figures = {"seen": f"{seen:.6g}", "expected": f"{expected:.6g}"}
+            return [failed("bug", _PADDED(seen=seen, expected=expected), case=longer, **figures)]
+    return [] if tried else None
+
+
 def _first_ignored(
-    subject: Subject, case: Sequence[Tensor], *, with_nan: bool, counted: Severity = "bug"
+    subject: Subject,
+    case: Sequence[Tensor],
+    *,
+    with_nan: bool,
+    counted: Severity = "bug",
+    nan: Severity = "bug",
 ) -> Iterator[Result]:
     """The first sample of the case is to be ignored, and no other."""
-    first, _, before = gradients(subject, case)
+    result, _, before = gradients(subject, case)
+    first = float(result.detach())
     position = subject.predictions[0]
     own = before[0]
     if own is not None and float(own[0].norm()) > 1e-12:
-        yield failed("bug", _OWN_GRADIENT(seen=float(own[0].norm())), case=case, subject=subject)
+        size = float(own[0].norm())
+        told = {"case": case, "seen": f"{size:.4g}", "expected": "0", **_GRADIENT_OF_FIRST}
+        yield failed("bug", _OWN_GRADIENT(seen=size), subject=subject, **told)
         return
     moved = case[position].clone()
     moved[0] = moved[0] + 3.0 * torch.arange(moved[0].numel(), dtype=moved.dtype).reshape(moved[0].shape)
-    seen = float(subject.value(replaced(case, {position: moved})))
-    if abs(seen - float(first.detach())) > 1e-6 * (1 + abs(seen)):
-        yield failed("bug", _VALUE(first=float(first.detach()), seen=seen), case=case, subject=subject)
+    changed = replaced(case, {position: moved})
+    seen = float(subject.value(changed))
+    if abs(seen - first) > 1e-6 * (1 + abs(seen)):
+        told = {"case": changed, "seen": f"{seen:.6g}", "expected": f"{first:.6g}"}
+        yield failed("bug", _VALUE(first=first, seen=seen), subject=subject, **told)
         return
     rest = subject.rows(case, torch.arange(1, subject.count(case)))
     expected = float(subject.value(rest))
-    if abs(expected - float(first.detach())) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
-        text = _MEAN(seen=float(first.detach()), expected=expected)
-        yield failed(counted, text, case=case, seen=f"{float(first.detach()):.6g}", subject=subject)
+    if abs(expected - first) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
+        told = {"case": case, "seen": f"{first:.6g}", "expected": f"{expected:.6g}"}
+        yield failed(counted, _MEAN(seen=first, expected=expected), subject=subject, **told)
     if with_nan:
-        yield from _nan(subject, case, position)
+        yield from _nan(subject, case, position, first, nan)
 
 
 def _is_sum(subject: Subject) -> bool:
@@ -191,10 +250,17 @@ def _with_ignored(subject: Subject, target: int, label: int) -> Sequence[Tensor]
     if label >= 0:
         labels = torch.where(labels == label, (label + 1) % subject.sizes.get("C", 5), labels)
     labels[0] = label
-    return replaced(case, {target: labels})
+    changes = {target: labels}
+    mask = _mask(subject)
+    if mask is not None and subject.axis(mask) == 0:
+        changes[mask] = torch.ones_like(case[mask])
+        changes[mask][0] = 0
+    return replaced(case, changes)
 
 
-def _nan(subject: Subject, case: Sequence[Tensor], position: int) -> Iterator[Result]:
+def _nan(
+    subject: Subject, case: Sequence[Tensor], position: int, first: float, severity: Severity
+) -> Iterator[Result]:
     filled = case[position].clone()
     filled[0] = math.nan
     poisoned = replaced(case, {position: filled})
@@ -202,25 +268,26 @@ def _nan(subject: Subject, case: Sequence[Tensor], position: int) -> Iterator[Re
         value, _, found = gradients(subject, poisoned)
     except Raised:
         return
-    gradient = found[0]
+    gradient, told = found[0], {"case": poisoned, "seen": "nan", "subject": subject}
     if math.isnan(float(value.detach())):
-        yield failed("bug", _NAN_VALUE(), case=poisoned, seen="nan", subject=subject)
+        yield failed(severity, _NAN_VALUE(), expected=f"{first:.6g}", **told)
     elif gradient is not None and bool(gradient[1:].isnan().any()):
-        yield failed("bug", _NAN_OTHERS(), case=poisoned, seen="nan", subject=subject)
+        yield failed("bug", _NAN_OTHERS(), expected="a number", **told, **_GRADIENT_OF_OTHERS)
     elif gradient is not None and bool(gradient[0].isnan().any()):
-        yield failed("convention", _NAN_OWN(), case=poisoned, seen="nan", subject=subject)
+        yield failed("convention", _NAN_OWN(), expected="0", **told, **_GRADIENT_OF_FIRST)
 
 
 def _everything(subject: Subject, target: int, label: int) -> Iterator[Result]:
     case = subject.case(0, N=2)
     case = replaced(case, {target: torch.full_like(case[target], label)})
+    told = {"expected": "0 or an error", "subject": subject}
     try:
         value = float(subject.value(case))
     except Raised as error:
-        yield failed("convention", _ALL(seen=str(error)), case=case, seen=str(error), subject=subject)
+        yield failed("convention", _ALL(seen=str(error)), case=case, seen=str(error), **told)
         return
     if not math.isfinite(value):
-        yield failed("convention", _ALL(seen=value), case=case, seen=str(value), subject=subject)
+        yield failed("convention", _ALL(seen=value), case=case, seen=str(value), **told)
 
 
 CHECK = Check(

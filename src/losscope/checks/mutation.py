@@ -53,7 +53,7 @@ def _found(subject: Subject, case: Case) -> Result | None:
         seen=f"{name} has other values afterwards",
         expected="unchanged arguments",
         call=f"given = [{{args}}]; before = given[{position}].clone(); loss(*given); "
-        f"print(torch.equal(given[{position}], before))  # False: {name} was changed",
+        f"print(torch.equal(given[{position}], before))  # False, expected True: {name} was changed",
     )
 
 

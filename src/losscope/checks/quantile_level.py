@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.shrink import source
 from losscope.checks.subject import NotALoss, Raised, Subject, planted
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -54,10 +55,17 @@ def _run(subject: Subject) -> Iterator[Result]:
     }
     if shares[_HIGH] < shares[_LOW] - 0.1:
         wrong = subject.with_options(**{name: _HIGH}) or subject
-        x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
-        text = _MIRRORED(**values)
+        zero = torch.zeros(1, 1, dtype=torch.float64)
+        over, under = (float(wrong.value((zero + side, zero))) for side in (1.0, -1.0))
+        calls = ", ".join(f"loss({source(zero + side)}, {source(zero)})" for side in (1.0, -1.0))
         yield failed(
-            "bug", text, case=(x, torch.zeros_like(x)), seen="exceeding the target costs more", subject=wrong
+            "bug",
+            _MIRRORED(**values),
+            case=(zero + 1.0, zero),
+            seen=f"{over:.6g} {under:.6g}",
+            expected=f"the first to be the smaller: at {name}={_HIGH} too much costs less than too little",
+            call=f"print({calls})",
+            subject=wrong,
         )
     elif shares[_HIGH] > shares[_LOW] + 0.1:
         yield passed(_PASS, **values)

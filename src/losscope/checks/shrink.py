@@ -10,6 +10,8 @@ from torch import Tensor
 from losscope.checks.subject import Case, Subject
 
 _LARGE = 100.0
+LONG = 400
+"""Tensors with more numbers than this are not written out."""
 
 Fails = Callable[[Sequence[Tensor]], bool]
 
@@ -85,23 +87,43 @@ def _one_digit(number: float) -> float:
     return math.trunc(number / unit) * unit
 
 
-def source(value: Tensor) -> str:
-    """A tensor as Python source that makes it again (one of the same size and spread, if it is very long)."""
+def sources(case: Sequence[Tensor]) -> list[str]:
+    """Every argument as Python source; very long ones are drawn from seeds of their own."""
+    return [source(value, seed) for seed, value in enumerate(case)]
+
+
+def source(value: Tensor, seed: int = 0) -> str:
+    """A tensor as Python source that makes it again (see :func:`pasteable` for a very long one)."""
     if value.numel() == 0:
         return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
-    if value.numel() > 400:
-        return _drawn(value)
+    if value.numel() > LONG:
+        return _drawn(value, seed)
     numbers = str(value.detach().tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
     natural = value.dtype in (torch.float32, torch.int64, torch.bool)
     return f"torch.tensor({numbers})" if natural else f"torch.tensor({numbers}, dtype={value.dtype})"
 
 
-def _drawn(value: Tensor) -> str:
-    """Source of numbers of the same kind: labels below the largest, shares of one, or values of the same spread."""
+def pasteable(case: Sequence[Tensor]) -> Case:
+    """The case with what its source makes in place of very long tensors: numbers of the same kind from fixed seeds."""
+    return tuple(
+        eval(_drawn(value, seed), {"torch": torch}) if value.numel() > LONG else value
+        for seed, value in enumerate(case)
+    )
+
+
+def _drawn(value: Tensor, seed: int) -> str:
+    """Source of numbers of the same kind: labels below the largest, shares of one, or values of the same spread.
+
+    One digit of the spread: the numbers drawn have it again, so that their source is the same text.
+    """
     shape = tuple(value.shape)
+    seeded = f"generator=torch.Generator().manual_seed({seed})"
+    if value.dtype == torch.bool:
+        return f"(torch.rand({shape}, {seeded}) < 0.5)"
     if not value.dtype.is_floating_point:
-        return f"torch.randint({int(value.max()) + 1}, {shape})"
+        return f"torch.randint({int(value.max()) + 1}, {shape}, {seeded})"
     if bool(((value >= 0) & (value <= 1)).all()):
         bits = bool(((value == 0) | (value == 1)).all())
-        return f"torch.rand({shape}){'.round()' if bits else ''}.to({value.dtype})"
-    return f"({float(value.double().std()):.3g} * torch.randn({shape})).to({value.dtype})"
+        return f"torch.rand({shape}, {seeded}){'.round()' if bits else ''}.to({value.dtype})"
+    finite = value.double()[value.isfinite()]
+    return f"({float(finite.std()):.1g} * torch.randn({shape}, {seeded})).to({value.dtype})"

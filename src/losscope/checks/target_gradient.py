@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.shrink import source
 from losscope.checks.subject import Raised, Subject, with_gradient
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -44,12 +45,15 @@ def _run(subject: Subject) -> Iterator[Result]:
         raise Raised(error) from error
     size = 0.0 if slope is None else float(slope.norm())
     if size > 0:
+        texts = ["y" if i == teacher else source(v.detach()) for i, v in enumerate(case)]
+        backward = f"loss({', '.join(texts)}).sum().backward()"
         yield failed(
             "convention",
             _FLOWS(seen=size),
             case=tuple(v.detach() for v in case),
-            seen=f"a gradient of norm {size:.4g}",
-            expected="none",
+            seen=f"{size:.4g}",
+            expected="no gradient",
+            call=f"y = {source(leaf.detach())}.requires_grad_(); {backward}; print(y.grad.norm())",
         )
     else:
         yield passed(_PASS)

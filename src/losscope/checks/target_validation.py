@@ -2,7 +2,8 @@
 
 A class index of -1 wraps around to the last class where a loss indexes as Python does; an index of C or more must not
 be accepted either; both are bugs, because the value is plausible and wrong. Labels outside of {0, 1}, {-1, 1} or [0, 1]
-that are accepted are conventions: checking the values of a tensor costs a synchronisation on accelerators.
+that are accepted are conventions: checking the values of a tensor costs a synchronisation on accelerators. The wrong
+label stands where it counts: not behind a mask of 0 or a weight of 0.
 """
 
 import math
@@ -95,9 +96,30 @@ def _values(subject: Subject, position: int, refused: list[str]) -> Iterator[Res
 def _with_label(subject: Subject, position: int, label: float) -> Case:
     """An ordinary case whose last target is ``label``: losses that predict the next token never see the first."""
     case = cast(subject.case(0), torch.float32)
-    target = case[position].clone()
-    target.view(-1)[-1] = label
-    return replaced(case, {position: target})
+    changes = {i: case[i].clone() for i in (position, *_gates(subject))}
+    for i, value in changes.items():
+        value.view(-1)[-1] = label if i == position else 1
+    return replaced(case, changes)
+
+
+def _gates(subject: Subject) -> list[int]:
+    """Masks and weights: what they hold a 0 for does not count."""
+    fixed = [(i, a) for i, a in enumerate(subject.arguments) if a.role == "fixed"]
+    return [i for i, a in fixed if a.kind in ("weights", "kept") or "mask" in a.name]
+
+
+def _counts(subject: Subject, case: Sequence[Tensor], position: int, label: float) -> bool:
+    """Whether the label stands in a place of the target that no mask and no weight takes out."""
+    found = case[position] == label
+    for i in _gates(subject):
+        gate = case[i] > 0
+        missing = found.dim() - gate.dim()
+        gate = gate.reshape(*gate.shape, *[1] * max(missing, 0))
+        try:
+            found = found & gate
+        except RuntimeError:  # of other axes: whichever place it stands for, it counts where all are 1
+            found = found & gate.all()
+    return bool(found.any())
 
 
 def _finding(
@@ -108,7 +130,7 @@ def _finding(
         severity,
         text,
         case=wrong,
-        fails=lambda c: bool((c[position] == label).any()) and _accepted(subject, c) is not None,
+        fails=lambda c: _counts(subject, c, position, label) and _accepted(subject, c) is not None,
         again=lambda c: {"seen": _accepted(subject, c)},
         seen=f"{seen:.6g}",
         expected="an error",
