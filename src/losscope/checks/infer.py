@@ -15,6 +15,7 @@ from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, si
 from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.meaning import consistent, meaning, reversed_meaning
 from losscope.checks.naming import contradictions
+from losscope.checks.ordering import Order
 from losscope.checks.probing import LIKELY, OPEN
 from losscope.checks.recognise import contract_of, recognised
 from losscope.checks.refusals import unfit
@@ -46,6 +47,7 @@ class Inferred:
 
     ``contract`` names a loss of the catalogue with the same values; ``described``: it is that very implementation.
     ``sizes`` are the lengths of axes by which it is called, ``remembers``: its value depends on earlier calls.
+    ``order`` is that of its parameters, where it is not the task's.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Inferred:
     described: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     remembers: bool = False
+    order: Order | None = None
 
 
 def infer(
@@ -81,7 +84,7 @@ def infer(
 
 def _not_ruled_out(target: Target, accepted: list[Tried]) -> list[Tried]:
     """Those that the names of the parameters contradict least."""
-    against = [contradictions(target.parameters, t.task.arguments) for t in accepted]
+    against = [contradictions(t.subject.names, t.task.arguments) for t in accepted]
     return [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
 
 
@@ -105,7 +108,7 @@ def subject_of(target: Target, inferred: Inferred) -> Subject:
     """The loss, ready to be checked."""
     spec = specs().get(inferred.contract or "")
     arguments = spec.arguments if spec else inferred.arguments
-    subject = subject_with(target, arguments, spec, inferred.sizes)
+    subject = subject_with(target, arguments, spec, inferred.sizes, inferred.order)
     subject = replace(
         subject, described=inferred.described, by_value=spec is not None and not inferred.described
     )
@@ -124,7 +127,7 @@ def _given(target: Target, task: str, spec: LossSpec | None, note: Callable[[str
     same = spec is not None and [a.kind for a in spec.arguments] == [a.kind for a in chosen.arguments]
     found = spec if same else recognised(tried.subject, target)
     name, sizes = found.name if found else None, _own(tried)
-    return Inferred(task, "as given", chosen.arguments, name, described=same, sizes=sizes)
+    return Inferred(task, "as given", chosen.arguments, name, described=same, sizes=sizes, order=tried.order)
 
 
 def _own(tried: Tried) -> Mapping[str, int]:
@@ -177,7 +180,12 @@ def _why(best: Tried, fit: float, count: int) -> str:
 
 def _chosen(tried: Tried, why: str, spec: LossSpec | None = None) -> Inferred:
     return Inferred(
-        tried.task.name, why, tried.task.arguments, spec.name if spec else None, sizes=_own(tried)
+        tried.task.name,
+        why,
+        tried.task.arguments,
+        spec.name if spec else None,
+        sizes=_own(tried),
+        order=tried.order,
     )
 
 
