@@ -7,6 +7,7 @@ better and of the worse one is told by the names of the arguments: "chosen" and 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.naming import words
@@ -111,6 +112,21 @@ def _taught(subject: Subject, case: Case) -> Ideal:
     return (teacher.clone(), teacher), {name: (value, teacher) for name, value in others.items()}
 
 
+def _classes(subject: Subject, case: Case) -> Ideal:
+    """A score of 2 at the class, in whichever layout, for this label or, where tokens are shifted, for the next one.
+
+    Beside equal scores for all: smoothing and penalties move the minimum, but not there.
+    """
+    axis = subject.axis(0, "C") or 1
+    hot = F.one_hot(case[1], case[0].shape[axis]).to(case[0].dtype)
+    right = [2.0 * hot.movedim(-1, axis)]
+    if subject.axis(1, "T") == 1:
+        right.append(2.0 * hot.roll(-1, 1).movedim(-1, axis))
+    with torch.no_grad():
+        best = min(right, key=lambda scores: float(subject.value((scores, case[1]))))
+    return (best, case[1]), {FLAT: (torch.zeros_like(best), case[1])}
+
+
 def _policy(subject: Subject, case: Case) -> Ideal:
     """A small step that makes what had an advantage likelier, or less likely."""
     del subject
@@ -126,6 +142,8 @@ _KNOWN: dict[tuple[str, ...], Callable[[Subject, Case], Ideal | None]] = {
     ("log-likelihoods", "log-likelihoods"): _order,
     ("log-likelihoods", "log-likelihoods", *["reference-log-likelihoods"] * 2): _order,
     ("scores", "scores", "sign-label"): _ranked,
+    ("logits", "class-index"): _classes,
+    ("class-mask-logits", "class-index-map"): _classes,
     ("risk", "times", "events"): _survival,
     ("logits", "teacher-logits"): _taught,
     ("log-likelihoods", "reference-log-likelihoods", "advantages"): _policy,

@@ -14,14 +14,14 @@ import torch
 from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
 from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.meaning import consistent, meaning, reversed_meaning
-from losscope.checks.naming import contradictions
+from losscope.checks.naming import contradictions, words
 from losscope.checks.ordering import Order
 from losscope.checks.probing import LIKELY, OPEN
 from losscope.checks.recognise import contract_of, recognised
-from losscope.checks.refusals import unfit
+from losscope.checks.refusals import surroundings, unfit
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, matrices
-from losscope.checks.subject import NotALoss, Raised, Subject
+from losscope.checks.subject import NotALoss, Raised, Subject, replaced
 from losscope.checks.symmetries import channels_alike, regrouped
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
@@ -78,14 +78,30 @@ def infer(
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
-    accepted = _not_ruled_out(target, found.accepted)
+    accepted = _not_ruled_out(found.accepted)
     return _with_memory(target, _best(target, accepted))
 
 
-def _not_ruled_out(target: Target, accepted: list[Tried]) -> list[Tried]:
-    """Those that the names of the parameters contradict least."""
+def _not_ruled_out(accepted: list[Tried]) -> list[Tried]:
+    """Those that the names of the parameters contradict least; labels that are indices are no masks."""
     against = [contradictions(t.subject.names, t.task.arguments) for t in accepted]
-    return [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
+    left = [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
+    if any(t.task.name == "tokens" and _indices(t.subject) for t in left):
+        return [t for t in left if "mask" not in {a.kind for a in t.task.arguments}]
+    return left
+
+
+def _indices(subject: Subject) -> bool:
+    """Whether the target is called labels, and whole numbers that are stored as real ones are refused."""
+    position = subject.targets[0]
+    if not {"label", "labels", "token", "tokens", "ids"} & set(words(subject.names[position])):
+        return False
+    case = subject.case(0)
+    try:
+        subject(*replaced(case, {position: case[position].double()}))
+    except (Raised, NotALoss):
+        return True
+    return False
 
 
 def _answers(target: Target, inferred: Inferred) -> None:
@@ -123,6 +139,8 @@ def _given(target: Target, task: str, spec: LossSpec | None, note: Callable[[str
     usual, others = sizings(target)
     tried = attempt(target, chosen, [*usual, *others], strict=False)
     if isinstance(tried, Refusal):
+        if (cause := surroundings(target, [tried])) is not None:
+            raise cause
         raise BadUsage(f"{target.name} does not take the inputs of the task {task}", seen=tried.text)
     same = spec is not None and [a.kind for a in spec.arguments] == [a.kind for a in chosen.arguments]
     found = spec if same else recognised(tried.subject, target)

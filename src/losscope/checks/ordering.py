@@ -35,7 +35,10 @@ _KINDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("risk", "hazard", "hazards"), frozenset({"risk"})),
 }
 _NO_ROLE = frozenset(
-    ["length", "lengths", "weight", "weights", "variance", "var", "std", "sigma", "logvar", "teacher", "old", "ref", "reference"]
+    {
+        *("length", "lengths", "weight", "weights", "variance", "var", "std", "sigma", "logvar"),
+        *("teacher", "old", "ref", "reference"),
+    }
 )
 """What belongs to an argument and is not this argument: the lengths of inputs, the weights of targets."""
 
@@ -43,7 +46,8 @@ _NO_ROLE = frozenset(
 def order_of(names: Sequence[str], arguments: Sequence[Argument]) -> Order | None:
     """The order in which parameters of these names take the arguments of a task; ``None`` where it is the task's own.
 
-    >>> order_of(["mean", "logvar", "target"], [Argument("x", "values"), Argument("y", "real"), Argument("s", "log-scale")])
+    >>> task = [Argument("x", "values"), Argument("y", "real"), Argument("s", "log-scale")]
+    >>> order_of(["mean", "logvar", "target"], task)
     (0, 2, 1)
     """
     if len(names) != len(arguments) or not 1 < len(names) <= _MOST:

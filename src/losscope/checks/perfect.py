@@ -1,7 +1,8 @@
 """A prediction that equals its target costs no more than one that has nothing to do with it.
 
 For losses whose prediction is of the kind of its target: values, shares, masks, boxes; for triplets, where an anchor at
-its positive must cost no more than one at its negative; and for pairs, groups, preferences, rankings, policies and
+its positive must cost no more than one at its negative; for scores of classes, where a small lead of the right one must
+cost no more than equal scores; and for pairs, groups, preferences, rankings, policies and
 risks, where what is right is known (:mod:`losscope.checks.ideals`). Compared with the perfect prediction are: the mean
 target for all, the targets of other samples, and the targets with height and width exchanged. Margins, smoothing
 and penalties may put the minimum beside the target, but not there. A pairwise difference that is broadcast over the
@@ -24,6 +25,8 @@ from losscope.losses.arguments import Argument
 _CASES = 3
 _ITSELF = {"values": ("real",)}  # the score of a positive target or a count may be its logarithm
 _CLEARLY = 1e-3
+_PRINTED = 400
+"""More numbers are not printed in a repro."""
 
 _WORSE = Text(
     en="a prediction that equals its target costs {seen:.6g}, {other} only {expected:.6g}",
@@ -70,7 +73,10 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     """A failure of one case, true for none, ``None`` where there is nothing to compare."""
-    compared = _candidates(subject, subject.case(seed, N=8))
+    case = subject.case(seed, N=8)
+    if max(value.numel() for value in case) > _PRINTED:
+        case = subject.case(seed, N=4)
+    compared = _candidates(subject, case)
     if compared is None:
         return None
     right, others = compared
