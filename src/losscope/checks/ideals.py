@@ -152,6 +152,40 @@ _KNOWN: dict[tuple[str, ...], Callable[[Subject, Case], Ideal | None]] = {
 }
 
 
+def masks(subject: Subject, case: Case) -> tuple[Case, Case, Case] | None:
+    """Masks that are right and sure, wrong and sure, and (of scores) wrong and surer; ``None`` for other arguments."""
+    kinds = [argument.kind for argument in subject.arguments]
+    if len(kinds) != 2 or kinds[1] != "mask" or kinds[0] not in ("mask-logits", "mask-probabilities"):
+        return None
+    truth = case[1].to(case[0].dtype).reshape(case[0].shape)
+    sizes = (32.0, -32.0, -64.0)
+    if kinds[0] == "mask-logits":
+        right, wrong, surer = (replaced(case, {0: size * (2 * truth - 1)}) for size in sizes)
+        return right, wrong, surer
+    wrong = replaced(case, {0: 1 - truth})
+    return replaced(case, {0: truth}), wrong, wrong
+
+
+def moves(subject: Subject, case: Case) -> tuple[Case, Case] | None:
+    """Good actions that became less likely and bad ones that became likelier, by less and by more."""
+    kinds = tuple(argument.kind for argument in subject.arguments)
+    if kinds not in (
+        ("log-likelihoods", "reference-log-likelihoods", "advantages"),
+        ("ratios", "advantages"),
+    ):
+        return None
+    good = torch.arange(len(case[-1])) % 2 == 0
+    advantages = torch.where(good, 1.0, -1.0).to(case[-1].dtype)
+
+    def moved(less: float, more: float) -> Case:
+        ratio = torch.where(good, less, more).to(case[0].dtype)
+        if len(kinds) == 2:
+            return ratio, advantages
+        return case[1] - 2.0 + ratio.log(), case[1] - 2.0, advantages
+
+    return moved(0.5, 1.5), moved(0.3, 2.0)
+
+
 def apart(boxes: Tensor) -> dict[str, Tensor]:
     """The same boxes, to the right and below, near and far: nothing of them overlaps."""
     size = (boxes[..., 2:] - boxes[..., :2]).amax(0, keepdim=True)
