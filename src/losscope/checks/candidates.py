@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from losscope.checks.forgetting import forgetting, remembers
+from losscope.checks.ordering import Order, order_of, reordered
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, lengths, matrices, shapes
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, cast, gradients, replaced
@@ -28,11 +29,13 @@ _OTHERS = (2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A task that a loss accepts, and the loss with such inputs; ``hints``: how strongly names hint at it."""
+    """A task that a loss accepts, and the loss with such inputs; ``hints``: how strongly names hint at it;
+    ``order``: that of its parameters, where it is not the task's."""
 
     task: InputTask
     subject: Subject
     hints: int = 0
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +91,29 @@ def attempt(
 ) -> Tried | Refusal:
     """The first of these sizes that the loss takes, or why it refused the first; not ``strict``: any value will do."""
     hints, refusals = hints_at(target, task), []
-    for lengths_of_axes in sizes:
-        subject = subject_with(target, task.arguments, None, lengths_of_axes)
-        for dtype in (torch.float64, torch.float32):
-            refusal = _refusal(subject, dtype)
-            if refusal is None or (not strict and refusal[0] in ("not finite", "no gradient")):
-                return Tried(task, forgetting(subject) if remembers(subject) else subject, hints)
-            refusals.append(refusal)
+    named = order_of(target.parameters, task.arguments)
+    for order in dict.fromkeys((named, None)):
+        for lengths_of_axes in sizes:
+            subject = subject_with(target, task.arguments, None, lengths_of_axes, order)
+            for dtype in (torch.float64, torch.float32):
+                refusal = _refusal(subject, dtype)
+                if refusal is None or (not strict and refusal[0] in ("not finite", "no gradient")):
+                    subject = forgetting(subject) if remembers(subject) else subject
+                    return Tried(task, subject, hints, order)
+                refusals.append(refusal)
     kind, text = refusals[0]
     return Refusal(task.name, kind, text, hints)
 
 
 def subject_with(
-    target: Target, arguments: tuple[Argument, ...], spec: LossSpec | None, sizes: Sizes
+    target: Target,
+    arguments: tuple[Argument, ...],
+    spec: LossSpec | None,
+    sizes: Sizes,
+    order: Order | None = None,
 ) -> Subject:
-    """The loss with inputs of these kinds and sizes."""
+    """The loss with inputs of these kinds and sizes; ``order`` is that of its parameters where it is another."""
+    target = reordered(target, order, arguments)
     return Subject(
         name=target.name,
         call=target.make({}),

@@ -7,6 +7,7 @@ better and of the worse one is told by the names of the arguments: "chosen" and 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.naming import words
@@ -111,6 +112,21 @@ def _taught(subject: Subject, case: Case) -> Ideal:
     return (teacher.clone(), teacher), {name: (value, teacher) for name, value in others.items()}
 
 
+def _classes(subject: Subject, case: Case) -> Ideal:
+    """A score of 2 at the class, in whichever layout, for this label or, where tokens are shifted, for the next one.
+
+    Beside equal scores for all: smoothing and penalties move the minimum, but not there.
+    """
+    axis = subject.axis(0, "C") or 1
+    hot = F.one_hot(case[1], case[0].shape[axis]).to(case[0].dtype)
+    right = [2.0 * hot.movedim(-1, axis)]
+    if subject.axis(1, "T") == 1:
+        right.append(2.0 * hot.roll(-1, 1).movedim(-1, axis))
+    with torch.no_grad():
+        best = min(right, key=lambda scores: float(subject.value((scores, case[1]))))
+    return (best, case[1]), {FLAT: (torch.zeros_like(best), case[1])}
+
+
 def _policy(subject: Subject, case: Case) -> Ideal:
     """A small step that makes what had an advantage likelier, or less likely."""
     del subject
@@ -126,12 +142,48 @@ _KNOWN: dict[tuple[str, ...], Callable[[Subject, Case], Ideal | None]] = {
     ("log-likelihoods", "log-likelihoods"): _order,
     ("log-likelihoods", "log-likelihoods", *["reference-log-likelihoods"] * 2): _order,
     ("scores", "scores", "sign-label"): _ranked,
+    ("logits", "class-index"): _classes,
+    ("class-mask-logits", "class-index-map"): _classes,
     ("risk", "times", "events"): _survival,
     ("logits", "teacher-logits"): _taught,
     ("log-likelihoods", "reference-log-likelihoods", "advantages"): _policy,
     ("ratios", "advantages"): _policy,
     ("log-likelihoods", "advantages"): _policy,
 }
+
+
+def masks(subject: Subject, case: Case) -> tuple[Case, Case, Case] | None:
+    """Masks that are right and sure, wrong and sure, and (of scores) wrong and surer; ``None`` for other arguments."""
+    kinds = [argument.kind for argument in subject.arguments]
+    if len(kinds) != 2 or kinds[1] != "mask" or kinds[0] not in ("mask-logits", "mask-probabilities"):
+        return None
+    truth = case[1].to(case[0].dtype).reshape(case[0].shape)
+    sizes = (32.0, -32.0, -64.0)
+    if kinds[0] == "mask-logits":
+        right, wrong, surer = (replaced(case, {0: size * (2 * truth - 1)}) for size in sizes)
+        return right, wrong, surer
+    wrong = replaced(case, {0: 1 - truth})
+    return replaced(case, {0: truth}), wrong, wrong
+
+
+def moves(subject: Subject, case: Case) -> tuple[Case, Case] | None:
+    """Good actions that became less likely and bad ones that became likelier, by less and by more."""
+    kinds = tuple(argument.kind for argument in subject.arguments)
+    if kinds not in (
+        ("log-likelihoods", "reference-log-likelihoods", "advantages"),
+        ("ratios", "advantages"),
+    ):
+        return None
+    good = torch.arange(len(case[-1])) % 2 == 0
+    advantages = torch.where(good, 1.0, -1.0).to(case[-1].dtype)
+
+    def moved(less: float, more: float) -> Case:
+        ratio = torch.where(good, less, more).to(case[0].dtype)
+        if len(kinds) == 2:
+            return ratio, advantages
+        return case[1] - 2.0 + ratio.log(), case[1] - 2.0, advantages
+
+    return moved(0.5, 1.5), moved(0.3, 2.0)
 
 
 def apart(boxes: Tensor) -> dict[str, Tensor]:

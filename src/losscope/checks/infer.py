@@ -14,13 +14,14 @@ import torch
 from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
 from losscope.checks.forgetting import forgetting, remembers
 from losscope.checks.meaning import consistent, meaning, reversed_meaning
-from losscope.checks.naming import contradictions
+from losscope.checks.naming import contradictions, words
+from losscope.checks.ordering import Order
 from losscope.checks.probing import LIKELY, OPEN
 from losscope.checks.recognise import contract_of, recognised
-from losscope.checks.refusals import unfit
+from losscope.checks.refusals import surroundings, unfit
 from losscope.checks.silence import silence
 from losscope.checks.sizes import built_for, matrices
-from losscope.checks.subject import NotALoss, Raised, Subject
+from losscope.checks.subject import NotALoss, Raised, Subject, replaced
 from losscope.checks.symmetries import channels_alike, regrouped
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
@@ -46,6 +47,7 @@ class Inferred:
 
     ``contract`` names a loss of the catalogue with the same values; ``described``: it is that very implementation.
     ``sizes`` are the lengths of axes by which it is called, ``remembers``: its value depends on earlier calls.
+    ``order`` is that of its parameters, where it is not the task's.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Inferred:
     described: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     remembers: bool = False
+    order: Order | None = None
 
 
 def infer(
@@ -75,14 +78,30 @@ def infer(
     found = search(target, note)
     if not found.accepted:
         raise unfit(target, found)
-    accepted = _not_ruled_out(target, found.accepted)
+    accepted = _not_ruled_out(found.accepted)
     return _with_memory(target, _best(target, accepted))
 
 
-def _not_ruled_out(target: Target, accepted: list[Tried]) -> list[Tried]:
-    """Those that the names of the parameters contradict least."""
-    against = [contradictions(target.parameters, t.task.arguments) for t in accepted]
-    return [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
+def _not_ruled_out(accepted: list[Tried]) -> list[Tried]:
+    """Those that the names of the parameters contradict least; labels that are indices are no masks."""
+    against = [contradictions(t.subject.names, t.task.arguments) for t in accepted]
+    left = [t for t, count in zip(accepted, against, strict=True) if count == min(against)]
+    if any(t.task.name == "tokens" and _indices(t.subject) for t in left):
+        return [t for t in left if "mask" not in {a.kind for a in t.task.arguments}]
+    return left
+
+
+def _indices(subject: Subject) -> bool:
+    """Whether the target is called labels, and whole numbers that are stored as real ones are refused."""
+    position = subject.targets[0]
+    if not {"label", "labels", "token", "tokens", "ids"} & set(words(subject.names[position])):
+        return False
+    case = subject.case(0)
+    try:
+        subject(*replaced(case, {position: case[position].double()}))
+    except (Raised, NotALoss):
+        return True
+    return False
 
 
 def _answers(target: Target, inferred: Inferred) -> None:
@@ -105,7 +124,7 @@ def subject_of(target: Target, inferred: Inferred) -> Subject:
     """The loss, ready to be checked."""
     spec = specs().get(inferred.contract or "")
     arguments = spec.arguments if spec else inferred.arguments
-    subject = subject_with(target, arguments, spec, inferred.sizes)
+    subject = subject_with(target, arguments, spec, inferred.sizes, inferred.order)
     subject = replace(
         subject, described=inferred.described, by_value=spec is not None and not inferred.described
     )
@@ -120,11 +139,13 @@ def _given(target: Target, task: str, spec: LossSpec | None, note: Callable[[str
     usual, others = sizings(target)
     tried = attempt(target, chosen, [*usual, *others], strict=False)
     if isinstance(tried, Refusal):
+        if (cause := surroundings(target, [tried])) is not None:
+            raise cause
         raise BadUsage(f"{target.name} does not take the inputs of the task {task}", seen=tried.text)
     same = spec is not None and [a.kind for a in spec.arguments] == [a.kind for a in chosen.arguments]
     found = spec if same else recognised(tried.subject, target)
     name, sizes = found.name if found else None, _own(tried)
-    return Inferred(task, "as given", chosen.arguments, name, described=same, sizes=sizes)
+    return Inferred(task, "as given", chosen.arguments, name, described=same, sizes=sizes, order=tried.order)
 
 
 def _own(tried: Tried) -> Mapping[str, int]:
@@ -177,7 +198,12 @@ def _why(best: Tried, fit: float, count: int) -> str:
 
 def _chosen(tried: Tried, why: str, spec: LossSpec | None = None) -> Inferred:
     return Inferred(
-        tried.task.name, why, tried.task.arguments, spec.name if spec else None, sizes=_own(tried)
+        tried.task.name,
+        why,
+        tried.task.arguments,
+        spec.name if spec else None,
+        sizes=_own(tried),
+        order=tried.order,
     )
 
 

@@ -70,6 +70,11 @@ def contradictions(names: Sequence[str], arguments: Sequence[Argument]) -> int:
     return sum(_ruled_out(name, argument.kind) for name, argument in zip(names, arguments, strict=True))
 
 
+def meant(word: str) -> set[str]:
+    """The kinds of which one is meant by a word; none where it may mean anything."""
+    return _MEANT.get(word, set())
+
+
 def _ruled_out(name: str, kind: str) -> bool:
-    meant = [_MEANT[word] for word in words(name) if word in _MEANT]
-    return bool(meant) and not any(kind in kinds for kinds in meant)
+    said = [kinds for word in words(name) if (kinds := meant(word))]
+    return bool(said) and not any(kind in kinds for kinds in said)

@@ -1,12 +1,15 @@
 """A prediction that equals its target costs no more than one that has nothing to do with it.
 
 For losses whose prediction is of the kind of its target: values, shares, masks, boxes; for triplets, where an anchor at
-its positive must cost no more than one at its negative; and for pairs, groups, preferences, rankings, policies and
+its positive must cost no more than one at its negative; for scores of classes, where a small lead of the right one must
+cost no more than equal scores; and for pairs, groups, preferences, rankings, policies and
 risks, where what is right is known (:mod:`losscope.checks.ideals`). Compared with the perfect prediction are: the mean
 target for all, the targets of other samples, and the targets with height and width exchanged. Margins, smoothing
 and penalties may put the minimum beside the target, but not there. A pairwise difference that is broadcast over the
 batch, a mean over the wrong axis, exchanged axes and a wrong sign do, and shapes alone do not show them. Equal cost for
-the targets of other samples means that the loss does not see which prediction belongs to which target.
+the targets of other samples means that the loss does not see which prediction belongs to which target. An overlap
+that ends at 1 for a wrong mask ends at 0 for a right one, and no clip may hold a policy where it has gone wrong (Schulman et al. 2017,
+equation 7).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +27,10 @@ from losscope.losses.arguments import Argument
 _CASES = 3
 _ITSELF = {"values": ("real",)}  # the score of a positive target or a count may be its logarithm
 _CLEARLY = 1e-3
+_LEFT = 0.25
+"""No smoothing of an overlap leaves so much of a perfect mask's price on masks of some pixels."""
+_PRINTED = 400
+"""More numbers are not printed in a repro."""
 
 _WORSE = Text(
     en="a prediction that equals its target costs {seen:.6g}, {other} only {expected:.6g}",
@@ -36,6 +43,16 @@ _REVERSED = Text(
 _UNPAIRED = Text(
     en="predictions that equal the targets of other samples cost as little as right ones: {seen:.6g}",
     zh="与其他样本目标相同的预测和正确预测的损失一样小：{seen:.6g}",
+)
+_SHORT = Text(
+    en="a mask that is right at every pixel costs {seen:.6g}, one that is wrong at every pixel {expected:.6g}: an "
+    "overlap of all is counted as less",
+    zh="每个像素都正确的掩码损失为 {seen:.6g}，全错的为 {expected:.6g}：完全重叠未被计为 1",
+)
+_STUCK = Text(
+    en="good actions at 0.3 of their old probability and bad ones at twice theirs cost as much as at 0.5 and at 1.5 "
+    "times: {seen:.6g}; the clip holds them there",
+    zh="好动作的概率降至旧值的 0.3 倍、差动作升至 2 倍，与 0.5 倍和 1.5 倍时损失相同：{seen:.6g}；裁剪使其无法恢复",
 )
 _PASS = Text(en="right predictions cost less than wrong ones", zh="正确的预测比错误的预测损失更小")
 _NONE = Text(en="a prediction of this kind cannot equal its target", zh="此类预测无法与其目标相等")
@@ -70,9 +87,14 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     """A failure of one case, true for none, ``None`` where there is nothing to compare."""
-    compared = _candidates(subject, subject.case(seed, N=8))
+    case = subject.case(seed, N=8)
+    if max(value.numel() for value in case) > _PRINTED:
+        case = subject.case(seed, N=4)
+    if (flaw := _limits(subject, case)) is not None:
+        return flaw
+    compared = _candidates(subject, case)
     if compared is None:
-        return None
+        return True if ideals.masks(subject, case) is not None else None
     right, others = compared
     try:
         with torch.no_grad():
@@ -92,6 +114,28 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:
         return failed("bug", _UNPAIRED(seen=seen), case=others[name], seen=f"{seen:.6g}", expected="more")
     return True
+
+
+def _limits(subject: Subject, case: Case) -> Result | None:
+    """A mask that is right and sure, or an action far from where it should be, at the wrong price."""
+    try:
+        with torch.no_grad():
+            if (masks := ideals.masks(subject, case)) is not None:
+                right, wrong, surer = (float(subject.value(c)) for c in masks)
+                bounded = abs(surer - wrong) <= _CLEARLY and wrong <= 1 + _CLEARLY
+                if bounded and right > _LEFT and right < wrong:
+                    text = _SHORT(seen=right, expected=wrong)
+                    return failed("bug", text, case=masks[0], seen=f"{right:.6g}", expected="0")
+            if (moves := ideals.moves(subject, case)) is not None:
+                near, far = (float(subject.value(c)) for c in moves)
+                if abs(near - far) <= 1e-9 * (1 + abs(near)):
+                    text = _STUCK(seen=far)
+                    return failed(
+                        "bug", text, case=moves[1], seen=f"{far:.6g}", expected="more than nearer by"
+                    )
+    except (Raised, NotALoss):
+        return None
+    return None
 
 
 def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | None:

@@ -1,10 +1,27 @@
 """One line for a loss that gives nothing to examine: what it does, what was tried, and what can be done."""
 
+import re
+from collections import Counter
+
 from losscope.checks.candidates import Refusal, Search
 from losscope.checks.target import Target
 from losscope.core.errors import BadUsage
 from losscope.losses.tasks import TASKS
 
+_GPU = re.compile(
+    r"not (compiled|linked) with (CUDA|ROCM|HIP|MPS|XPU)|no NVIDIA driver|No (CUDA|HIP) GPUs|"
+    r"Cannot access accelerator|backend is unavailable",
+    re.IGNORECASE,
+)
+_BYTES = re.compile(r"tried to allocate (\d+) bytes", re.IGNORECASE)
+_MEMORY = (
+    "MemoryError",
+    "OutOfMemoryError",
+    "_ArrayMemoryError",
+    "AcceleratorError: CUDA error: out of memory",
+)
+_SIZE = "look for a size that has nothing to do with its inputs"
+_FILES = ("ModuleNotFoundError", "ImportError", "FileNotFoundError", "PermissionError", "ConnectionError")
 _LIST = "losscope audit --list shows what losses can take"
 
 
@@ -31,12 +48,41 @@ def unfit(target: Target, found: Search) -> BadUsage:
             seen=f"for {_names(constant)}",
             remedy="look for detach(), item(), argmax, comparisons or no_grad in it",
         )
+    if (cause := surroundings(target, refused)) is not None:
+        return cause
     best = max(refused, key=lambda r: r.hints)
     return BadUsage(
         f"{target.name} gives no loss for any known kind of input",
         seen=f"tried {len(refused)}: {_names(refused)}; as {best.task}: {best.text}",
         remedy=f"wrap it in a function of the inputs of one task; {_LIST}",
     )
+
+
+def surroundings(target: Target, refused: list[Refusal]) -> BadUsage | None:
+    """The fault where most kinds of input end in one and the same error that no other input would mend."""
+    told = [words for r in refused if r.kind == "raised" and (words := _environmental(r.text))]
+    if not told:
+        return None
+    (what, remedy), count = Counter(told).most_common(1)[0]
+    if 2 * count <= len(refused):
+        return None
+    text = next(r.text for r in refused if r.kind == "raised" and _environmental(r.text) == (what, remedy))
+    return BadUsage(f"{target.name} {what}", seen=text, remedy=remedy)
+
+
+def _environmental(text: str) -> tuple[str, str] | None:
+    """What a loss wants of the machine or of the process, by its error; and what can be done."""
+    if _GPU.search(text):
+        return "needs a GPU", "move nothing in the loss: let it follow the device of its inputs"
+    if text.startswith(("SystemExit", "KeyboardInterrupt")):
+        return "ends the process that calls it", "let it raise an error of its own"
+    if found := _BYTES.search(text):
+        return f"asks for {float(found.group(1)) / 1e9:,.4g} GB for a small batch", _SIZE
+    if text.startswith(_MEMORY):
+        return "runs out of memory on a small batch", _SIZE
+    if text.startswith(_FILES):
+        return "needs something that is not here", "make it available, or build the loss without it"
+    return None
 
 
 def _count(target: Target) -> BadUsage:

@@ -8,11 +8,12 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from losscope.checks.by_keyword import by_keyword
 from losscope.checks.options import all_tensors, call, following, tensors_where_meant
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
@@ -73,9 +74,28 @@ def _resolve(text: str) -> Target:
     module_name, separator, rest = text.partition(":")
     if not separator or not module_name or not rest:
         raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
+    module_name = _of_file(module_name)
     path, options, called = call(rest, text, _HELP)
     found = attribute(module_name, path, text, _HELP)
     return of(found, options, imported=(module_name, path), called=called)
+
+
+def _of_file(name: str) -> str:
+    """The module of a file in or below the working folder: ``pkg/losses.py`` is ``pkg.losses``."""
+    if not name.endswith(".py"):
+        return name
+    file = Path(name)
+    here, inside = Path.cwd(), file.resolve()
+    if not file.is_file():
+        raise BadUsage("there is no such file", seen=name, remedy=_HELP)
+    parts = inside.relative_to(here).with_suffix("").parts if inside.is_relative_to(here) else ()
+    if not parts or not all(part.isidentifier() for part in parts):
+        raise BadUsage(
+            "a file is no module of the working folder",
+            seen=name,
+            remedy=f"go to {inside.parent} and give {inside.stem}:Loss",
+        )
+    return ".".join(parts)
 
 
 def of(
@@ -88,7 +108,10 @@ def of(
     """A target for a live object: a module, a class of modules, a function, a closure, or a function without arguments
     that returns one of these. ``called``: the user wrote brackets."""
     options = tensors_where_meant(loss, options or {})
-    plain = partial(_of, loss, imported=imported, called=called)
+
+    def plain(chosen: dict[str, Any]) -> Target:
+        return by_keyword(_of(loss, chosen, imported=imported, called=called))
+
     others = all_tensors(options)
     if others is None:
         return plain(options)
