@@ -51,7 +51,7 @@ QUICK = {
     ),
     *("ppo_clip_without_minus", "CoxOfTheDead", "CoxPartialLikelihood", "iou_loss_unclamped"),
 }
-HEAVY = {"compile", "calibrated", "proper", "strictly-proper", "elicits", "memory", "torch-func"}
+HEAVY = {"compile", "calibrated", "proper", "strictly-proper", "elicits", "memory-growth", "torch-func"}
 
 
 def audited(planted: Planted, only: Collection[str] = (), skip: Collection[str] = ()) -> Audit:
