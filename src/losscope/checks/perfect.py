@@ -1,15 +1,15 @@
 """A prediction that equals its target costs no more than one that has nothing to do with it.
 
-For losses whose prediction is of the kind of its target: values, shares, masks, boxes; for triplets, where an anchor at
-its positive must cost no more than one at its negative; for scores of classes, where a small lead of the right one must
-cost no more than equal scores; and for pairs, groups, preferences, rankings, policies and
-risks, where what is right is known (:mod:`losscope.checks.ideals`). Compared with the perfect prediction are: the mean
+For losses whose prediction is of the kind of its target: values, shares, masks, boxes; for triplets, where an
+anchor at its positive must cost no more than one at its negative; for scores of classes, where a small lead of the
+right one must cost no more than equal scores; and for pairs, groups, preferences, rankings, policies and risks,
+where what is right is known (:mod:`losscope.checks.ideals`). Compared with the perfect prediction are: the mean
 target for all, the targets of other samples, and the targets with height and width exchanged. Margins, smoothing
 and penalties may put the minimum beside the target, but not there. A pairwise difference that is broadcast over the
-batch, a mean over the wrong axis, exchanged axes and a wrong sign do, and shapes alone do not show them. Equal cost for
-the targets of other samples means that the loss does not see which prediction belongs to which target. An overlap
-that ends at 1 for a wrong mask ends at 0 for a right one, and no clip may hold a policy where it has gone wrong (Schulman et al. 2017,
-equation 7).
+batch, a mean over the wrong axis, exchanged axes and a wrong sign do, and shapes alone do not show them. Equal cost
+for the targets of other samples means that the loss does not see which prediction belongs to which target. An
+overlap that ends at 1 for a wrong mask ends at 0 for a right one, and no clip may hold a policy where it has gone
+wrong (Schulman et al. 2017, equation 7).
 """
 
 from collections.abc import Iterator, Sequence
