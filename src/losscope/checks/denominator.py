@@ -37,7 +37,7 @@ _NONE = Text(en="no distribution is compared with another", zh="没有比较两�
 
 
 def _run(subject: Subject) -> Iterator[Result]:
-    kinds = [argument.kind for argument in subject.arguments]
+    kinds = subject.kinds
     axes = [subject.axis(i, "C") for i in range(len(kinds))]
     if (
         len(kinds) != 2

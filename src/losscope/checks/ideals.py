@@ -12,6 +12,7 @@ from torch import Tensor
 
 from losscope.checks.naming import words
 from losscope.checks.subject import Case, Subject, replaced
+from losscope.core.text import Text
 
 Ideal = tuple[Case, dict[str, Case]]
 """The right case, and wrong ones by what they are."""
@@ -29,11 +30,14 @@ _BETTER = {"chosen", "winner", "preferred", "pos", "positive", "better", "real",
 _WORSE = {"rejected", "loser", "dispreferred", "neg", "negative", "worse", "fake", "l", "bad"}
 _FAR = 4.0
 
+COMPARED = (("embeddings", "embeddings"), ("embeddings", "groups"))
+"""Kinds of the losses that compare the samples of a batch with one another."""
+NOT_COMPARED = Text(en="its samples are not compared with one another", zh="其样本之间不互相比较")
+
 
 def ideals(subject: Subject, case: Case) -> Ideal | None:
     """Right and wrong for these arguments; ``None`` where nothing is known."""
-    kinds = tuple(argument.kind for argument in subject.arguments)
-    make = _KNOWN.get(kinds)
+    make = _KNOWN.get(subject.kinds)
     return None if make is None else make(subject, case)
 
 
@@ -154,7 +158,7 @@ _KNOWN: dict[tuple[str, ...], Callable[[Subject, Case], Ideal | None]] = {
 
 def masks(subject: Subject, case: Case) -> tuple[Case, Case, Case] | None:
     """Masks that are right and sure, wrong and sure, and (of scores) wrong and surer; ``None`` for other arguments."""
-    kinds = [argument.kind for argument in subject.arguments]
+    kinds = subject.kinds
     if len(kinds) != 2 or kinds[1] != "mask" or kinds[0] not in ("mask-logits", "mask-probabilities"):
         return None
     truth = case[1].to(case[0].dtype).reshape(case[0].shape)
@@ -168,8 +172,7 @@ def masks(subject: Subject, case: Case) -> tuple[Case, Case, Case] | None:
 
 def moves(subject: Subject, case: Case) -> tuple[Case, Case] | None:
     """Good actions that became less likely and bad ones that became likelier, by less and by more."""
-    kinds = tuple(argument.kind for argument in subject.arguments)
-    if kinds not in (
+    if subject.kinds not in (
         ("log-likelihoods", "reference-log-likelihoods", "advantages"),
         ("ratios", "advantages"),
     ):
@@ -179,7 +182,7 @@ def moves(subject: Subject, case: Case) -> tuple[Case, Case] | None:
 
     def moved(less: float, more: float) -> Case:
         ratio = torch.where(good, less, more).to(case[0].dtype)
-        if len(kinds) == 2:
+        if len(subject.kinds) == 2:
             return ratio, advantages
         return case[1] - 2.0 + ratio.log(), case[1] - 2.0, advantages
 

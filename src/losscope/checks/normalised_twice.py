@@ -37,7 +37,7 @@ _KINDS = {
 
 
 def _run(subject: Subject) -> Iterator[Result]:
-    kinds = tuple(a.kind for a in subject.arguments)
+    kinds = subject.kinds
     what = _KINDS.get(kinds) if len(kinds) == 2 else None
     if what is None:
         yield skipped(_NONE)

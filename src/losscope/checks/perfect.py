@@ -140,8 +140,8 @@ def _limits(subject: Subject, case: Case) -> Result | None:
 
 def _candidates(subject: Subject, case: Case) -> tuple[Case, dict[str, Case]] | None:
     """The case with a perfect prediction, and with others."""
-    kinds = [a.kind for a in subject.arguments]
-    if kinds == ["embeddings"] * 3 and len(subject.predictions) == 3:
+    kinds = subject.kinds
+    if kinds == ("embeddings",) * 3 and len(subject.predictions) == 3:
         anchor, away = case[0], case[0] + 3.0
         return (anchor, anchor, away), {"an anchor at its negative": (anchor, away, anchor)}
     if (known := ideals.ideals(subject, case)) is not None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
+from losscope.checks.ideals import COMPARED, NOT_COMPARED
 from losscope.checks.subject import Case, NotALoss, Raised, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -31,14 +32,13 @@ _POSITIVE = Text(
     zh="同组中相同的向量损失为 {seen:.6g}，相反的为 {expected:.6g}：样本被当作自身的正样本",
 )
 _PASS = Text(en="a single pair has nothing to be told from", zh="单独一对样本没有其他对象可比")
-_NONE = Text(en="its samples are not compared with one another", zh="其样本之间不互相比较")
 _ALONE = Text(en="a single pair has no loss of its own", zh="单独一对样本没有损失")
 
 
 def _run(subject: Subject) -> Iterator[Result]:
-    kinds = tuple(argument.kind for argument in subject.arguments)
-    if kinds not in (("embeddings", "embeddings"), ("embeddings", "groups")):
-        yield skipped(_NONE)
+    kinds = subject.kinds
+    if kinds not in COMPARED:
+        yield skipped(NOT_COMPARED)
         return
     try:
         with torch.no_grad():

@@ -96,6 +96,11 @@ class Subject:
                 yield self.case(seed, scale, **sizes)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of its arguments, in order."""
+        return tuple(argument.kind for argument in self.arguments)
+
+    @property
     def predictions(self) -> tuple[int, ...]:
         """Positions of the arguments that the loss is differentiated by."""
         return tuple(i for i, a in enumerate(self.arguments) if a.role == "prediction")

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.ideals import ideals
+from losscope.checks.ideals import COMPARED, NOT_COMPARED, ideals
 from losscope.checks.subject import Case, NotALoss, Raised, Subject, planted
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -36,17 +36,15 @@ _IDLE = Text(
 )
 _PASS = Text(en="a higher temperature flattens, a lower one sharpens", zh="温度越高越平缓，越低越尖锐")
 _COUNTS = Text(en="right partners save {share:.0%} of the loss", zh="正确配对节省损失的 {share:.0%}")
-_NONE = Text(en="its samples are not compared with one another", zh="其样本之间不互相比较")
 
 
 def _run(subject: Subject) -> Iterator[Result]:
-    kinds = tuple(argument.kind for argument in subject.arguments)
-    if kinds not in (("embeddings", "embeddings"), ("embeddings", "groups")):
-        yield skipped(_NONE)
+    if subject.kinds not in COMPARED:
+        yield skipped(NOT_COMPARED)
         return
     found = _pair(subject)
     if found is None or not _softmax(subject):
-        yield skipped(_NONE)
+        yield skipped(NOT_COMPARED)
         return
     name = next((n for n in _NAMES if n in subject.accepts and _number(subject.option(n))), None)
     varied = None if name is None else _varied(subject, name, found)
@@ -55,7 +53,7 @@ def _run(subject: Subject) -> Iterator[Result]:
         return
     seen, other = _values(subject, found)
     if not (math.isfinite(seen) and math.isfinite(other) and other > 1e-6):
-        yield skipped(_NONE)
+        yield skipped(NOT_COMPARED)
         return
     share = 1 - seen / other
     if 0 <= share < _SHARE:

@@ -16,6 +16,7 @@ from torch import Tensor
 from losscope.core.errors import NotReadable
 from losscope.estimators.traces.draws import Part, draw_until
 from losscope.operators.layers import Factors, Layers
+from losscope.operators.likelihood import signs
 
 
 def of_batch(layers: Layers, target: Callable[[float], float], most: float, random: torch.Generator) -> Part:
@@ -68,15 +69,10 @@ def moves(layers: Layers, prepared: Sequence[Tensor], random: torch.Generator) -
 
 def _along(factors: Factors, random: torch.Generator) -> Tensor:
     """Σ_i ⟨gradient of sample i, α_i ⊗ β_i⟩."""
-    one = torch.einsum("ntp,np->nt", factors.left, _signs(factors.left, random))
+    one = torch.einsum("ntp,np->nt", factors.left, signs(factors.left[:, 0], random))
     if factors.right is None:
         return one.sum()
-    return (one * torch.einsum("ntq,nq->nt", factors.right, _signs(factors.right, random))).sum()
-
-
-def _signs(like: Tensor, random: torch.Generator) -> Tensor:
-    drawn = torch.empty(like.shape[0], like.shape[2], dtype=torch.int8).random_(0, 2, generator=random)
-    return (2 * drawn - 1).to(like.device, like.dtype)
+    return (one * torch.einsum("ntq,nq->nt", factors.right, signs(factors.right[:, 0], random))).sum()
 
 
 def shared(layers: Layers) -> str | None:

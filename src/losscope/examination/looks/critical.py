@@ -62,9 +62,10 @@ def _run(place: Place) -> Iterator[Fact]:
     sloping = share > _NOTICEABLE
     if sloping:
         known = {"gain": gain, "whole": _VALUE() if place.objective.floor is None else _ABOVE()}
-        text = _SLOPE(share=percent(share), **known) if share < 1 else _STEEP(**known)
         if gain == math.inf:
             text = _STRAIGHT()
+        else:
+            text = _SLOPE(share=percent(share), **known) if share < 1 else _STEEP(**known)
         yield Fact(name="state", text=text, value=Estimate(share), decides=True, figures={"gain": gain})
     pair = place.bottom
     value, bound = pair.values[0], pair.bounds[0]
