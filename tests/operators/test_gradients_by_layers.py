@@ -118,24 +118,124 @@ class Bare(nn.Module):
         return self.line(x * self.scale)
 
 
+class Folded(nn.Module):
+    """A class token and positions of its own, with rows of all places folded into one axis before the shift."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.positions = nn.Parameter(torch.randn(1, 1, 3)), nn.Parameter(torch.randn(5, 3))
+        self.line, self.shift = nn.Linear(3, 2, bias=False), nn.Parameter(torch.randn(2))
+
+    def forward(self, x):
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions
+        return (self.line(x).flatten(0, 1) + self.shift).view(len(x), -1, 2).tanh().mean(1)
+
+
+class Functional(nn.Module):
+    """Hugging Face's Conv1D, and a transposed weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(4))
+        self.back = nn.Parameter(torch.randn(2, 4))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x, self.weight).tanh() @ self.back.T
+
+
+class Attention(nn.Module):
+    """Sequences come first inside, as ``nn.MultiheadAttention`` turns them."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(4, 2, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+class Words(nn.Module):
+    """The embedding is the head as well, and a word may come twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.line = nn.Embedding(5, 3, padding_idx=1), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return F.linear(self.line(self.words(x.double().abs().long() % 5)).tanh().mean(1), self.words.weight)
+
+
+FROM_THE_GRAPH = {
+    "sequence first": (Transposed, (5, 5, 3)),
+    "a bare parameter": (Bare, (6, 3)),
+    "a token": (Folded, (4, 4, 3)),
+    "functions": (Functional, (6, 3)),
+    "attention": (Attention, (4, 5, 4)),
+    "tied words": (Words, (6, 7)),
+    "groups": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2, groups=2), nn.Flatten(), nn.Linear(4, 2)), (6, 2, 2, 2)),
+    "upwards": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 2, 2, groups=2), nn.Tanh(), nn.Flatten(), nn.Linear(64, 2)),
+        (5, 2, 2, 2),
+    ),
+    "one axis": (lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(9, 2)), (5, 2, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FROM_THE_GRAPH)
+def test_layers_are_read_off_the_graph(name):
+    make, shape = FROM_THE_GRAPH[name]
+    torch.manual_seed(0)
+    model, x, y = make().double(), 2 * torch.randn(shape).double(), torch.randint(2, shape[:1])
+    objective = losscope.Objective(model, F.cross_entropy, (x, y))
+    layers = Layers(objective, 0)
+    weights = [s.detach() * len(x) for s in layers.batch.slope]
+    expected = sample_gradients(model, F.cross_entropy, [(x, y)])
+    close = partial(torch.testing.assert_close, rtol=1e-11, atol=1e-12)
+    close(layers.squares(weights), expected.square().sum(1))
+    close(NTK(objective)._by_layers(), jacobian(model, x) @ jacobian(model, x).T)
+    assert gauss_newton_trace(objective).value == pytest.approx(
+        float(gauss_newton(model, F.cross_entropy, [(x, y)]).trace()), rel=1e-11
+    )
+
+
+def test_words_that_come_twice_are_summed_first():
+    """The planted mutant takes every place for a word of its own."""
+    torch.manual_seed(0)
+    model, x, y = Words().double(), 2 * torch.randn(6, 7).double(), torch.randint(2, (6,))
+    layers = Layers(losscope.Objective(model, F.cross_entropy, (x, y)), 0)
+    (layer,) = [layer for layer, use in layers.uses_of[0] if getattr(use, "hot", False)]
+    g = torch.randn(layer.shape, dtype=torch.float64)
+    ((_, factors),) = layer.factors(layer.inputs(), g)
+    right, mutant = factors.dense().square().sum(1), factors.left.square().sum((1, 2))
+    torch.testing.assert_close(factors.squares(), right)
+    assert float((mutant - right).abs().max()) > 0.1
+
+
+class Stretched(nn.Module):
+    """The weight is computed from the parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.log_weight = nn.Parameter(torch.randn(2, 3))
+
+    def forward(self, x):
+        return F.linear(x, self.log_weight.exp())
+
+
 @pytest.mark.parametrize(
-    ("model", "shape", "why"),
+    ("model", "why"),
     [
-        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), (6, 3), "mixes the samples"),
-        (Transposed(), (5, 5, 3), "not those of a backward pass"),
-        (Bare(), (6, 3), "no layer of a known kind"),
-        (nn.Sequential(nn.Conv2d(2, 4, 1, groups=2), nn.Flatten(), nn.Linear(16, 2)), (6, 2, 2, 2), "groups"),
+        (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)), "mixes the samples"),
+        (Stretched(), "log_weight"),
     ],
-    ids=["batch norm", "transposed", "bare parameter", "groups"],
+    ids=["batch norm", "of a function"],
 )
-def test_what_cannot_be_read_is_said(model, shape, why):
+def test_what_cannot_be_read_is_said(model, why):
     torch.manual_seed(0)
     model.double()
-    objective = losscope.Objective(
-        model, F.cross_entropy, (torch.randn(shape).double(), torch.randint(2, shape[:1]))
-    )
+    data = torch.randn(6, 3).double(), torch.randint(2, (6,))
     with pytest.raises(NotReadable, match=why):
-        Layers(objective, 0)
+        Layers(losscope.Objective(model, F.cross_entropy, data), 0)
 
 
 def test_a_loss_that_couples_samples_has_no_blocks():
@@ -143,9 +243,3 @@ def test_a_loss_that_couples_samples_has_no_blocks():
     loss = lambda p: p.mean().square()  # noqa: E731
     with pytest.raises(NotReadable, match="couples"):
         gauss_newton_trace(losscope.Objective(model, loss, torch.randn(4, 3).double()))
-
-
-def test_hooks_are_gone():
-    model, loss, data = problem("relu")
-    Layers(losscope.Objective(model, loss, data), 0)
-    assert not any(m._forward_hooks for m in model.modules())

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from losscope.operators.layers import Call, Layers
+from losscope.operators.factors import Outer
+from losscope.operators.layers import Layer, Layers
+from losscope.operators.structured.uses import Layout, Product
 
 _MEMORY = 1 << 30
 _BLOCK = 256  # rows of a symmetric product that are made at once
@@ -97,35 +99,34 @@ def _groups(one: _Side, other: _Side, memory: int) -> Iterator[_Group]:
 
 
 def _is_thin(one: _Side, other: _Side, position: int, memory: int) -> bool:
-    """Whether a parameter is the weight of one call, whose factors are cheaper to multiply than its gradients."""
+    """Whether a parameter is the weight of one product, whose factors are cheaper to multiply than its gradients."""
     n, m = one.samples, other.samples
-    places = []
+    places, layout = [], None
     for side in (one, other):
         found = {_places(part, position) for part in side.parts}
         if len(found) != 1 or None in found:
             return False
-        places.append(found.pop())
-    t, s = places
-    weight = one.parts[0].parameters[position]
-    p, q = weight.shape[0], weight[0].numel()
+        ((t, layout),) = found  # type: ignore[misc]
+        places.append(t)
+    (t, s), p, q = places, layout.outputs, layout.inputs
     pairs = len(one.columns) * len(other.columns)
     by_factors = n * m * t * s * (pairs * p + q)
     by_gradients = (one.rows * t + other.rows * s + one.rows * other.rows) * p * q
-    return by_factors <= by_gradients and n * m * t * s * weight.element_size() <= memory
+    size = one.parts[0].parameters[position].element_size()
+    return by_factors <= by_gradients and n * m * t * s * size <= memory
 
 
-def _places(part: Layers, position: int) -> int | None:
-    """Places per sample of the only call that the parameter is the weight of; ``None`` where it is no such weight."""
-    wanted = part.parameters[position]
-    owners = [c for c in part.calls if any(p is wanted for p in c.module.parameters(recurse=False))]
-    if len(owners) != 1 or owners[0].module.weight is not wanted:
+def _places(part: Layers, position: int) -> tuple[int, Layout] | None:
+    """Places per sample of the only product that the parameter is the weight of; ``None`` where it is no such weight."""
+    found = part.uses_of.get(position, [])
+    if len(found) != 1:
         return None
-    module, output = owners[0].module, owners[0].output
-    if isinstance(module, nn.Linear):
-        return output.numel() // (part.samples * module.out_features)
-    if isinstance(module, nn.Conv2d):
-        return output[0, 0].numel()
-    return None
+    ((layer, use),) = found
+    if not isinstance(use, Product) or use.weight != position or use.hot or use.layout.groups > 1:
+        return None
+    if use.first is not None and use.layout.flipped:  # a transposed convolution: places are those of its inputs
+        return None
+    return layer.shape.numel() // (part.samples * use.layout.outputs), use.layout
 
 
 class _Filled:
@@ -141,26 +142,29 @@ class _Filled:
         self._rights: dict[int, list[Tensor]] = {p: [] for p in group.thin}
         start = 0
         for index, part in enumerate(side.parts):
-            prepared = [_prepared(part, call, group) for call in part.calls]
+            wanted = [layer for layer in part.layers if layer.positions & group.positions]
+            given = [layer.inputs() for layer in wanted]
+            edges = [layer.edge for layer in wanted]
             for c, weights in enumerate(side.columns):
-                gradients = part.output_gradients([weights[index]])
-                for call, given, g in zip(part.calls, prepared, gradients, strict=True):
-                    if given is not None and g is not None:
-                        self._take(part, call, given, g, group, c, start)
+                for layer, inputs, g in zip(
+                    wanted, given, part.output_gradients([weights[index]], edges), strict=True
+                ):
+                    if g is not None:
+                        self._take(layer, inputs, g, group, c, slice(start, start + part.samples))
             start += part.samples
 
     def _take(
-        self, part: Layers, call: Call, given: Tensor, g: Tensor, group: _Group, c: int, start: int
+        self, layer: Layer, inputs: list[Tensor | None], g: Tensor, group: _Group, c: int, rows: slice
     ) -> None:
-        for position, factors in part.trained(call, given, g):
-            if position in group.thin and factors.right is not None:
-                self._lefts[position][c].append(factors.left)
+        for position, factors in layer.factors(inputs, g):
+            if position in group.thin and isinstance(factors, Outer):
+                self._lefts[position][c].append(factors.left[0])
                 if c == 0:
-                    self._rights[position].append(factors.right)
+                    self._rights[position].append(factors.right[0])
             elif position in group.dense:
                 at = group.dense[position]
                 made = factors.dense()
-                self.rows[c, start : start + part.samples, at : at + made.shape[1]] += made
+                self.rows[c, rows, at : at + made.shape[1]] += made
 
     @cached_property
     def thin(self) -> dict[int, tuple[list[Tensor], Tensor]]:
@@ -174,14 +178,6 @@ class _Filled:
     def by_rows(self, shared: bool) -> Tensor:
         """[C·n, columns], or with c among the columns [n, C·columns]."""
         return self.rows.transpose(0, 1).flatten(1) if shared else self.rows.flatten(0, 1)
-
-
-def _prepared(part: Layers, call: Call, group: _Group) -> Tensor | None:
-    """What all weightings share of a call, where the group has one of its parameters."""
-    own = {id(part.parameters[i]) for i in group.positions}
-    if not any(id(p) in own for p in call.module.parameters(recurse=False)):
-        return None
-    return call.prepared(part.samples)
 
 
 def _add_products_(total: Tensor, one: Tensor, other: Tensor) -> None:

@@ -15,30 +15,28 @@ from torch import Tensor
 
 from losscope.core.errors import NotReadable
 from losscope.estimators.traces.draws import Part, draw_until
-from losscope.operators.layers import Factors, Layers
-from losscope.operators.likelihood import signs
+from losscope.operators.layers import Layers
 
 
 def of_batch(layers: Layers, target: Callable[[float], float], most: float, random: torch.Generator) -> Part:
     """tr R of one batch, to an error of ``target(value)``; at most so many draws, and two at least."""
     if (name := shared(layers)) is not None:
         raise NotReadable("several layers share a parameter", seen=name)
-    prepared = [call.prepared(layers.samples) for call in layers.calls]
-    outputs = [call.output for call in layers.calls]
+    inputs = [layer.inputs() for layer in layers.layers]
     slope = [s.detach() for s in layers.batch.slope]
     pulled = torch.autograd.grad(
-        layers.batch.predictions, outputs, slope, create_graph=True, allow_unused=True
+        layers.batch.predictions, layers.edges, slope, create_graph=True, allow_unused=True
     )
     known = [i for i, g in enumerate(pulled) if g is not None and g.requires_grad]
 
     def draw() -> Tensor:
-        moved = moves(layers, prepared, random)
+        moved = moves(layers, inputs, random)
         total = torch.zeros(layers.samples, dtype=torch.float64, device=slope[0].device)
         if not known:
             return total
         bent = torch.autograd.grad(
             [pulled[i] for i in known],
-            outputs,
+            layers.edges,
             [moved[i] for i in known],
             retain_graph=True,
             allow_unused=True,
@@ -51,36 +49,27 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
     return draw_until(draw, target, most=most)
 
 
-def moves(layers: Layers, prepared: Sequence[Tensor], random: torch.Generator) -> list[Tensor]:
-    """How each call's output moves if every sample has its own α ⊗ β added to each parameter, random signs α, β.
+def moves(
+    layers: Layers, inputs: Sequence[Sequence[Tensor | None]], random: torch.Generator
+) -> list[Tensor]:
+    """How each layer's output moves if every sample has its own α ⊗ β added to each parameter, random signs α, β.
 
     The adjoint of the factors of per-sample gradients, which are linear in the gradients of the outputs.
     """
-    moved = []
-    for call, taken in zip(layers.calls, prepared, strict=True):
-        g = torch.zeros_like(call.output, requires_grad=True)
+    moved, like = [], layers.batch.predictions[0]
+    for layer, taken in zip(layers.layers, inputs, strict=True):
+        g = torch.zeros(layer.shape, dtype=like.dtype, device=like.device, requires_grad=True)
         along = g.new_zeros(())
         with torch.enable_grad():
-            for _, factors in layers.trained(call, taken, g):
-                along = along + _along(factors, random)
+            for _, factors in layer.factors(taken, g):
+                along = along + factors.along(random)
         moved.append(torch.autograd.grad(along, g)[0] if along.requires_grad else torch.zeros_like(g))
     return moved
 
 
-def _along(factors: Factors, random: torch.Generator) -> Tensor:
-    """Σ_i ⟨gradient of sample i, α_i ⊗ β_i⟩."""
-    one = torch.einsum("ntp,np->nt", factors.left, signs(factors.left[:, 0], random))
-    if factors.right is None:
-        return one.sum()
-    return (one * torch.einsum("ntq,nq->nt", factors.right, signs(factors.right[:, 0], random))).sum()
-
-
 def shared(layers: Layers) -> str | None:
-    """The kind of a layer with a parameter that more than one call uses."""
-    trained, seen = {id(p) for p in layers.parameters}, set()
-    for call in layers.calls:
-        own = {id(p) for p in call.module.parameters(recurse=False)} & trained
-        if own & seen:
-            return type(call.module).__name__
-        seen |= own
+    """Where a parameter that is used more than once is used."""
+    for found in layers.uses_of.values():
+        if len(found) > 1:
+            return str(found[0][0].edge.node.name())
     return None

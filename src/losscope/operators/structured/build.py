@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -14,11 +13,8 @@ from losscope.operators.structured.block_diagonal import Placed
 from losscope.operators.structured.parts import DiagonalPart, ExactPart, Part, SignedPart
 from losscope.operators.structured.predictions import cut
 from losscope.operators.structured.roots import Roots
-from losscope.operators.structured.samples import Key, Samples
+from losscope.operators.structured.samples import Samples, axes_of
 from losscope.operators.structured.uses import Product, Use, Vector, uses
-
-_AXES: WeakKeyDictionary[Objective, dict[Key, int | None]] = WeakKeyDictionary()
-"""Which axes run over samples: found once for an objective, by a backward pass."""
 
 Make = Callable[[list[Use]], Part | None]
 """The part of a group of products with one weight and bias; ``None``: a diagonal."""
@@ -33,7 +29,7 @@ class Pass:
     def __init__(self, roots: Roots, make: Make, exact: int) -> None:
         self._roots, self._make, self._exact = roots, make, exact
         self._objective = roots.objective
-        self._axes = _AXES.setdefault(self._objective, {})
+        self._axes = axes_of(self._objective)
         self.parts: list[Part] = []
         self._planned = False
 

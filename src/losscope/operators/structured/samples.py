@@ -1,16 +1,27 @@
 """Which axis of what flows through a network runs over samples: found by sending one sample's output back alone."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from losscope.core.errors import NotReadable
+from losscope.objective.objective import Objective
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.structured.uses import Product, Use, Vector
 
 FIRST, SECOND = 0, 1
 """Rows of a product lie as [samples, places], or as [places, samples]."""
 Key = tuple[tuple[int, ...], int]
+
+
+_AXES: WeakKeyDictionary[Objective, dict[Key, int | None]] = WeakKeyDictionary()
+
+
+def axes_of(objective: Objective) -> dict[Key, int | None]:
+    """Which axes run over samples: found once for an objective, by a backward pass."""
+    return _AXES.setdefault(objective, {})
 
 
 class Samples:
@@ -32,17 +43,30 @@ class Samples:
                 unsure.append(use)
         if not unsure:
             return
+        for use, g in zip(unsure, self._alone(unsure), strict=True):
+            if g is not None:
+                self._axes[_key(use)] = self._tested(use, g)
+
+    def _alone(self, uses: Sequence[Use]) -> Sequence[Tensor | None]:
+        """The gradients at uses if the first sample's output alone is sent back."""
         generator = torch.Generator(self._batch.loss.device).manual_seed(0)
         alone = [torch.zeros_like(p) for p in self._batch.predictions]
         for a in alone:
             own = a[:1]
             own.copy_(torch.randn(own.shape, generator=generator, dtype=a.dtype, device=a.device))
-        found = torch.autograd.grad(
-            self._batch.predictions, [use.edge for use in unsure], alone, retain_graph=True, allow_unused=True
+        return torch.autograd.grad(
+            self._batch.predictions, [use.edge for use in uses], alone, retain_graph=True, allow_unused=True
         )
-        for use, g in zip(unsure, found, strict=True):
-            if g is not None:
-                self._axes[_key(use)] = self._tested(use, g)
+
+    def meet(self, uses: Sequence[Use]) -> bool:
+        """Whether what one sample's output is sent back to are rows of others."""
+        for use, g in zip(uses, self._alone(uses), strict=True):
+            if g is None or not isinstance(use, Product):
+                continue
+            reached = self.rows(use, use.gradients(g))
+            if reached is not None and bool((reached[:, 1:] != 0).any()):
+                return True
+        return False
 
     def axis(self, use: Use) -> int | None:
         """Of a product ``FIRST`` or ``SECOND``, of a vector an axis of its values; ``None``: there is none."""
@@ -63,14 +87,16 @@ class Samples:
 
     def vectors(self, use: Vector, g: Tensor) -> Tensor:
         """The gradient of every sample, [samples, size of the parameter]."""
-        axis = self.axis(use)
-        assert axis is not None
-        values = use.values(g)
+        axis, values = self.axis(use), use.values(g)
         padded = (*(1 for _ in range(values.dim() - len(use.shape))), *use.shape)
+        if axis is None or padded[axis] != 1 or values.shape[axis] % self.count:
+            raise NotReadable("a parameter is not broadcast over samples", seen=f"values {list(values.shape)}")
+        if values.shape[axis] != self.count:  # rows are places of samples
+            values, padded = values.unflatten(axis, (self.count, -1)), (*padded[:axis], 1, *padded[axis:])
         summed = [d for d, length in enumerate(padded) if length == 1 and d != axis]
         if summed:
             values = values.sum(summed, keepdim=True)
-        return values.movedim(axis, 0).reshape(values.shape[axis], -1)
+        return values.movedim(axis, 0).reshape(self.count, -1)
 
     def _sure(self, use: Use) -> int | None:
         """Where no test is needed: one sample; images; a row for each sample."""
@@ -101,4 +127,9 @@ def _only_first(values: Tensor, shape: tuple[int, ...], count: int) -> int | Non
     for d in free:
         if not bool(values.narrow(d, 1, count - 1).any()):
             return d
-    return free[0] if free else None
+    if free:
+        return free[0]
+    if padded[0] == 1 and values.dim() and values.shape[0] % count == 0:
+        first = values.shape[0] // count  # rows are places of samples
+        return None if bool(values[first:].any()) else 0
+    return None
