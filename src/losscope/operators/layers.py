@@ -10,7 +10,7 @@ against a plain backward pass, for each parameter; where the check fails, or a p
 said and not used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -42,16 +42,21 @@ class Layer:
         """What the factors take from its inputs, whatever the output's gradient is: patches of a convolution, say."""
         return [self._rows(use, use.inputs()) if isinstance(use, Product) else None for use in self.uses]
 
-    def factors(self, inputs: Sequence[Tensor | None], g: Tensor) -> Iterator[tuple[int, Factors]]:
-        """For each of its parameters, by position, the factors of its per-sample gradients."""
+    def factors(
+        self, inputs: Sequence[Tensor | None], g: Tensor, wanted: Container[int] | None = None
+    ) -> Iterator[tuple[int, Factors]]:
+        """For each of its parameters, by position, the factors of its per-sample gradients; ``None``: of all."""
         for use, a in zip(self.uses, inputs, strict=True):
             if not isinstance(use, Product):
-                yield use.position, Sums(self._samples.vectors(use, g))
+                if wanted is None or use.position in wanted:
+                    yield use.position, Sums(self._samples.vectors(use, g))
                 continue
             assert a is not None
             left = self._rows(use, use.gradients(g))
-            if use.bias is not None:
+            if use.bias is not None and (wanted is None or use.bias in wanted):
                 yield use.bias, Sums(left.sum(2).transpose(0, 1).flatten(1))
+            if wanted is not None and use.weight not in wanted:
+                continue
             if use.hot:
                 yield use.weight, HotOuter(left, a, use.layout)
                 continue

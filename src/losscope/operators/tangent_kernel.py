@@ -56,6 +56,9 @@ def tangent_kernel(
         for position, factors in first.thin.items():
             if position in rest:
                 _add_thin_(total, factors, rest[position], shared)
+    if other is one:  # only blocks up to the diagonal were added
+        total.tril_()
+        total += total.tril(-1).T
     return total
 
 
@@ -73,22 +76,25 @@ class _Group:
     """Positions of parameters whose gradients are made together, and those that are multiplied by their factors."""
 
     dense: dict[int, int] = field(default_factory=dict)  # to the first column
-    thin: set[int] = field(default_factory=set)
+    thin: dict[int, int | None] = field(default_factory=dict)  # to the bias, which is a weight of the input 1
     columns: int = 0
 
     @property
     def positions(self) -> set[int]:
-        return self.thin | self.dense.keys()
+        return self.thin.keys() | self.dense.keys()
 
 
 def _groups(one: _Side, other: _Side, memory: int) -> Iterator[_Group]:
     """A partition of the parameters so that the gradients of each part fit into memory."""
     parameters = one.parts[0].parameters
     most = memory // ((one.rows + (other.rows if other is not one else 0)) * parameters[0].element_size())
-    group = _Group()
+    thin = {p: _bias(one, other, p) for p in range(len(parameters)) if _is_thin(one, other, p, memory)}
+    group, biases = _Group(), set(thin.values())
     for position, parameter in enumerate(parameters):
-        if _is_thin(one, other, position, memory):
-            group.thin.add(position)
+        if position in biases:
+            continue
+        if position in thin:
+            group.thin[position] = thin[position]
             continue
         if group.columns and group.columns + parameter.numel() > most:
             yield group
@@ -116,6 +122,16 @@ def _is_thin(one: _Side, other: _Side, position: int, memory: int) -> bool:
     return by_factors <= by_gradients and n * m * t * s * size <= memory
 
 
+def _bias(one: _Side, other: _Side, weight: int) -> int | None:
+    """The bias of a thin weight's product, unless it is used elsewhere as well."""
+    found: set[int | None] = set()
+    for part in (*one.parts, *other.parts):
+        ((_, use),) = part.uses_of[weight]
+        bias = use.bias if isinstance(use, Product) else None
+        found.add(bias if bias is not None and len(part.uses_of[bias]) == 1 else None)
+    return found.pop() if len(found) == 1 else None
+
+
 def _places(part: Layers, position: int) -> tuple[int, Layout] | None:
     """Places per sample of the only product that the parameter is the weight of; ``None`` where it is no such weight."""
     found = part.uses_of.get(position, [])
@@ -132,7 +148,8 @@ def _places(part: Layers, position: int) -> tuple[int, Layout] | None:
 class _Filled:
     """The gradients of a group of parameters: ``rows`` [C, n, columns], and of thin ones the factors.
 
-    ``thin[position]``: lists over c of the outputs' gradients [n, t, p], and the inputs [n, t, q], which all c share.
+    ``thin[position]``: the outputs' gradients [C, n, t, p], and the inputs [n, t, q], which all c share; with one more
+    that is 1 for a bias.
     """
 
     def __init__(self, side: _Side, group: _Group) -> None:
@@ -140,6 +157,7 @@ class _Filled:
         self.rows = like.new_zeros(len(side.columns), side.samples, group.columns)
         self._lefts: dict[int, list[list[Tensor]]] = {p: [[] for _ in side.columns] for p in group.thin}
         self._rights: dict[int, list[Tensor]] = {p: [] for p in group.thin}
+        self._thin = group.thin
         start = 0
         for index, part in enumerate(side.parts):
             wanted = [layer for layer in part.layers if layer.positions & group.positions]
@@ -156,7 +174,7 @@ class _Filled:
     def _take(
         self, layer: Layer, inputs: list[Tensor | None], g: Tensor, group: _Group, c: int, rows: slice
     ) -> None:
-        for position, factors in layer.factors(inputs, g):
+        for position, factors in layer.factors(inputs, g, group.positions):
             if position in group.thin and isinstance(factors, Outer):
                 self._lefts[position][c].append(factors.left[0])
                 if c == 0:
@@ -167,13 +185,16 @@ class _Filled:
                 self.rows[c, rows, at : at + made.shape[1]] += made
 
     @cached_property
-    def thin(self) -> dict[int, tuple[list[Tensor], Tensor]]:
+    def thin(self) -> dict[int, tuple[Tensor, Tensor]]:
         """By position; empty where no gradient arrived."""
-        return {
-            p: ([torch.cat(left) for left in lefts], torch.cat(self._rights[p]))
-            for p, lefts in self._lefts.items()
-            if self._rights[p]
-        }
+        found = {}
+        for position, rights in self._rights.items():
+            if rights:
+                right = torch.cat(rights)
+                if self._thin[position] is not None:
+                    right = torch.cat([right, torch.ones_like(right[..., :1])], -1)
+                found[position] = torch.stack([torch.cat(left) for left in self._lefts[position]]), right
+        return found
 
     def by_rows(self, shared: bool) -> Tensor:
         """[C·n, columns], or with c among the columns [n, C·columns]."""
@@ -181,33 +202,35 @@ class _Filled:
 
 
 def _add_products_(total: Tensor, one: Tensor, other: Tensor) -> None:
-    """Add one @ otherᵀ; of a symmetric product half is computed and half mirrored."""
+    """Add one @ otherᵀ; of a symmetric product the blocks up to the diagonal."""
     if one is not other:
         total.addmm_(one, other.T)
         return
     for start in range(0, len(one), _BLOCK):
         stop = min(start + _BLOCK, len(one))
-        made = one[start:stop] @ one[:stop].T
-        total[start:stop, :stop] += made
-        total[:start, start:stop] += made[:, :start].T
+        total[start:stop, :stop].addmm_(one[start:stop], one[:stop].T)
 
 
-def _add_thin_(
-    total: Tensor, one: tuple[list[Tensor], Tensor], other: tuple[list[Tensor], Tensor], shared: bool
-) -> None:
-    """Add Σ_ts (g_t · g_s)(a_t · a_s) for every pair of samples and weightings."""
+def _add_thin_(total: Tensor, one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], shared: bool) -> None:
+    """Add Σ_ts (g_t · g_s)(a_t · a_s) for every pair of samples and weightings; of equal sides up to the diagonal."""
     (lefts, right), (other_lefts, other_right) = one, other
-    (n, t, _), (m, s, _) = right.shape, other_right.shape
+    (count, n, t, p), (m, s, _) = lefts.shape, other_right.shape
     inputs = right.flatten(0, 1) @ other_right.flatten(0, 1).T
     if shared:
-        stacked, others = torch.cat(lefts, 2), torch.cat(other_lefts, 2)
-        total += _over_places((stacked.flatten(0, 1) @ others.flatten(0, 1).T).mul_(inputs), n, t, m, s)
+        stacked, others = (x.permute(1, 2, 0, 3).reshape(-1, count * p) for x in (lefts, other_lefts))
+        total += _over_places((stacked @ others.T).mul_(inputs)[:, None], n, t, m, s)[:, 0]
         return
-    for c, left in enumerate(lefts):
-        for d, other_left in enumerate(other_lefts):
-            made = (left.flatten(0, 1) @ other_left.flatten(0, 1).T).mul_(inputs)
-            total[c * n : (c + 1) * n, d * m : (d + 1) * m] += _over_places(made, n, t, m, s)
+    rows, columns = lefts.reshape(count, n * t, p), other_lefts.reshape(-1, p)
+    for c, left in enumerate(rows):
+        most = c + 1 if lefts is other_lefts else len(other_lefts)
+        made = (left @ columns[: most * m * s].T).view(n * t, most, m * s)
+        block = total[c * n : (c + 1) * n, : most * m].view(n, most, m)
+        if t == s == 1:
+            block.addcmul_(made, inputs[:, None])
+        else:
+            block += _over_places(made.mul_(inputs[:, None]), n, t, m, s)
 
 
 def _over_places(products: Tensor, n: int, t: int, m: int, s: int) -> Tensor:
-    return products if t == s == 1 else products.view(n, t, m, s).sum((1, 3))
+    """[n·t, k, m·s] as [n, k, m]."""
+    return products if t == s == 1 else products.view(n, t, -1, m, s).sum((1, 4))
