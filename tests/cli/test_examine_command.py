@@ -72,6 +72,15 @@ def test_bad_targets_are_one_line(target, said, capsys):
     assert "losscope/cli" not in errors
 
 
+@pytest.mark.parametrize("option", ["--json", "-o"])
+def test_where_a_result_cannot_go_is_said_before_the_work(option, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("losscope.examination.examine.examine", None)
+    assert main(["examine", "to_examine:ready", option, str(tmp_path / "none" / "x")]) == 2
+    assert "its folder does not exist" in capsys.readouterr().err
+    assert main(["examine", "to_examine:ready", option, str(tmp_path)]) == 2
+    assert "it is a folder" in capsys.readouterr().err
+
+
 def test_a_page_with_pictures_in_both_languages(tmp_path):
     for language, said in (("en", "Geometry"), ("zh", "几何")):
         page = tmp_path / f"{language}.html"
@@ -109,6 +118,9 @@ def test_a_run_is_examined_at_its_end_and_shown(tmp_path, capfd):
     shown = capfd.readouterr().out
     assert "proved on update" in shown and "largest curvature" in shown and "parts." not in shown
     assert 'id="geometry"' in (tmp_path / "run" / "report.html").read_text()
+    assert main(["examine", str(tmp_path)]) == 0 and str(tmp_path / "run") in capfd.readouterr().out
+    assert main(["examine", str(tmp_path / "run"), "--seconds", "3"]) == 2
+    assert "made at its end (seen: --seconds)" in capfd.readouterr().err
     assert main(["examine", str(tmp_path / "run"), "--lang", "zh", "-o", str(tmp_path / "p.html")]) == 0
     assert "梯度" in capfd.readouterr().out and "几何" in (tmp_path / "p.html").read_text()
 

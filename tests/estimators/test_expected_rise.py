@@ -157,7 +157,7 @@ def test_bad_input_is_one_line():
     objective, other = quartic(), quartic()
     with pytest.raises(BadUsage, match="positive number"):
         isotropic(objective, 0.0)
-    with pytest.raises(BadUsage, match="two pairs"):
+    with pytest.raises(BadUsage, match="pairs is an integer from 2"):
         expected_rise(objective, isotropic(objective, 1.0), pairs=1)
     with pytest.raises(BadUsage, match="another objective"):
         expected_rise(objective, isotropic(other, 1.0))

@@ -142,7 +142,7 @@ def test_the_worst_rise_of_a_quadratic():
 
 def test_bad_input_is_one_line():
     objective = relu_network()
-    with pytest.raises(BadUsage, match="radius above 0"):
+    with pytest.raises(BadUsage, match="rho is a finite number above 0"):
         est.adaptive_sharpness(objective, -1.0)
     with pytest.raises(BadUsage, match="empirical or exact"):
         est.fisher_rao_norm(objective, "mc")

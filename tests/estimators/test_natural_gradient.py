@@ -122,7 +122,7 @@ def test_bad_input_is_one_line():
         preconditioner_quality(objective, optimizer)
     with pytest.raises(BadUsage, match="damping"):
         natural_gradient(objective, damping=-1.0)
-    with pytest.raises(BadUsage, match="damping above 0"):
+    with pytest.raises(BadUsage, match="damping is a finite number above 0"):
         preconditioner_quality(objective, torch.optim.SGD(objective.parameters, 0.1), damping=0.0)
     with pytest.raises(BadUsage, match="not over the objective"):
         natural_gradient(objective, Fisher(regression()[0]))

@@ -209,10 +209,10 @@ def test_the_same_seed_gives_the_same_numbers():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda d: spectral_density(d, probes=0), "at least one probe"),
-        (lambda d: spectral_density(d, steps=0), "at least one probe"),
-        (lambda d: spectral_density(d, products=0), "at least one product"),
-        (lambda d: spectral_density(d).density([0.0], 0), "positive width"),
+        (lambda d: spectral_density(d, probes=0), "probes is an integer"),
+        (lambda d: spectral_density(d, steps=0), "steps is an integer"),
+        (lambda d: spectral_density(d, products=0), "products is an integer"),
+        (lambda d: spectral_density(d).density([0.0], 0), "width is a finite number above 0"),
         (lambda d: spectral_density(Broken()), "not finite"),
         (lambda d: spectral_density(Broken(), exact=False), "not finite"),
     ],

@@ -120,10 +120,10 @@ def test_not_positive_definite_is_one_line(exact):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda d: logdet(d, -1), "damping is a number from 0"),
-        (lambda d: effective_dimension(d, 0), "positive damping"),
-        (lambda d: trace_function(d, torch.exp, steps=0), "at least one step"),
-        (lambda d: trace_function(d, torch.exp, rtol=-1), "relative tolerance"),
+        (lambda d: logdet(d, -1), "damping is a finite number from 0"),
+        (lambda d: effective_dimension(d, 0), "damping is a finite number above 0"),
+        (lambda d: trace_function(d, torch.exp, steps=0), "steps is an integer"),
+        (lambda d: trace_function(d, torch.exp, rtol=-1), "rtol is a finite number"),
         (lambda d: logdet(Broken()), "not finite"),
     ],
 )

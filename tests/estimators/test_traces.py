@@ -214,10 +214,12 @@ def test_the_same_seed_gives_the_same_numbers(estimator):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rtol": -1}, "relative tolerance"),
-        ({"rtol": float("nan")}, "relative tolerance"),
-        ({"products": 0}, "at least one product"),
-        ({"seconds": float("nan")}, "limit of time"),
+        ({"rtol": "0.1"}, "rtol is a finite number"),
+        ({"products": 2.5}, "products is an integer"),
+        ({"rtol": -1}, "rtol is a finite number"),
+        ({"rtol": float("nan")}, "rtol is a finite number"),
+        ({"products": 0}, "products is an integer"),
+        ({"seconds": float("nan")}, "seconds is a finite number"),
     ],
 )
 def test_bad_input_is_one_line(estimator, options, says):
@@ -233,7 +235,7 @@ def test_products_that_are_not_finite(estimator):
 
 
 def test_a_sketch_has_columns():
-    with pytest.raises(BadUsage, match="at least one column"):
+    with pytest.raises(BadUsage, match="sketch is an integer"):
         hutchpp(Dense(torch.eye(100)), sketch=0)
 
 

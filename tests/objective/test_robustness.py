@@ -93,6 +93,41 @@ def test_bfloat16_is_examined_where_it_is():
     assert found["sharpness"].value.value == pytest.approx(top, rel=0.1)
 
 
+def test_compiled_parts_run_as_they_are_written():
+    torch.manual_seed(0)
+    inner, head = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), nn.Linear(4, 2)
+    x, y = torch.randn(6, 3), torch.randint(2, (6,))
+    plain = Hessian(losscope.Objective(nn.Sequential(inner, head), F.cross_entropy, (x, y))).dense()
+    try:
+        parts = nn.Sequential(torch.compile(inner, backend="aot_eager"), head)
+        loss = torch.compile(F.cross_entropy, backend="aot_eager")
+        assert torch.equal(Hessian(losscope.Objective(parts, loss, (x, y))).dense(), plain)
+    finally:
+        torch.compiler.reset()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"device": "cuda:7"}, "cannot be moved"),
+        ({"device": "gpu"}, "cannot be moved"),
+        ({"dtype": "float64"}, "real floating-point"),
+    ],
+)
+def test_types_and_devices_that_are_none(how, said):
+    data = torch.ones(2, 1), torch.ones(2, 1)
+    with pytest.raises(BadUsage, match=said):
+        losscope.Objective(nn.Linear(1, 1), F.mse_loss, data, **how)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_model_that_cannot_be_copied():
+    model = nn.utils.weight_norm(nn.Linear(1, 1))  # keeps a weight with its graph
+    data = torch.ones(2, 1), torch.ones(2, 1)
+    with pytest.raises(BadUsage, match="cannot be copied"):
+        losscope.Objective(model, F.mse_loss, data, dtype=torch.float64)
+
+
 def test_a_compiled_model_is_looked_at_uncompiled():
     x, y = torch.randn(10, 4), labels()
     model = net(nn.Tanh())

@@ -8,7 +8,7 @@ import click
 
 from losscope.cli import names
 from losscope.cli.names import CheckNames, TaskName
-from losscope.cli.progress import deliver, listed, steps_shown
+from losscope.cli.progress import deliver, listed, steps_shown, writable
 from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage
 from losscope.report.stream import wants_colour
@@ -82,6 +82,7 @@ def command(
             "no loss was named", remedy="losscope audit package.module:Loss; losscope audit --list"
         )
     task = names.task(task) if task is not None else None
+    writable(json_file)
     from losscope.checks.apart import audit_apart
     from losscope.checks.options import with_options
 

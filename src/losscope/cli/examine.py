@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from losscope.cli.progress import deliver, listed, steps_shown
+from losscope.cli.progress import deliver, listed, steps_shown, writable
 from losscope.cli.seconds import Finite
 from losscope.core.errors import BadUsage, LosscopeError
 from losscope.core.importing import imported
@@ -56,9 +56,13 @@ def command(
         return losscope.Objective(model, loss, (inputs, targets))
     """
     language: Language = "zh" if lang == "zh" else "en"
+    writable(json_file, output)
     if Path(target).exists() and ":" not in target:
-        data = _of_run(Path(target))
+        _not_given("seconds", "only")
+        folder, data = _of_run(Path(target))
         summary = _summary(data, language)
+        if folder != Path(target):
+            summary = f"{folder}\n\n{summary}"
     else:
         from losscope.examination.examine import examine
 
@@ -72,8 +76,20 @@ def command(
     return 0
 
 
-def _of_run(path: Path) -> dict[str, Any]:
-    """The examination made at the end of a run. Raises where there is no run, or it was not examined."""
+def _not_given(*names: str) -> None:
+    """Options that say how to examine mean nothing for what was examined before."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise BadUsage(
+                "the examination of a run was made at its end",
+                seen=f"--{name}",
+                remedy="losscope run --examine SECONDS SCRIPT, or examine package.module:function",
+            )
+
+
+def _of_run(path: Path) -> tuple[Path, dict[str, Any]]:
+    """A run's folder and the examination made at its end. Raises where there is no run, or it was not examined."""
     from losscope.cli.report import run_folder
     from losscope.recording.examination_file import read_examination
     from losscope.recording.reader import Recording
@@ -91,7 +107,7 @@ def _of_run(path: Path) -> dict[str, Any]:
             seen=str(why.get("en", "")) if isinstance(why, dict) else "",
             remedy="examine an objective of your own: losscope examine package.module:function",
         )
-    return found
+    return folder, found
 
 
 def _summary(data: Mapping[str, Any], language: Language) -> str:

@@ -1,6 +1,7 @@
 """What commands that take a while share: names in a list, a bar on stderr, and the result as text or JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +27,23 @@ def deliver(data: Any, summary: str, json_file: Path | None) -> None:
     click.echo(summary)
     if json_file is not None:
         _write(json_file, text)
+
+
+def writable(*paths: Path | None) -> None:
+    """Say in one line that a result could not be written, before the work that makes it."""
+    for path in paths:
+        if path is None or str(path) == "-":
+            continue
+        folder = path.absolute().parent
+        if path.is_dir():
+            why = "it is a folder"
+        elif not folder.is_dir():
+            why = "its folder does not exist"
+        elif not os.access(path if path.exists() else folder, os.W_OK):
+            why = "that is not permitted"
+        else:
+            continue
+        raise BadUsage("the result cannot be written there", seen=f"{path}: {why}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
+from losscope.estimators.arguments import integer, real
 from losscope.operators.operator import LinearOperator
 
 Progress = Callable[[int, float], None]
@@ -29,19 +30,22 @@ class Budget:
         products: int = 1000,
         progress: Progress | None = None,
     ) -> None:
-        if not 0 <= rtol < math.inf:
-            raise BadUsage("a relative tolerance is a number from 0", seen=f"rtol={rtol}")
-        if not seconds >= 0:
-            raise BadUsage("a limit of time is a number of seconds from 0", seen=f"seconds={seconds}")
-        if products < 1:
-            raise BadUsage("an estimate needs at least one product", seen=f"products={products}")
+        if not isinstance(op, LinearOperator):
+            raise BadUsage(
+                "an estimate is one of a losscope.operators.LinearOperator",
+                seen=type(op).__name__,
+                remedy="Hessian(objective), or Dense(matrix) for a matrix",
+            )
+        self.rtol = real("rtol", rtol, 0)
+        self._seconds = seconds if seconds == math.inf else real("seconds", seconds, 0)
+        self._products = products if products == math.inf else integer("products", products)
         if op.size < 1:
             raise BadUsage("an operator of size 0 has nothing to estimate", seen=repr(op))
         if not op.dtype.is_floating_point:
             raise BadUsage("an operator has real floating-point numbers", seen=str(op.dtype))
-        self.op, self.rtol = op, rtol
+        self.op = op
         self.used = 0
-        self._seconds, self._products, self._progress = seconds, products, progress
+        self._progress = progress
         self._began = perf_counter()
 
     @property

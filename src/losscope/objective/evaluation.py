@@ -2,11 +2,13 @@
 
 A model in training mode is evaluated in training mode, since that is the objective that is trained: batch
 normalisation uses the batch, dropout draws. Its masks are the same at every look at one batch, so that products with
-one Hessian belong to one function. Attention takes the path that can be differentiated twice.
+one Hessian belong to one function. Attention takes the path that can be differentiated twice, and what is compiled runs
+as it is written.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -73,8 +75,20 @@ class Evaluator:
         """Evaluate at ``parameters``, or at the model's own."""
         buffers = {name: buffer.clone() for name, buffer in self.whole.named_buffers()}
         given = {} if parameters is None else dict(zip(self.names, parameters, strict=True))
-        with fixed_randomness(self.seed + index), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        with (
+            fixed_randomness(self.seed + index),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.enable_grad(),
+            _not_compiled(),
+        ):
             return functional_call(self.whole, {**buffers, **given}, (what, batch), tie_weights=True)
+
+
+def _not_compiled() -> AbstractContextManager[Any]:
+    """What is compiled runs as it is written: a compiled graph cannot be differentiated twice."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 @contextmanager

@@ -63,12 +63,16 @@ class Objective:
                 seen=type(model).__name__,
                 remedy="put the parameters of a plain function into a module",
             )
-        if dtype is not None and not dtype.is_floating_point:
-            raise BadUsage("an objective has real floating-point numbers", seen=f"dtype={dtype}")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise BadUsage(
+                "an objective has real floating-point numbers",
+                seen=f"dtype={dtype!r}",
+                remedy="torch.float64, say",
+            )
         model = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
         self.whole = Whole(model, loss, _penalty(penalty))
         if dtype is not None or device is not None:
-            self.whole = copy.deepcopy(self.whole).to(device=device, dtype=dtype)
+            self.whole = _copied(self.whole, dtype, device)
         self.batches = batches(data)
         if dtype is not None or device is not None:
             move = cast(dtype, None if device is None else torch.device(device))
@@ -224,6 +228,25 @@ class Objective:
                 "θ must be a vector of all parameters", seen=f"{tuple(theta.shape)}, not ({self.size},)"
             )
         return [part.detach().requires_grad_() for part in parts(theta, self.parameters)]
+
+
+def _copied(whole: Whole, dtype: torch.dtype | None, device: torch.device | str | None) -> Whole:
+    """A copy of another type, or on another device."""
+    try:
+        copied = copy.deepcopy(whole)
+    except (RuntimeError, TypeError) as error:  # torch.nn.utils.weight_norm keeps a tensor with a graph
+        raise BadUsage(
+            "the model cannot be copied",
+            seen=str(error).partition("\n")[0],
+            remedy="give it in the type and on the device that you want, or use torch.nn.utils.parametrizations",
+        ) from None
+    try:
+        return copied.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError, TypeError) as error:  # a device that is not there, or that is none
+        raise BadUsage(
+            "the model cannot be moved there",
+            seen=f"device={str(device)!r}: " + str(error).partition("\n")[0],
+        ) from None
 
 
 def _penalty(penalty: float | Penalty | None) -> Penalty | None:

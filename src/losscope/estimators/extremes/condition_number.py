@@ -20,8 +20,8 @@ import math
 import torch
 from torch import Tensor
 
-from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
 from losscope.estimators.extremes.lanczos import Eigenpairs, Which, eigsh
@@ -55,8 +55,7 @@ def condition_number(
     >>> round(condition_number(Dense(torch.diag(torch.tensor([-2.0, 4.0, 8.0])))).value, 4)
     4.0
     """
-    if not math.isfinite(damping):
-        raise BadUsage("damping is a finite number", seen=f"damping={damping}")
+    damping = real("damping", damping)
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     whole = dense(budget, _DENSE) if exact else None
     if whole is not None:

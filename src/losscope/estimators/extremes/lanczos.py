@@ -24,6 +24,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget
 from losscope.operators.operator import LinearOperator
 
@@ -121,11 +122,9 @@ class Lanczos:
     ) -> None:
         if which not in ("LA", "SA", "LM"):
             raise BadUsage("eigenvalues are chosen by LA, SA or LM", seen=repr(which))
-        if not isinstance(k, int) or not isinstance(basis, int | None):
-            raise BadUsage(
-                "numbers of eigenvalues and of vectors are integers", seen=f"k={k!r}, basis={basis!r}"
-            )
-        if not 0 < k <= op.size:
+        Budget(op)  # refuses what is no operator
+        k, basis = integer("k", k), None if basis is None else integer("basis", basis)
+        if k > op.size:
             raise BadUsage(f"an operator of size {op.size} has no {k} eigenvalues", seen=f"k={k}")
         most = min(op.size, basis or max(2 * k + 20, 60))
         self.op, self.k, self.which, self.most = op, k, which, most

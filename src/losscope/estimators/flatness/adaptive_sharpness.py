@@ -20,6 +20,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer, real
 from losscope.objective.objective import Objective
 
 __all__ = ["WorstRise", "adaptive_sharpness"]
@@ -57,10 +58,9 @@ def adaptive_sharpness(
 
     Cost: up to ``steps`` gradients from each of ``starts``. A point at which the loss is not finite is not gone to.
     """
-    if not 0 < rho < math.inf or norm not in (2.0, math.inf):
-        raise BadUsage("a radius above 0 in the norm 2 or infinity", seen=f"rho={rho}, norm={norm}")
-    if steps < 1 or starts < 1:
-        raise BadUsage("at least one step from one start", seen=f"steps={steps}, starts={starts}")
+    rho, steps, starts = real("rho", rho, 0, above=True), integer("steps", steps), integer("starts", starts)
+    if norm not in (2.0, math.inf):
+        raise BadUsage("norm is 2 or infinity", seen=f"norm={norm!r}")
     search = _Search(objective, rho, norm, adaptive)
     if not math.isfinite(search.value):
         raise BadUsage("the loss is not a finite number here", seen=str(search.value))

@@ -23,6 +23,7 @@ import torch
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer
 from losscope.estimators.samples import Samples
 from losscope.estimators.traces.trace import trace
 from losscope.objective.objective import Objective
@@ -82,8 +83,7 @@ def expected_rise(
     >>> round(found.second.value, 10), abs(found.higher.value) < 1e-12  # a quadratic has no higher orders
     (0.025, True)
     """
-    if pairs < 2:
-        raise BadUsage("a mean with its error takes at least two pairs", seen=f"pairs={pairs}")
+    pairs = integer("pairs", pairs, 2)  # a mean with its error
     if perturbation.objective is not objective:
         raise BadUsage("the perturbation is one of another objective", seen=repr(perturbation.objective))
     began, at, theta = time.perf_counter(), objective.value(), objective.theta

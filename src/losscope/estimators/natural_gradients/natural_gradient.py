@@ -13,6 +13,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.budget import Progress
 from losscope.estimators.linear_systems.solve import solve
 from losscope.objective.objective import Objective
@@ -65,8 +66,7 @@ def natural_gradient(
     3.0
     """
     began = time.perf_counter()
-    if not 0 <= damping < math.inf:
-        raise BadUsage("a damping is a number from 0", seen=f"damping={damping}")
+    damping = real("damping", damping, 0)
     operator = Fisher(objective) if fisher is None else fisher
     if operator.size != objective.size:
         raise BadUsage(

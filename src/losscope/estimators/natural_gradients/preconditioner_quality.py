@@ -15,6 +15,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.extremes.condition_number import condition_number
 from losscope.estimators.natural_gradients.natural_gradient import NaturalGradient, natural_gradient
 from losscope.objective.objective import Objective
@@ -82,8 +83,7 @@ def preconditioner_quality(
     operator = Fisher(objective) if fisher is None else fisher
     if damping is None:
         damping = _RELATIVE * Diagonal(objective).trace().value / objective.size
-    if not 0 < damping < math.inf:
-        raise BadUsage("the comparison needs a damping above 0", seen=f"damping={damping:g}")
+    damping = real("damping", damping, 0, above=True)
     began = time.perf_counter()
     gradient = objective.gradient().double()
     if not float(gradient.norm()) > 0:

@@ -9,8 +9,8 @@ Source: Di Napoli, Polizzi and Saad, Numer. Linear Algebra Appl. 23 (2016), arXi
 
 import math
 
-from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.budget import Progress
 from losscope.estimators.spectrum.spectral_density import spectral_density
 from losscope.operators.operator import LinearOperator
@@ -38,8 +38,7 @@ def count_below(
     >>> round(count_below(Dense(torch.diag(torch.arange(10.0))), 2.5).value, 9)
     3.0
     """
-    if not math.isfinite(threshold):
-        raise BadUsage("a threshold is a finite number", seen=f"threshold={threshold}")
+    threshold = real("threshold", threshold)
     found = spectral_density(
         op,
         probes=probes,

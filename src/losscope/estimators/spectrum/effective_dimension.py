@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.budget import Progress
 from losscope.estimators.spectrum.trace_function import trace_function
 from losscope.operators.operator import LinearOperator
@@ -43,8 +44,7 @@ def effective_dimension(
     >>> round(effective_dimension(Dense(torch.diag(torch.tensor([3.0, 1.0, 0.0]))), damping=1.0).value, 6)
     1.25
     """
-    if not 0 < damping < math.inf:
-        raise BadUsage("an effective dimension needs a positive damping", seen=f"damping={damping}")
+    damping = real("damping", damping, 0, above=True)
 
     def share(eigenvalues: Tensor) -> Tensor:
         smallest = float(eigenvalues.min())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.budget import Progress
 from losscope.estimators.spectrum.trace_function import trace_function
 from losscope.operators.operator import LinearOperator
@@ -41,8 +42,7 @@ def logdet(
     >>> round(logdet(Dense(torch.diag(torch.tensor([1.0, 2.0, 4.0])))).value, 6)  # log 8
     2.079442
     """
-    if not 0 <= damping < math.inf:
-        raise BadUsage("damping is a number from 0", seen=f"damping={damping}")
+    damping = real("damping", damping, 0)
 
     def logarithm(eigenvalues: Tensor) -> Tensor:
         smallest = float(eigenvalues.min()) + damping

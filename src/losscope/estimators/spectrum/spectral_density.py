@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer, real
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
 from losscope.estimators.spectrum.quadrature import Quadrature, eigenvalue_rule, quadrature
@@ -97,8 +97,7 @@ class SpectralDensity:
 
     def density(self, grid: Sequence[float] | Tensor, width: float) -> Curve:
         """The density smoothed by a Gaussian of standard deviation ``width``, at the points of a grid."""
-        if not 0 < width < math.inf:
-            raise BadUsage("a density is smoothed by a positive width", seen=f"width={width}")
+        width = real("width", width, 0, above=True)
         points = torch.as_tensor(grid, dtype=torch.float64)
 
         def smoothed(nodes: Tensor, weights: Tensor) -> Tensor:
@@ -173,8 +172,7 @@ def spectral_density(
     (1.0, 0.25, True)
     """
     budget = Budget(op, seconds=seconds, products=products, progress=progress)
-    if probes < 1 or steps < 1:
-        raise BadUsage("a density takes at least one probe and one step", seen=f"{probes} and {steps}")
+    probes, steps = integer("probes", probes), integer("steps", steps)
     whole = dense(budget, min(_DENSE, probes * steps)) if exact else None
     if whole is not None:
         rule = eigenvalue_rule(torch.linalg.eigvalsh(whole), budget.rounding)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
 from losscope.estimators.samples import LEAST, caution
@@ -54,8 +55,7 @@ def trace_function(
     6.0
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
-    if steps < 1:
-        raise BadUsage("a quadrature takes at least one step", seen=f"steps={steps}")
+    steps = integer("steps", steps)
     n = op.size
     whole = dense(budget, min(_DENSE, LEAST * steps)) if exact else None
     if whole is not None:

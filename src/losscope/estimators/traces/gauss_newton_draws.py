@@ -16,6 +16,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import real
 from losscope.estimators.traces.draws import Part, draw_until
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
@@ -42,6 +43,7 @@ def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 
     5.0
     """
     began, random = time.perf_counter(), torch.Generator().manual_seed(seed)
+    rtol = real("rtol", rtol, 0)
     total = by_batch(objective, rtol, lambda layers, share: of_batch(objective, layers, share, random))
     return Estimate(total.value, math.sqrt(total.variance), total.passes, time.perf_counter() - began)
 

@@ -15,8 +15,8 @@ import math
 
 import torch
 
-from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.traces.hutchinson import deflated
 from losscope.estimators.vectors import Probes, dots, gram, without
@@ -48,8 +48,7 @@ def hutchpp(
     True
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
-    if sketch < 1:
-        raise BadUsage("a sketch has at least one column", seen=f"sketch={sketch}")
+    sketch = integer("sketch", sketch)
     probes = Probes(op, seed)
     width = min(sketch, op.size, products // 3, budget.fitting(memory))
     basis = torch.empty(op.size, 0, dtype=budget.working, device=op.device)
