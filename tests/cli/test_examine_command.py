@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules import module as torch_modules
 
 import losscope
 from losscope.cli.main import main
@@ -15,6 +16,7 @@ from losscope.recording.reader import Recording
 MODULE = """
 import torch, losscope
 from torch import nn
+from torch.nn.modules import module as torch_modules
 
 def objective():
     torch.manual_seed(0)
@@ -106,13 +108,20 @@ def train(loss_of, watched=None, **options):
     return loss.item(), torch.rand(1).item()
 
 
+def hooks_for_all_modules():
+    return {
+        name: dict(value) for name, value in vars(torch_modules).items() if name.startswith("_global_forward")
+    }
+
+
 def unknown(prediction, target):
     return (prediction**5).cos().mean()
 
 
 def test_a_run_is_examined_at_its_end_and_shown(tmp_path, capfd):
-    plain = train(F.cross_entropy)
+    plain, without = train(F.cross_entropy), hooks_for_all_modules()
     assert train(F.cross_entropy, tmp_path / "run", examine=5) == plain
+    assert hooks_for_all_modules() == without
     assert capfd.readouterr().out == ""
     assert main(["examine", str(tmp_path / "run")]) == 0
     shown = capfd.readouterr().out

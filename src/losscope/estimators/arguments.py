@@ -22,7 +22,9 @@ def integer(name: str, value: Any, least: int = 1) -> int:
 
 def real(name: str, value: Any, least: float = -math.inf, *, above: bool = False) -> float:
     """A finite number from ``least``, or ``above`` it."""
-    wanted = f"a finite number{'' if least == -math.inf else f' above {least:g}' if above else f' from {least:g}'}"
+    wanted = (
+        f"a finite number{'' if least == -math.inf else f' above {least:g}' if above else f' from {least:g}'}"
+    )
     try:
         if isinstance(value, bool | str):
             raise TypeError

@@ -1,7 +1,7 @@
 """Per-sample gradients of one parameter in factors: Σ_t left_it ⊗ right_it over the places t of sample i.
 
-Squared norms and scalar products of per-sample gradients need the factors alone (Goodfellow, 2015, arXiv:1510.01799; for
-sequences, with T places, the cheaper of T² (p + q) and T p q).
+Squared norms and scalar products of per-sample gradients need the factors alone (Goodfellow, 2015, arXiv:1510.01799;
+for sequences, with T places, the cheaper of T² (p + q) and T p q).
 """
 
 from collections.abc import Sequence

@@ -60,10 +60,8 @@ class Layer:
             if use.hot:
                 yield use.weight, HotOuter(left, a, use.layout)
                 continue
-            if a.dtype != left.dtype:  # under autocast
-                wide = torch.promote_types(a.dtype, left.dtype)
-                left, a = left.to(wide), a.to(wide)
-            yield use.weight, Outer(left, a, use.layout.flipped)
+            wide = torch.promote_types(a.dtype, left.dtype)  # they differ under autocast
+            yield use.weight, Outer(left.to(wide), a.to(wide), use.layout.flipped)
 
     def _rows(self, use: Product, value: Tensor) -> Tensor:
         found = self._samples.rows(use, value)
@@ -145,7 +143,7 @@ class Layers:
         return total
 
     def _check(self, names: Sequence[str], found: Sequence[Use]) -> None:
-        """Two samples against a plain backward pass; where they are not where they first seemed, they are looked for."""
+        """Two samples against a plain backward pass; where they are not found at once, they are looked for."""
         slope = [s.detach() for s in self.batch.slope]
         two = sorted({0, self.samples - 1})
         alone = [torch.zeros_like(s) for s in slope]
@@ -167,7 +165,9 @@ class Layers:
         self._places.find(found)
         off = self._off(names, plain, outputs, two)
         if off is not None and self._places.meet(found):
-            raise NotReadable("the network mixes the samples, as batch normalisation in training mode", seen=off)
+            raise NotReadable(
+                "the network mixes the samples, as batch normalisation in training mode", seen=off
+            )
         if off is not None:
             raise NotReadable("per-sample gradients by layers are not those of a backward pass", seen=off)
 

@@ -133,14 +133,16 @@ def _bias(one: _Side, other: _Side, weight: int) -> int | None:
 
 
 def _places(part: Layers, position: int) -> tuple[int, Layout] | None:
-    """Places per sample of the only product that the parameter is the weight of; ``None`` where it is no such weight."""
+    """Places per sample of the only product that the parameter is the weight of; ``None``: it is no such weight."""
     found = part.uses_of.get(position, [])
     if len(found) != 1:
         return None
     ((layer, use),) = found
     if not isinstance(use, Product) or use.weight != position or use.hot or use.layout.groups > 1:
         return None
-    if use.first is not None and use.layout.flipped:  # a transposed convolution: places are those of its inputs
+    if (
+        use.first is not None and use.layout.flipped
+    ):  # a transposed convolution: places are those of its inputs
         return None
     return layer.shape.numel() // (part.samples * use.layout.outputs), use.layout
 

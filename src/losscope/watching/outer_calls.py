@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.modules import module as module_hooks
 
 from losscope.core.text import Text
 from losscope.objective.rebuild.refusal import NotRebuildable
@@ -63,13 +63,15 @@ class OuterCalls:
 
     def install(self) -> None:
         self._handles = [
-            register_module_forward_pre_hook(self._before),
-            register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
+            module_hooks.register_module_forward_pre_hook(self._before),
+            module_hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True),
         ]
 
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
+            # torch forgets this entry, and torch.compile then warns of a global hook that is not there.
+            module_hooks._global_forward_hooks_with_kwargs.pop(handle.id, None)  # pyright: ignore
         self._handles = []
         self._originals.clear()
 

@@ -5,7 +5,6 @@ is the root of a mean of squared mini-batch gradients: of something like the dia
 (Kunstner, Balles and Hennig, 2019, arXiv:1905.12558, section 3.4).
 """
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any

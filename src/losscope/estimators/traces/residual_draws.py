@@ -49,9 +49,7 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
     return draw_until(draw, target, most=most)
 
 
-def moves(
-    layers: Layers, inputs: Sequence[Sequence[Tensor | None]], random: torch.Generator
-) -> list[Tensor]:
+def moves(layers: Layers, inputs: Sequence[Sequence[Tensor | None]], random: torch.Generator) -> list[Tensor]:
     """How each layer's output moves if every sample has its own α ⊗ β added to each parameter, random signs α, β.
 
     The adjoint of the factors of per-sample gradients, which are linear in the gradients of the outputs.

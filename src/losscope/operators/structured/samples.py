@@ -90,7 +90,9 @@ class Samples:
         axis, values = self.axis(use), use.values(g)
         padded = (*(1 for _ in range(values.dim() - len(use.shape))), *use.shape)
         if axis is None or padded[axis] != 1 or values.shape[axis] % self.count:
-            raise NotReadable("a parameter is not broadcast over samples", seen=f"values {list(values.shape)}")
+            raise NotReadable(
+                "a parameter is not broadcast over samples", seen=f"values {list(values.shape)}"
+            )
         if values.shape[axis] != self.count:  # rows are places of samples
             values, padded = values.unflatten(axis, (self.count, -1)), (*padded[:axis], 1, *padded[axis:])
         summed = [d for d, length in enumerate(padded) if length == 1 and d != axis]
