@@ -12,6 +12,7 @@ said and not used.
 
 from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -150,12 +151,9 @@ class Layers:
         for zero, s in zip(alone, slope, strict=True):
             weights = torch.where(s == 0, 1e-3 * (1 + s.abs().max()), s)
             zero[two] = weights[two]
+        wanted: list[Any] = [*self.parameters, *self.edges]
         grads = torch.autograd.grad(
-            self.batch.predictions,
-            (*self.parameters, *self.edges),
-            alone,
-            retain_graph=True,
-            allow_unused=True,
+            self.batch.predictions, wanted, alone, retain_graph=True, allow_unused=True
         )
         plain, outputs = grads[: len(self.parameters)], grads[len(self.parameters) :]
         for layer, g in zip(self.layers, outputs, strict=True):
