@@ -54,6 +54,9 @@ def command(
     \b
     def objective():
         return losscope.Objective(model, loss, (inputs, targets))
+
+    With `return losscope.Objective(...), optimizer` the optimiser's learning rates are compared with those that are
+    stable.
     """
     language: Language = "zh" if lang == "zh" else "en"
     writable(json_file, output)
@@ -67,8 +70,12 @@ def command(
         from losscope.examination.examine import examine
 
         with steps_shown(target) as progress:
-            objective = _objective(target)
-            found = _called(lambda: examine(objective, seconds, only=listed(only), progress=progress), target)
+            objective, optimizer = _objective(target)
+            only_these = listed(only)
+            found = _called(
+                lambda: examine(objective, seconds, optimizer=optimizer, only=only_these, progress=progress),
+                target,
+            )
         data, summary = found.to_json(language), found.summary(language)
     deliver(data, summary, json_file)
     if output is not None:
@@ -133,20 +140,23 @@ def _write_page(output: Path, data: Mapping[str, Any], target: str, language: La
         raise BadUsage("the page cannot be written", seen=f"{output}: {error.strerror}") from error
 
 
-def _objective(target: str) -> Any:
-    """What the target names, called if it is a function."""
+def _objective(target: str) -> tuple[Any, Any]:
+    """What the target names, called if it is a function: an objective, and perhaps the optimiser that trains it."""
     from losscope.objective.objective import Objective
 
     found = imported(target, "name it as package.module:function, which returns a losscope.Objective")
     if not isinstance(found, Objective) and callable(found):
         found = _called(found, target)
+    optimizer = None
+    if isinstance(found, tuple) and len(found) == 2:
+        found, optimizer = found
     if not isinstance(found, Objective):
         raise BadUsage(
             "the target gives no objective",
             seen=type(found).__name__,
-            remedy="let it return losscope.Objective(model, loss, data)",
+            remedy="let it return losscope.Objective(model, loss, data), or that and the optimiser",
         )
-    return found
+    return found, optimizer
 
 
 def _called(function: Callable[[], Any], target: str) -> Any:

@@ -5,13 +5,18 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor, nn
+
 from losscope.core.errors import LosscopeError
 from losscope.core.files import write_atomically
 from losscope.core.text import Message, Text
 from losscope.examination.examine import examine
+from losscope.objective.objective import Objective
 from losscope.objective.rebuild.rebuild import Rebuilt, rebuild
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.update import KeptUpdate
+from losscope.operators.optimiser_step import Step
 from losscope.recording.examination_file import FILE
 
 _GRADIENTS = 100  # the least number of gradients of the objective that should fit into the time
@@ -34,6 +39,10 @@ _SCALED = Text(
     en="the gradient that was used is the loss's own times {scale:.3g} (clipping or a loss scale)",
     zh="实际使用的梯度是损失梯度的 {scale:.3g} 倍（裁剪或损失缩放）",
 )
+_DECAY = Text(
+    en="the optimiser's weight decay of {decay} counts as a penalty ½λ‖θ‖²",
+    zh="优化器的权重衰减 {decay} 计为惩罚项 ½λ‖θ‖²",
+)
 _FAULT = Text(en="a fault of losscope's own: {error}", zh="losscope 自身的故障：{error}")
 _FAILED = Text(en="{why}", zh="{why}")
 
@@ -43,6 +52,7 @@ class KeeperLike(Protocol):
 
     updates: list[KeptUpdate]
     why: Message | None
+    taken: Step | Message | None
 
     def catch_up(self) -> bool: ...
 
@@ -75,8 +85,48 @@ def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
     most = max(1, min(len(keeper.updates), int(left / (_GRADIENTS * 3 * max(forward, 1e-6)))))
     rebuilt = rebuild(keeper.updates, most)
     at_end = keeper.catch_up()
-    found = examine(rebuilt.objective, max(0.0, deadline - time.perf_counter()))
-    return found.to_json() | {"examined": True, "objective": _said(rebuilt, at_end)}
+    objective, step, said = rebuilt.objective, None, []
+    if isinstance(keeper.taken, Step):
+        step = _step_of(keeper.taken, rebuilt, keeper.updates[-1])
+        objective, said = _with_decay(objective, step)
+    elif keeper.taken is not None:
+        said = [both(keeper.taken)]
+    found = examine(
+        objective,
+        max(0.0, deadline - time.perf_counter()),
+        optimizer=step if step is not None and rebuilt.scale == 1.0 else None,
+    )
+    return found.to_json() | {"examined": True, "objective": [*_said(rebuilt, at_end), *said]}
+
+
+def _step_of(taken: Step, rebuilt: Rebuilt, update: KeptUpdate) -> Step | None:
+    """The step for the objective's parameters; ``None`` where none of these moves."""
+    places = {id(p): i for i, p in enumerate(update.parameters)}
+    try:
+        return taken.at([places.get(id(p)) for p in rebuilt.objective.parameters])
+    except LosscopeError:
+        return None
+
+
+def _with_decay(objective: Objective, step: Step | None) -> tuple[Objective, list[dict[str, str]]]:
+    """The objective with the decay that the optimiser adds to the gradient, which is that of ½λ‖θ‖²."""
+    if step is None or not any(step.decays):
+        return objective, []
+    given, names = objective.whole.penalty, objective.names
+    decays = {name: decay for name, decay in zip(names, step.decays, strict=True) if decay}
+
+    def penalty(model: nn.Module) -> Tensor:
+        present = dict(model.named_parameters())
+        own = torch.stack(
+            [0.5 * decay * present[name].square().sum() for name, decay in decays.items()]
+        ).sum()
+        return own if given is None else own + given(model)
+
+    whole = objective.whole
+    found = Objective(whole.model, whole.loss, objective.batches, penalty, seed=objective.seed)
+    low, high = min(decays.values()), max(decays.values())
+    text = _DECAY(decay=f"{low:g}" if low == high else f"{low:g}-{high:g}")
+    return found, [both(text)]
 
 
 def _said(rebuilt: Rebuilt, at_end: bool) -> list[dict[str, str]]:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.text import LANGUAGES, Language, Message, Text
 from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
+from losscope.operators.optimiser_step import Step, read_step
 
 __all__ = ["Examination", "examine"]
 
@@ -118,12 +121,14 @@ def examine(
     objective: Objective,
     seconds: float = 60.0,
     *,
+    optimizer: torch.optim.Optimizer | Step | None = None,
     only: Collection[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Examination:
     """Look at an objective where its model stands, cheapest and most informative first, for about ``seconds``.
 
+    With the ``optimizer`` that trains it, as it is now, its learning rates are compared with those that are stable.
     ``only`` selects looks by name. ``progress(done, total, title)`` is called before each. A look that costs more than
     the time that is left is left out and named; iterations end with what they have, and :meth:`Examination.resume`
     goes on with them. The model is not changed.
@@ -146,7 +151,10 @@ def examine(
         )
     if not 0 <= seconds < math.inf:
         raise BadUsage("an examination takes a number of seconds", seen=str(seconds))
-    return _Course(objective, _chosen(only), seed).go_on(seconds, progress)
+    step = optimizer
+    if optimizer is not None and not isinstance(optimizer, Step):
+        step = read_step(optimizer, objective.parameters, objective.names)
+    return _Course(Place(objective, 0.0, seed, step), _chosen(only)).go_on(seconds, progress)
 
 
 def _chosen(only: Collection[str]) -> list[Look]:
@@ -161,8 +169,8 @@ def _chosen(only: Collection[str]) -> list[Look]:
 class _Course:
     """An examination under way: what each look found, and which of them want more time."""
 
-    def __init__(self, objective: Objective, looks: Sequence[Look], seed: int) -> None:
-        self.place, self.looks = Place(objective, 0.0, seed), looks
+    def __init__(self, place: Place, looks: Sequence[Look]) -> None:
+        self.place, self.looks = place, looks
         self.found: dict[str, list[Fact]] = {}
         self.left_out: dict[str, Message] = {}
         self.wanting = {look.name for look in looks}

@@ -14,6 +14,7 @@ from losscope.estimators.traces.hutchinson import hutchinson
 from losscope.objective.objective import Objective
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.hessian import Hessian
+from losscope.operators.optimiser_step import Step
 
 _PAIRS = 3
 _SHARE = 0.35  # of the time that is left, for one eigenvalue problem
@@ -21,10 +22,15 @@ _BASIS = 2 << 30  # bytes of the vectors that an eigenvalue search keeps
 
 
 class Place:
-    """``deadline`` is in seconds of ``time.perf_counter``. ``cut_short``: something a look used was ended by time."""
+    """``deadline`` is in seconds of ``time.perf_counter``. ``cut_short``: something a look used was ended by time.
 
-    def __init__(self, objective: Objective, deadline: float, seed: int = 0) -> None:
-        self.objective, self.deadline, self.seed = objective, deadline, seed
+    ``step`` is that of the optimiser, where it is known.
+    """
+
+    def __init__(
+        self, objective: Objective, deadline: float, seed: int = 0, step: Step | None = None
+    ) -> None:
+        self.objective, self.deadline, self.seed, self.step = objective, deadline, seed, step
         self.cut_short = False
         self._gradient_seconds: float | None = None
         self._searches: dict[Which, Lanczos] = {}

@@ -5,43 +5,83 @@ denominator, where the denominator is √v + ε of Adam, RMSprop and their like,
 for SGD.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
-from losscope.objective.objective import Objective
 from losscope.operators.second_moments import denominator, plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """``rates`` [P] (0 for parameters that it does not hold), ``denominators`` [P], ``decay`` [P] of weights.
+    """For each parameter tensor its rate (0 where it is not held), denominator (``None``: 1) and decay of weights.
 
     ``kind`` of momentum: "plain", "heavy-ball", "nesterov" or "average" (an exponential moving average of gradients),
-    with its ``momentum``.
+    with its ``momentum``. ``learning_rates`` are those of the param groups.
     """
 
-    rates: Tensor
-    denominators: Tensor
-    decay: Tensor
+    rates: tuple[float, ...]
+    denominators: tuple[Tensor | None, ...]
+    decays: tuple[float, ...]
     kind: str
     momentum: float
     name: str
+    learning_rates: tuple[float, ...]
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every parameter moves at one rate along the gradient itself."""
+        return len(set(self.rates)) == 1 and all(d is None for d in self.denominators)
+
+    def at(self, places: Sequence[int | None]) -> "Step":
+        """For parameters in another order; ``None`` for one that it does not know, which does not move."""
+        known = [i for i in places if i is not None]
+        if not any(self.rates[i] for i in known):
+            raise BadUsage(
+                "all learning rates are 0", seen=self.name, remedy="look after the warm-up has begun"
+            )
+        return replace(
+            self,
+            rates=tuple(0.0 if i is None else self.rates[i] for i in places),
+            denominators=tuple(None if i is None else self.denominators[i] for i in places),
+            decays=tuple(0.0 if i is None else self.decays[i] for i in places),
+        )
+
+    def vectors(self, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rates, denominators and decays as vectors [P]."""
+        like = parameters[0]
+
+        def filled(values: Sequence[float]) -> Tensor:
+            pieces = [torch.full((p.numel(),), v) for v, p in zip(values, parameters, strict=True)]
+            return torch.cat(pieces).to(like)
+
+        ones = [
+            torch.ones(p.numel(), device=like.device) if d is None else d.reshape(-1).to(like.device)
+            for d, p in zip(self.denominators, parameters, strict=True)
+        ]
+        return filled(self.rates), torch.cat(ones).to(like), filled(self.decays)
 
 
 def read_step(
-    optimizer: torch.optim.Optimizer, objective: Objective, preconditioner: Tensor | None = None
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[Tensor],
+    names: Sequence[str],
+    *,
+    preconditioned: bool = True,
 ) -> Step:
-    """The step of an optimiser that holds the objective's parameters. ``BadUsage``, one line, for what is not known."""
+    """The next step of an optimiser, for these parameters. ``BadUsage``, one line, for what is not known.
+
+    ``preconditioned=False``: what it divides by is not looked at.
+    """
     optimizer = plain(optimizer)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise BadUsage("an optimiser of torch is read", seen=type(optimizer).__name__)
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    held = [p for p in objective.parameters if id(p) in groups]
+    held = [p for p in parameters if id(p) in groups]
     if not held:
         raise BadUsage("the optimiser holds no parameter of this objective", seen=type(optimizer).__name__)
     momenta = {_momentum(optimizer, groups[id(p)]) for p in held}
@@ -50,25 +90,23 @@ def read_step(
             "groups with different momentum have no limit in closed form", seen=str(sorted(momenta))
         )
     kind, momentum, factor = momenta.pop()
-    rates, denominators, decay = [], [], []
-    for name, p in zip(objective.names, objective.parameters, strict=True):
+    rates, denominators, decays = [], [], []
+    sgd = isinstance(optimizer, torch.optim.SGD)
+    for name, p in zip(names, parameters, strict=True):
         group = groups.get(id(p))
-        rates.append(torch.full((p.numel(),), 0.0 if group is None else float(group["lr"]) * factor))
-        decay.append(torch.full((p.numel(),), 0.0 if group is None else _coupled_decay(optimizer, group)))
-        if group is None or preconditioner is not None:
-            denominators.append(torch.ones(p.numel()))
-        else:
-            denominators.append(denominator(optimizer, group, p, name).reshape(-1).cpu())
-    like = objective.parameters[0]
-    made = [torch.cat(parts).to(like) for parts in (rates, denominators, decay)]
-    if preconditioner is not None:
-        if preconditioner.shape != (objective.size,) or not bool((preconditioner > 0).all()):
-            raise BadUsage(
-                "a preconditioner is a vector of positive numbers, one for each parameter",
-                seen=str(tuple(preconditioner.shape)),
-            )
-        made[1] = preconditioner.detach().to(like)
-    return Step(made[0], made[1], made[2], kind, momentum, type(optimizer).__name__)
+        rates.append(0.0 if group is None else float(group["lr"]) * factor)
+        decays.append(0.0 if group is None else _coupled_decay(optimizer, group))
+        known = group is not None and preconditioned and not sgd
+        denominators.append(denominator(optimizer, group, p, name) if known and group is not None else None)
+    return Step(
+        tuple(rates),
+        tuple(denominators),
+        tuple(decays),
+        kind,
+        momentum,
+        type(optimizer).__name__,
+        tuple(float(group["lr"]) for group in optimizer.param_groups),
+    )
 
 
 def _momentum(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> tuple[str, float, float]:

@@ -152,13 +152,13 @@ class DeepSampler:
     def gradients(self, stream: Stream, optimizer: Any = None, backwards: int = 1) -> None:
         """The gradient of this update stands in ``.grad``."""
         if not self.active:
-            self._kept(stream)
+            self._kept(stream, optimizer)
             return
         with self._booked():
             sample = self._samples[stream.label] = self._sample(stream, optimizer, backwards)
             self._run("objective", sample)
             self._run("gradients", sample)
-        self._kept(stream)
+        self._kept(stream, optimizer)
 
     def before_update(self, stream: Stream, optimizer: Any = None) -> None:
         """The parameters are about to change. Inside ``step(closure)`` no gradient was seen yet."""
@@ -189,14 +189,14 @@ class DeepSampler:
         with undisturbed():
             self._run("following", self._sample(stream, optimizer))
         self.governor.charge_extra(perf_counter() - began)
-        self._kept(stream)
+        self._kept(stream, optimizer)
 
-    def _kept(self, stream: Stream) -> None:
+    def _kept(self, stream: Stream, optimizer: Any) -> None:
         """The update under way is complete, should it be one that is to be kept."""
         if self.keeper.armed:
             began = perf_counter()
             with undisturbed():
-                self.keeper.finish(stream.label, stream.step)
+                self.keeper.finish(stream.label, stream.step, optimizer)
             self.governor.charge_extra(perf_counter() - began)
 
     def _moment(self, moment: str, stream: Stream) -> None:

@@ -8,8 +8,10 @@ docs/decisions/0008.
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +19,15 @@ from torch import Tensor, nn
 from losscope.anatomy.anatomy import Term
 from losscope.anatomy.frame_tensors import constants
 from losscope.anatomy.read import read
-from losscope.core.errors import NotReadable
+from losscope.core.errors import LosscopeError, NotReadable
 from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.update import KeptTerm, KeptUpdate, Root, gradient_figures
 from losscope.watching.outer_calls import OuterCalls
 from losscope.watching.weak_tensors import TensorRef, weak
+
+if TYPE_CHECKING:
+    from losscope.operators.optimiser_step import Step
 
 _GROWTH = 1.2  # of the step, from one update kept to the next
 _MOST_UPDATES = 8
@@ -39,6 +44,7 @@ _NOT_A_NUMBER = Text(
 _NO_GRADIENT = Text(
     en="the gradient was not in .grad when the parameters changed", zh="参数改变时梯度不在 .grad 中"
 )
+_NO_STEP = Text(en="the optimiser's step: {why}", zh="优化器的步长：{why}")
 _SEVERAL = Text(
     en="{count} objectives are minimised in turn, by optimisers of their own",
     zh="共有 {count} 个目标由各自的优化器轮流最小化",
@@ -47,11 +53,15 @@ _SEVERAL = Text(
 
 @dataclass(eq=False)
 class Keeper:
-    """``updates`` that were kept, the last with its modules; ``live`` leads from its tensors to the user's."""
+    """``updates`` that were kept, the last with its modules; ``live`` leads from its tensors to the user's.
+
+    ``taken`` is the optimiser's step of the last one, for its parameters, or why that cannot be read.
+    """
 
     updates: list[KeptUpdate] = field(default_factory=list)
     live: list[tuple[TensorRef, Tensor]] = field(default_factory=list)
     why: Message | None = None
+    taken: "Step | Message | None" = None
     wanted: bool = False
     _calls: OuterCalls | None = None
     _roots: list[Root] = field(default_factory=list)
@@ -132,7 +142,7 @@ class Keeper:
             candidates=tuple(candidates),
         )
 
-    def finish(self, stream: str, step: int) -> None:
+    def finish(self, stream: str, step: int, optimizer: Any = None) -> None:
         """The gradient stands in ``.grad``: the update is complete, or of no use."""
         calls, roots = self._calls, self._roots
         if calls is None:
@@ -143,6 +153,7 @@ class Keeper:
         try:
             if roots and calls.calls:
                 self._keep(KeptUpdate(stream, step, calls.parts, list(calls.calls), list(roots)), calls)
+                self.taken = None if optimizer is None else _step(optimizer, calls.replica.pairs)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self._refuse(_reason(error))
         self.drop()
@@ -191,6 +202,18 @@ class Keeper:
             for original, copied in present:
                 copied.copy_(original.detach())
         return True
+
+
+def _step(optimizer: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> "Step | Message":
+    """The step of an optimiser for the trained parameters, or why it is not known."""
+    from losscope.operators.optimiser_step import read_step  # lazy: only where updates are kept
+
+    trained = [p for p, c in pairs if isinstance(c, nn.Parameter) and c.requires_grad]
+    try:
+        with torch.no_grad():
+            return read_step(optimizer, trained, [str(i) for i in range(len(trained))])
+    except LosscopeError as error:
+        return _NO_STEP(why=str(error))
 
 
 def _reason(error: Exception) -> Message:

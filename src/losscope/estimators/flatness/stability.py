@@ -14,7 +14,7 @@ alarm, far above it the next steps overshoot, or the rate has just been raised. 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,21 +76,51 @@ def stability(
     >>> str(found)
     'stable up to lr = 0.76 (now 0.1; heavy-ball momentum 0.9)'
     """
-    step = read_step(optimizer, objective, preconditioner)
-    largest = float(step.rates.max())
+    given = preconditioner is not None
+    step = read_step(optimizer, objective.parameters, objective.names, preconditioned=not given)
+    if preconditioner is not None:
+        step = replace(step, denominators=_shaped(preconditioner, objective))
+    return stability_of(step, objective, rtol=rtol, seconds=seconds, products=products, seed=seed)
+
+
+def stability_of(
+    step: Step,
+    objective: Objective,
+    *,
+    rtol: float = 1e-3,
+    seconds: float = math.inf,
+    products: int = 300,
+    seed: int = 0,
+) -> Stability:
+    """The same of a step that was read before."""
+    rates, denominators, decays = step.vectors(objective.parameters)
+    largest = float(rates.max())
     if largest <= 0:
         raise BadUsage("all learning rates are 0", seen=step.name, remedy="look after the warm-up has begun")
     matrix: LinearOperator = Hessian(objective)
-    if objective.whole.penalty is None and bool((step.decay > 0).any()):
-        matrix = matrix + diagonal(objective, step.decay.sqrt(), "weight decay")
-    root = diagonal(objective, (step.rates / largest / step.denominators).sqrt(), "step")
+    if objective.whole.penalty is None and any(step.decays):
+        matrix = matrix + diagonal(objective, decays.sqrt(), "weight decay")
+    root = diagonal(objective, (rates / largest / denominators).sqrt(), "step")
     pairs = eigsh(Congruence(matrix, root), 1, "LA", rtol=rtol, seconds=seconds, products=products, seed=seed)
-    found = pairs[0].scaled(largest)
+    return of_sharpness(step, pairs[0].scaled(largest))
+
+
+def of_sharpness(step: Step, found: Estimate) -> Stability:
+    """The limits that follow from λmax(D^½HD^½)."""
     limit = limit_of(step)
     factor = limit / found.value if found.value > found.stderr else math.inf
-    rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
     words = "no momentum" if step.kind == "plain" else f"{_WORDS[step.kind]} {step.momentum:g}"
-    return Stability(found, limit, factor, rates, tuple(rate * factor for rate in rates), words)
+    stable = tuple(rate * factor for rate in step.learning_rates)
+    return Stability(found, limit, factor, step.learning_rates, stable, words)
+
+
+def _shaped(preconditioner: Tensor, objective: Objective) -> tuple[Tensor, ...]:
+    if preconditioner.shape != (objective.size,) or not bool((preconditioner > 0).all()):
+        raise BadUsage(
+            "a preconditioner is a vector of positive numbers, one for each parameter",
+            seen=str(tuple(preconditioner.shape)),
+        )
+    return tuple(preconditioner.detach().split([p.numel() for p in objective.parameters]))
 
 
 _WORDS = {
