@@ -151,9 +151,8 @@ def examine(
         )
     if not 0 <= seconds < math.inf:
         raise BadUsage("an examination takes a number of seconds", seen=str(seconds))
-    step = optimizer
-    if optimizer is not None and not isinstance(optimizer, Step):
-        step = read_step(optimizer, objective.parameters, objective.names)
+    known = optimizer is None or isinstance(optimizer, Step)
+    step = optimizer if known else read_step(optimizer, objective.parameters, objective.names)
     return _Course(Place(objective, 0.0, seed, step), _chosen(only)).go_on(seconds, progress)
 
 

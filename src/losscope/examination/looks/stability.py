@@ -21,7 +21,8 @@ _EDGE = 1.25  # factors between 1/this and this: at the edge, where constant rat
 _AT = Text(
     en="{name} ({momentum}) at learning rate {rates} is at the edge of stability: sharpness {value:.4g} of "
     "{limit:.4g}, where training at a constant rate tends to be",
-    zh="{name}（{momentum}）在学习率 {rates} 下处于稳定边缘：锐度 {value:.4g}，界限 {limit:.4g}，恒定学习率的训练通常会趋于此处",
+    zh="{name}（{momentum}）在学习率 {rates} 下处于稳定边缘：锐度 {value:.4g}，界限 {limit:.4g}，"
+    "恒定学习率的训练通常会趋于此处",
 )
 _BELOW = Text(
     en="{name} ({momentum}) at learning rate {rates} is stable here, up to {factor:.3g} times that: sharpness "
