@@ -151,8 +151,10 @@ def examine(
         )
     if not 0 <= seconds < math.inf:
         raise BadUsage("an examination takes a number of seconds", seen=str(seconds))
-    known = optimizer is None or isinstance(optimizer, Step)
-    step = optimizer if known else read_step(optimizer, objective.parameters, objective.names)
+    if optimizer is None or isinstance(optimizer, Step):
+        step = optimizer
+    else:
+        step = read_step(optimizer, objective.parameters, objective.names)
     return _Course(Place(objective, 0.0, seed, step), _chosen(only)).go_on(seconds, progress)
 
 
