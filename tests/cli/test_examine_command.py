@@ -1,6 +1,7 @@
 """``losscope examine``: output, JSON, and one line for what is wrong."""
 
 import json
+import time
 from contextlib import nullcontext
 
 import pytest
@@ -105,6 +106,7 @@ def train(loss_of, watched=None, **options):
             loss = loss_of(model(x), y)
             loss.backward()
             optimizer.step()
+        time.sleep(1.0 if watched else 0.0)  # an examination never takes longer than the run
     return loss.item(), torch.rand(1).item()
 
 
@@ -126,7 +128,8 @@ def test_a_run_is_examined_at_its_end_and_shown(tmp_path, capfd):
     assert main(["examine", str(tmp_path / "run")]) == 0
     shown = capfd.readouterr().out
     assert "proved on update" in shown and "largest curvature" in shown and "parts." not in shown
-    assert 'id="geometry"' in (tmp_path / "run" / "report.html").read_text()
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert 'id="geometry"' in report and "stable up to" in report and "learning rate: 0.1" in report
     assert main(["examine", str(tmp_path)]) == 0 and str(tmp_path / "run") in capfd.readouterr().out
     assert main(["examine", str(tmp_path / "run"), "--seconds", "3"]) == 2
     assert "made at its end (seen: --seconds)" in capfd.readouterr().err

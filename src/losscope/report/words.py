@@ -249,6 +249,11 @@ WORDS: dict[str, Text] = {
         zh="最大特征值的特征向量；空白部分属于其他参数",
     ),
     "geometry.rates": Text(en="Stable learning rates", zh="稳定的学习率"),
+    "geometry.own-rate": Text(
+        en="The optimiser's learning rate and the largest stable one", zh="优化器的学习率与最大的稳定学习率"
+    ),
+    "geometry.stable": Text(en="stable up to {rate}", zh="稳定至 {rate}"),
+    "geometry.now": Text(en="● the optimiser's learning rate: {rate}", zh="● 优化器的学习率：{rate}"),
     "geometry.plain": Text(en="gradient descent {rate}", zh="梯度下降 {rate}"),
     "geometry.momentum": Text(en="momentum 0.9: {rate}", zh="动量 0.9：{rate}"),
     "geometry.used": Text(

@@ -102,7 +102,25 @@ def _pictures(
         )
         keys = tuple((f"q{6 - i}", name) for i, name in enumerate(names))
         found.append(Picture(title, drawn, keys, word("geometry.directions-note", language)))
-    return found + _rates(stable, language, identity, used)
+    return found + (
+        _own_rate(figures.get("stability", {}), language, identity)
+        or _rates(stable, language, identity, used)
+    )
+
+
+def _own_rate(found: Mapping[str, Any], language: Language, identity: Callable[[str], str]) -> list[Picture]:
+    """The optimiser's largest learning rate on its way to the largest that is stable."""
+    pairs = list(zip(_numbers(found.get("rates")), _numbers(found.get("stable rates")), strict=False))
+    if not pairs:
+        return []
+    now, most = max(pairs)
+    title, own = (
+        word("geometry.own-rate", language),
+        (word("geometry.now", language, rate=number(now)), now),
+    )
+    limits = [(word("geometry.stable", language, rate=number(most)), most)]
+    drawn = rate_axis(identity("rates"), title, f"{limits[0][0]}; {own[0]}", limits, own)
+    return [Picture(title, drawn, note=own[0])] if drawn else []
 
 
 def _rates(
