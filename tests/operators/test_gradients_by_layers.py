@@ -165,7 +165,20 @@ class Words(nn.Module):
         return F.linear(self.line(self.words(x.double().abs().long() % 5)).tanh().mean(1), self.words.weight)
 
 
+class Sentences(nn.Module):
+    """Embeddings of words and of their positions, of which there are as many as samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places, self.head = nn.Embedding(5, 3), nn.Embedding(9, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        words = self.words(x.double().abs().long() % 5)
+        return self.head((words + self.places(torch.arange(x.shape[1])[None])).tanh().mean(1))
+
+
 FROM_THE_GRAPH = {
+    "positions": (Sentences, (6, 6)),
     "sequence first": (Transposed, (5, 5, 3)),
     "a bare parameter": (Bare, (6, 3)),
     "a token": (Folded, (4, 4, 3)),

@@ -68,6 +68,21 @@ class Places(Named):
         return self.head(x.mean(1 if self.first else 0))
 
 
+class Positions(Named):
+    """Embeddings of positions, broadcast over samples: as many of them as samples, and part of a longer table."""
+
+    def __init__(self, table):
+        super().__init__(inner=nn.Linear(2, 4), place=nn.Embedding(6, 4), head=nn.Linear(4, 3))
+        if table:
+            self.place = nn.Embedding(1, 1)
+            self.place.weight = nn.Parameter(torch.randn(1, 6, 4))
+
+    def forward(self, x):
+        t, weight = x.shape[1], self.place.weight
+        place = self.place(torch.arange(t)) if weight.dim() == 2 else weight[:, :t]
+        return self.head(torch.tanh(self.inner(x) + place)).mean(1)
+
+
 class Twice(Named):
     """One layer, called twice."""
 
@@ -110,6 +125,8 @@ LAYERS = {
         (3, 4),
     ),
     "twice": lambda: (Twice(), (4,)),
+    "positions": lambda: (Positions(False), (4, 2)),
+    "part of a table": lambda: (Positions(True), (4, 2)),
 }
 
 
@@ -351,3 +368,11 @@ def test_bad_input_is_one_line():
             KFAC(objective, **wrong)
     with pytest.raises(BadUsage, match="damping"):
         KFAC(objective).inverse(-1.0)
+
+
+def test_positions_taken_for_words_are_rejected(monkeypatch):
+    """The planted mutant, as it was: rows of positions are divided among the samples."""
+    objective = objective_of("positions")
+    monkeypatch.setattr("losscope.operators.structured.uses._part_of_parameter", lambda *_: None)
+    fisher = Fisher(objective).dense().diagonal()
+    assert float((Diagonal(objective).dense().diagonal() - fisher).abs().max() / fisher.max()) > 0.01

@@ -98,7 +98,7 @@ class Samples:
         summed = [d for d, length in enumerate(padded) if length == 1 and d != axis]
         if summed:
             values = values.sum(summed, keepdim=True)
-        return values.movedim(axis, 0).reshape(self.count, -1)
+        return use.pulled(values.movedim(axis, 0).reshape(self.count, -1))
 
     def _sure(self, use: Use) -> int | None:
         """Where no test is needed: one sample; images; a row for each sample."""

@@ -19,6 +19,15 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 _FLIPS = ("TBackward0", "TransposeBackward0", "PermuteBackward0")
+_PARTS = (
+    *_FLIPS,
+    *(
+        f"{name}Backward0"
+        for name in ("Embedding", "Slice", "Select", "Unsqueeze", "Squeeze", "View", "Index")
+    ),
+    *("UnsafeViewBackward0", "ReshapeAliasBackward0", "IndexSelectBackward0", "SqueezeBackward1"),
+    *("ToCopyBackward0", "CloneBackward0", "AliasBackward0"),
+)
 _SAME = ("ToCopyBackward0", "CloneBackward0", "AliasBackward0")
 _Node = Any  # torch.autograd.graph.Node, whose saved values are not typed
 
@@ -62,7 +71,8 @@ class Product:
 class Vector:
     """A parameter that is added, or multiplied element by element: the gradient is a sum of ``values`` over places.
 
-    ``shape`` is the parameter's, as it is broadcast against the node's output.
+    ``shape`` is the parameter's, as it is broadcast against the node's output. Where a part or a view of it is
+    broadcast (the embedding of positions, say), ``source`` is the node that makes this, whose shape it is then.
     """
 
     edge: GradientEdge
@@ -71,6 +81,24 @@ class Vector:
     values: Callable[[Tensor], Tensor]
     first: int | None = None
     ordinal: int = 0
+    source: tuple[GradientEdge, Tensor] | None = None
+
+    def pulled(self, rows: Tensor) -> Tensor:
+        """Gradients [n, size of the parameter] from those by what is broadcast, [n, size of that]."""
+        if self.source is None:
+            return rows
+        edge, parameter = self.source
+        made = [
+            torch.autograd.grad(
+                [edge],  # type: ignore[list-item]  edges are allowed
+                [parameter],
+                [row.reshape(self.shape)],
+                retain_graph=True,
+                create_graph=rows.requires_grad,
+            )[0].reshape(-1)
+            for row in rows
+        ]
+        return torch.stack(made)
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -118,6 +146,8 @@ def _nodes_with_parameters(
             resolved = _parameter(following, position)
             if resolved is not None:
                 edges[i] = resolved
+            elif (part := _part_of_parameter(node, following, position)) is not None:
+                edges[i] = (part, False)
             elif following not in seen:
                 seen.add(following)
                 pending.append(following)
@@ -139,6 +169,27 @@ def _parameter(node: _Node, position: dict[int, int]) -> tuple[int, bool] | None
             return None
         flipped ^= name in _FLIPS and not _keeps(node)
         node = inner
+
+
+def _part_of_parameter(node: _Node, following: _Node, position: dict[int, int]) -> int | None:
+    """The parameter of which an input of a sum or product is a part or a view, and broadcast."""
+    if node.name() not in ("AddBackward0", "MulBackward0"):
+        return None
+    looked_up, inner = False, following
+    while inner.name() in _PARTS and len(inner.next_functions) >= 1:
+        looked_up = looked_up or inner.name() == "EmbeddingBackward0"
+        (inner, _) = inner.next_functions[0]
+        if inner is None:
+            return None
+    if inner.name() != "torch::autograd::AccumulateGrad" or inner is following:
+        return None
+    if looked_up and _shape(node).numel() == _shape(following).numel():
+        return None  # an embedding of inputs
+    return position.get(id(inner.variable))
+
+
+def _shape(node: _Node) -> torch.Size:
+    return torch.Size(node._input_metadata[0].shape)
 
 
 def _of_matrix(node: _Node) -> bool:
@@ -336,14 +387,21 @@ def _elementwise(node: _Node, edges: dict[int, tuple[int, bool]], parameters: Se
     ((at, (position, flipped)),) = edges.items()
     if flipped:
         return []
-    shape = tuple(parameters[position].shape)
-    edge = GradientEdge(node, 0)
+    shape, edge, source = tuple(parameters[position].shape), GradientEdge(node, 0), None
+    following, output = node.next_functions[at]
+    if node.name() != "ExpandBackward0" and following.name() != "torch::autograd::AccumulateGrad":
+        shape = tuple(following._input_metadata[output].shape)
+        source = GradientEdge(following, output), parameters[position]
     if node.name() == "ExpandBackward0":
         return [Vector(edge, position, shape, lambda g: g)]
     if node.name() == "AddBackward0":
-        return [] if at == 1 and node._saved_alpha != 1 else [Vector(edge, position, shape, lambda g: g)]
+        if at == 1 and node._saved_alpha != 1:
+            return []
+        return [Vector(edge, position, shape, lambda g: g, source=source)]
     other = node._saved_other if at == 0 else node._saved_self
-    return [] if other is None else [Vector(edge, position, shape, lambda g: g * other.detach())]
+    if other is None:
+        return []
+    return [Vector(edge, position, shape, lambda g: g * other.detach(), source=source)]
 
 
 _RULES: dict[str, Callable[[_Node, dict[int, tuple[int, bool]], Sequence[Tensor]], list[Use]]] = {
