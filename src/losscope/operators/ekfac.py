@@ -12,7 +12,7 @@ from losscope.operators.structured.blocks import Kronecker
 from losscope.operators.structured.build import build
 from losscope.operators.structured.parts import EigenPart, Part
 from losscope.operators.structured.roots import Kind, Roots
-from losscope.operators.structured.uses import Use
+from losscope.operators.structured.use import Use
 
 __all__ = ["EKFAC"]
 

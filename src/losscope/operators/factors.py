@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losscope.operators.likelihood import signs
-from losscope.operators.structured.uses import Layout
+from losscope.operators.structured.use import Layout
 
 
 class Sums:

@@ -18,7 +18,7 @@ from losscope.operators.structured.block_diagonal import BlockDiagonal
 from losscope.operators.structured.build import Make, build
 from losscope.operators.structured.parts import KroneckerPart
 from losscope.operators.structured.roots import Kind, Roots
-from losscope.operators.structured.uses import Product
+from losscope.operators.structured.use import Product
 
 __all__ = ["KFAC"]
 

@@ -23,7 +23,8 @@ from losscope.objective.objective import Objective
 from losscope.operators.factors import Factors, HotOuter, Outer, Sums
 from losscope.operators.linearisation import Linearisation, linearise_one
 from losscope.operators.structured.samples import Samples, axes_of
-from losscope.operators.structured.uses import Product, Use, uses
+from losscope.operators.structured.use import Product, Use
+from losscope.operators.structured.uses import uses
 
 
 class Layer:

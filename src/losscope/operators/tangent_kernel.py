@@ -19,7 +19,7 @@ from torch import Tensor
 
 from losscope.operators.factors import Outer
 from losscope.operators.layers import Layer, Layers
-from losscope.operators.structured.uses import Layout, Product
+from losscope.operators.structured.use import Layout, Product
 
 _MEMORY = 1 << 30
 _BLOCK = 256  # rows of a symmetric product that are made at once

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from losscope.operators.structured.uses import Layout
+from losscope.operators.structured.use import Layout
 
 
 class Block(ABC):

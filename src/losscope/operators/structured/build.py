@@ -14,7 +14,8 @@ from losscope.operators.structured.parts import DiagonalPart, ExactPart, Part, S
 from losscope.operators.structured.predictions import cut
 from losscope.operators.structured.roots import Roots
 from losscope.operators.structured.samples import Samples, axes_of
-from losscope.operators.structured.uses import Product, Use, Vector, uses
+from losscope.operators.structured.use import Product, Use, Vector
+from losscope.operators.structured.uses import uses
 
 Make = Callable[[list[Use]], Part | None]
 """The part of a group of products with one weight and bias; ``None``: a diagonal."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from losscope.operators.structured.blocks import Block, Diagonal, Eigen, Exact, Kronecker, Weight
 from losscope.operators.structured.samples import Samples
 from losscope.operators.structured.squares import hot_rows, hot_second_moments, second_moments
-from losscope.operators.structured.uses import Product, Use, Vector
+from losscope.operators.structured.use import Product, Use, Vector
 
 Pairs = list[tuple[Use, Tensor]]
 """Uses of the part's parameters and the gradients at their nodes."""

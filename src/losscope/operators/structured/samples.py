@@ -9,7 +9,7 @@ from torch import Tensor
 from losscope.core.errors import NotReadable
 from losscope.objective.objective import Objective
 from losscope.operators.linearisation import Linearisation
-from losscope.operators.structured.uses import Product, Use, Vector
+from losscope.operators.structured.use import Product, Use, Vector
 
 FIRST, SECOND = 0, 1
 """Rows of a product lie as [samples, places], or as [places, samples]."""
