@@ -17,7 +17,10 @@ from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
 
 # Options that cannot move a bound of 0.
-_HARMLESS = frozenset({"target", "has_target", "num_classes", "ignore_index", "weight", "pos_weight"})
+_HARMLESS = frozenset(
+    {"target", "has_target", "num_classes", "ignore_index", "weight", "pos_weight"}
+    | {"normalised_weights", "ignored_as_zero"}
+)
 # Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
 # the divergence of a VAE, a confidence penalty. So do penalties.
 _REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
@@ -165,6 +168,7 @@ def _bounds(term: Term) -> tuple[float | None, float | None]:
         return None, None
     low = spec.floor(options, None) if spec.floor is not None else None
     merged = term.count > 1 and spec.task != "penalty"  # of several terms, whose sample weights are forgotten
+    merged = merged or bool(options.get("ignored_as_zero"))  # as many zeros as the next batch may ignore
     if low is not None and low != 0 and (merged or term.reduction in ("sum", "batchmean")):
         low = None
     fixed = options.keys() <= _HARMLESS
