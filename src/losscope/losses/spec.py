@@ -115,7 +115,7 @@ class Twin:
 class LossSpec:
     """The contract of one loss.
 
-    What it is: ``formula`` is LaTeX for one sample. ``function(*arguments, **options)`` computes it
+    What it is: ``formula`` is LaTeX for one sample, ``also`` are other names by which people know it. ``function(*arguments, **options)`` computes it
     (torch's, a library's or our own) and ``module`` is its ``nn.Module`` form. ``arguments`` say what it
     takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are option sets under which the contract is
     executed besides the defaults.
@@ -146,6 +146,7 @@ class LossSpec:
     input_space: InputSpace
     range: tuple[float, float]
     title: str = ""
+    also: tuple[str, ...] = ()
     function: "Callable[..., Tensor] | None" = None
     module: "type[nn.Module] | None" = None
     arguments: tuple[Argument, ...] = ()

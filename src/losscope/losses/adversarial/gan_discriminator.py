@@ -62,6 +62,7 @@ def _entropy(p: float) -> float:
 SPEC = LossSpec(
     name="gan_discriminator",
     title="GAN discriminator's loss",
+    also=("GAN", "minimax"),
     family="adversarial",
     task="game",
     formula=r"\ln(1+e^{-s_\text{real}})+\ln(1+e^{s_\text{fake}})",

@@ -69,6 +69,7 @@ GradientPenalty = as_module(gradient_penalty, "GradientPenalty")
 SPEC = LossSpec(
     name="gradient_penalty",
     title="WGAN-GP's gradient penalty",
+    also=("WGAN-GP",),
     family="adversarial",
     task="game",
     formula=r"\lambda\,(\|\nabla_x D(x)\|_2-1)^2",

@@ -45,6 +45,7 @@ R1Penalty = as_module(r1_penalty, "R1Penalty")
 SPEC = LossSpec(
     name="r1_penalty",
     title="R1 gradient penalty",
+    also=("R1",),
     family="adversarial",
     task="game",
     formula=r"\tfrac\gamma2\|\nabla_x D(x)\|_2^2",

@@ -88,6 +88,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="asymmetric",
     title="asymmetric loss (ASL)",
+    also=("ASL",),
     family="classification",
     task="multi-label",
     formula=r"-t(1-p)^{\gamma_+}\ln p-(1-t)p_m^{\gamma_-}\ln(1-p_m),\quad p_m=\max(p-m,0)",

@@ -77,6 +77,7 @@ def _bend(log_p_y: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="generalised_cross_entropy",
     title="generalised cross-entropy",
+    also=("GCE",),
     family="classification",
     task="multi-class",
     formula=r"\frac{1-p_y^{\,q}}{q}",

@@ -49,6 +49,7 @@ ContrastivePairLoss = as_module(contrastive_pair_loss, "ContrastivePairLoss")
 SPEC = LossSpec(
     name="contrastive_pair",
     title="contrastive loss of pairs",
+    also=("siamese",),
     family="contrastive",
     task="embedding",
     formula=r"\tfrac12 t\,d^2+\tfrac12(1-t)\max(0,m-d)^2,\quad d=\|a-b\|_2",

@@ -50,6 +50,7 @@ CosFaceLoss = as_module(cosface_loss, "CosFaceLoss")
 SPEC = LossSpec(
     name="cosface",
     title="CosFace",
+    also=("AM-Softmax",),
     family="contrastive",
     task="multi-class",
     formula=r"-\ln\frac{e^{s(\cos\theta_y-m)}}{e^{s(\cos\theta_y-m)}+\sum_{k\ne y}e^{s\cos\theta_k}}",

@@ -50,6 +50,7 @@ NTXentLoss = as_module(nt_xent_loss, "NTXentLoss")
 SPEC = LossSpec(
     name="nt_xent",
     title="NT-Xent (SimCLR)",
+    also=("SimCLR",),
     family="contrastive",
     task="embedding",
     formula=r"-\ln\frac{e^{\cos(z_i,z_{i'})/\tau}}{\sum_{j\ne i}e^{\cos(z_i,z_j)/\tau}}",

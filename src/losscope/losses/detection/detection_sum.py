@@ -70,6 +70,7 @@ DetectionSum = as_module(detection_sum_loss, "DetectionSum")
 SPEC = LossSpec(
     name="detection_sum",
     title="detection loss (focal and GIoU, per positive)",
+    also=("RetinaNet",),
     family="detection",
     task="detection",
     formula=r"\frac1{\max(1,P)}\Bigl(\frac{\sum\mathrm{focal}}{b_c}+w\frac{\sum_{+}(1-\mathrm{GIoU})}{b_b}\Bigr)",

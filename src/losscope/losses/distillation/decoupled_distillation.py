@@ -69,6 +69,7 @@ DecoupledDistillationLoss = as_module(decoupled_distillation_loss, "DecoupledDis
 SPEC = LossSpec(
     name="decoupled_distillation",
     title="decoupled knowledge distillation",
+    also=("DKD",),
     family="distillation",
     task="distillation",
     formula=r"T^2\bigl(\alpha\,\mathrm{KL}(b^T\|b^S)+\beta\,\mathrm{KL}(\hat q\|\hat p)\bigr)",

@@ -77,6 +77,7 @@ def _logit_hessian(logits: Tensor, target: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="knowledge_distillation",
     title="knowledge distillation",
+    also=("KD", "distillation"),
     family="distillation",
     task="distillation",
     formula=r"T^2\sum_k q_k\ln\frac{q_k}{p_k},\quad p=\operatorname{softmax}(z/T),\;q=\operatorname{softmax}(v/T)",

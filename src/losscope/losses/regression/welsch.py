@@ -8,16 +8,19 @@ has the same shape.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
-from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import LossSpec
+from losscope.losses.regression.location import fitted_chance, zero_floor
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "WelschLoss", "welsch_loss"]
 
@@ -35,6 +38,11 @@ def welsch_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
 
 WelschLoss = as_module(welsch_loss, "WelschLoss")
 
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    c = float(options.get("c", 1.0))
+    return fitted_chance(lambda d: -0.5 * c * c * np.expm1(-np.square(d / c)), stats, convex=False)
+
+
 SPEC = LossSpec(
     name="welsch",
     family="regression",
@@ -44,6 +52,7 @@ SPEC = LossSpec(
     module=WelschLoss,
     arguments=(Argument("input", "values"), Argument("target", "real")),
     attained="where prediction and target agree",
+    chance=_chance,
     floor=zero_floor,
     title="Welsch loss",
     formula=r"\tfrac{c^2}{2}\left(1-e^{-d^2/c^2}\right),\quad d=\hat y-y",

@@ -76,6 +76,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="ppo_clip",
     title="PPO's clipped surrogate",
+    also=("PPO",),
     family="reinforcement",
     task="reinforcement",
     formula=r"-\min(rA,\operatorname{clip}(r,1-\epsilon,1+\epsilon)A)",

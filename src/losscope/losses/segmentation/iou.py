@@ -47,6 +47,7 @@ IoULoss = as_module(iou_loss, "IoULoss")
 SPEC = LossSpec(
     name="iou",
     title="soft IoU (Jaccard) loss",
+    also=("Jaccard", "soft IoU"),
     family="segmentation",
     task="segmentation",
     formula=r"1-\frac{\sum_i p_i t_i+s}{\sum_i p_i+\sum_i t_i-\sum_i p_i t_i+s}",

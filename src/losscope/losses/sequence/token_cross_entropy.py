@@ -82,6 +82,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="token_cross_entropy",
     title="token cross-entropy",
+    also=("language modelling", "perplexity"),
     family="sequence",
     task="sequence",
     formula=r"\frac1{\sum_{nt}m_{nt}}\sum_{nt}m_{nt}\bigl(-\ln p_{nt}(y_{nt})\bigr)",
