@@ -54,7 +54,11 @@ def test_no_loss_takes_another_ones_name() -> None:
     """Other names resolve to their own loss, so none is given to two of them, and none hides a loss."""
     for name, spec in specs().items():
         assert losscope.losses.get(name) is spec
-        for other in (*spec.also, spec.function and spec.function.__name__, spec.module and spec.module.__name__):
+        for other in (
+            *spec.also,
+            spec.function and spec.function.__name__,
+            spec.module and spec.module.__name__,
+        ):
             assert not other or losscope.losses.get(other) is spec, other
 
 

@@ -133,7 +133,7 @@ def test_of_two_heaps_of_targets_a_robust_loss_takes_the_larger(name: str, worst
     assert estimate is not None
     assert estimate.value == pytest.approx(0.4 * worst, rel=1e-3)
     mutant = fitted_chance(lambda d: -0.5 * np.expm1(-d * d), stats_of(heaps, {"target": "real"}))
-    assert mutant is not None and mutant.value > 0.45  # a search that takes the loss for convex
+    assert mutant is not None and mutant.value > 1.4 * 0.4 * 0.5  # taken for convex: the smaller heap
 
 
 def test_gaussian_nll_chance() -> None:

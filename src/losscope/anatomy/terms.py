@@ -214,11 +214,7 @@ def _floor(term: Term) -> float | None:
     if spec is None or spec.floor is None:
         return None
     floor = spec.floor(term.options, None)
-    if (
-        floor == 0
-        or term.target is None
-        or (floor is not None and _is_of_each_element(term))
-    ):
+    if floor == 0 or term.target is None or (floor is not None and _is_of_each_element(term)):
         return floor
     stats = TargetStats()
     term.observe(stats)

@@ -44,7 +44,9 @@ class Governor:
 
     share: float
     began: float = field(default_factory=perf_counter)
-    before: float = 0.0  # seconds of the script's own before it could be watched: imports; their budget is credit
+    before: float = (
+        0.0  # seconds of the script's own before it could be watched: imports; their budget is credit
+    )
     spent: float = 0.0
     stride: int = 0
     look_at: int = 0

@@ -34,6 +34,7 @@ def cauchy_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
 
 CauchyLoss = as_module(cauchy_loss, "CauchyLoss")
 
+
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     c = float(options.get("c", 1.0))
     return fitted_chance(lambda d: 0.5 * c * c * np.log1p(np.square(d / c)), stats, convex=False)

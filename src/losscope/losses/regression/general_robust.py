@@ -65,6 +65,7 @@ def _expm1_over(u: Tensor) -> Tensor:
 
 GeneralRobustLoss = as_module(general_robust_loss, "GeneralRobustLoss")
 
+
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     alpha, c = options.get("alpha", 1.0), float(options.get("c", 1.0))
     if not isinstance(alpha, int | float):

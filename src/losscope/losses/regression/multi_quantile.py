@@ -53,6 +53,7 @@ def multi_quantile_loss(
 
 MultiQuantileLoss = as_module(multi_quantile_loss, "MultiQuantileLoss")
 
+
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     """Of each level its own best constant, the quantile; the mean over the levels."""
     levels = options.get("quantiles", (0.1, 0.5, 0.9))

@@ -36,6 +36,7 @@ def smape_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Ten
 
 SMAPELoss = as_module(smape_loss, "SMAPELoss")
 
+
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     del options
 

@@ -38,6 +38,7 @@ def welsch_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
 
 WelschLoss = as_module(welsch_loss, "WelschLoss")
 
+
 def _chance(stats: TargetStats, options: Options) -> Estimate | None:
     c = float(options.get("c", 1.0))
     return fitted_chance(lambda d: -0.5 * c * c * np.expm1(-np.square(d / c)), stats, convex=False)
