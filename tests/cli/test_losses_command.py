@@ -72,6 +72,13 @@ def test_a_wrong_name_is_told_the_nearest(wrong: str, meant: str) -> None:
         losscope.losses.get("xyzzyplugh")
 
 
+def test_a_notebook_shows_what_the_command_tells() -> None:
+    shown = losscope.losses.get("cross_entropy")._repr_html_()
+    for text in ("<b>cross_entropy</b>", "0.500288 with label_smoothing=0.1", "log loss", "[0, ∞)"):
+        assert text in shown
+    assert "<script" not in losscope.losses.get("kl_div")._repr_html_()
+
+
 def test_without_filters_the_whole_catalogue_is_listed(capsys: pytest.CaptureFixture) -> None:
     assert listed(capsys) == list(specs())
 

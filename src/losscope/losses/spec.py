@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from losscope.core.claims import Claim
@@ -180,6 +181,13 @@ class LossSpec:
 
     def __repr__(self) -> str:
         return f"<LossSpec {self.name}: {self.title}, range {self.range}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what ``losscope losses NAME`` tells."""
+        from losscope.losses.describe import facts  # lazy: that file needs this one
+
+        rows = (f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>" for label, text in facts(self))
+        return f"<b>{escape(self.name)}</b>: {escape(self.title)}<table>{''.join(rows)}</table>"
 
 
 def needed_options(spec: LossSpec) -> dict[str, Any]:
