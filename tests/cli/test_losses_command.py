@@ -41,7 +41,8 @@ def test_a_task_is_what_the_losses_take(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("spelled", "name"),
     [
-        *(("CrossEntropyLoss", "cross_entropy"), ("torch.nn.functional.mse_loss", "mse"), ("BCE", "binary_cross_entropy")),
+        *(("CrossEntropyLoss", "cross_entropy"), ("torch.nn.functional.mse_loss", "mse")),
+        ("BCE", "binary_cross_entropy"),
         *(("dice_loss", "dice"), ("losscope.losses.CoxLoss", "cox"), ("MAE", "l1"), ("wgan-gp", "gradient_penalty")),
         *(("Focal Loss", "focal"), ("KLDivLoss", "kl_div"), ("InfoNCE", "info_nce"), ("coral", "coral")),
     ],
@@ -63,8 +64,9 @@ def test_no_loss_takes_another_ones_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"), [("crosentropy", "cross_entropy"), ("hubert", "huber"), ("entropie", "entropy"), ("ndcg", "approx_ndcg")]
-)  # fmt: skip
+    ("wrong", "meant"),
+    [("crosentropy", "cross_entropy"), ("hubert", "huber"), ("entropie", "entropy"), ("ndcg", "approx_ndcg")],
+)
 def test_a_wrong_name_is_told_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(BadUsage, match=rf"did you mean .*\b{meant}\b"):
         losscope.losses.get(wrong)

@@ -15,9 +15,9 @@ from losscope.losses.regression.tweedie_deviance import tweedie_deviance_loss
 from losscope.losses.sequence.transducer import transducer_loss
 from losscope.losses.survival.cox import cox_loss
 
-# Freireich et al. 1963, as in Cox 1972 and in R's survival: weeks of remission, treated (0: censored) and control.
-TREATED = [(6, 1), (6, 1), (6, 1), (6, 0), (7, 1), (9, 0), (10, 1), (10, 0), (11, 0), (13, 1), (16, 1), (17, 0), (19, 0),
-           (20, 0), (22, 1), (23, 1), (25, 0), (32, 0), (32, 0), (34, 0), (35, 0)]  # fmt: skip
+# Freireich et al. 1963, as in Cox 1972: weeks of remission, treated (0: censored) and control.
+TREATED = [(6, 1), (6, 1), (6, 1), (6, 0), (7, 1), (9, 0), (10, 1), (10, 0), (11, 0), (13, 1), (16, 1), (17, 0),
+           (19, 0), (20, 0), (22, 1), (23, 1), (25, 0), (32, 0), (32, 0), (34, 0), (35, 0)]  # fmt: skip
 CONTROL = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
 WEEKS = torch.tensor([float(t) for t, _ in TREATED] + [float(t) for t in CONTROL], dtype=torch.float64)
 EVENTS = torch.tensor([float(e) for _, e in TREATED] + [1.0] * 21, dtype=torch.float64)

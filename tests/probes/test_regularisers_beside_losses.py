@@ -1,4 +1,4 @@
-"""A divergence, an entropy or a penalty beside a loss steers: the sum is still progress while its weights are steady."""
+"""A divergence, an entropy or a penalty beside a loss steers: the sum is progress while its weights are steady."""
 
 from types import SimpleNamespace
 

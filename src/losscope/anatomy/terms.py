@@ -164,7 +164,7 @@ def _term(item: Found, frame: FrameType | None) -> Term:
 
 
 def _left_over(difference: Node, prediction: Tensor) -> Tensor | None:
-    """The constant target of ``prediction - y`` or ``y - prediction``, where rounding leaves three digits of its spread.
+    """The constant target of ``prediction - y`` or ``y - prediction``, if rounding leaves three digits of its spread.
 
     So it is not told of one number for all samples: nothing is learnt from it, and what is seen to vary is rounding.
     """

@@ -116,10 +116,10 @@ class Twin:
 class LossSpec:
     """The contract of one loss.
 
-    What it is: ``formula`` is LaTeX for one sample, ``also`` are other names by which people know it. ``function(*arguments, **options)`` computes it
-    (torch's, a library's or our own) and ``module`` is its ``nn.Module`` form. ``arguments`` say what it
-    takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are option sets under which the contract is
-    executed besides the defaults.
+    What it is: ``formula`` is LaTeX for one sample, ``also`` are other names by which people know it.
+    ``function(*arguments, **options)`` computes it (torch's, a library's or our own) and ``module`` is its
+    ``nn.Module`` form. ``arguments`` say what it takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are
+    option sets under which the contract is executed besides the defaults.
 
     What its value means: ``range`` is the infimum and supremum over all inputs of the domain and
     ``attained`` says where the infimum is. ``chance(stats, options)`` is the mean loss per element of the

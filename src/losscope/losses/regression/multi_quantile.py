@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from losscope.core.claims import Claim
-from losscope.core.estimate import Estimate
 from losscope.core.errors import BadUsage
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce, same_shape
