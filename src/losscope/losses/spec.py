@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import SIZES, Argument
-from losscope.losses.target_stats import TargetStats
+from losscope.losses.calls import of_chance, of_derivative, of_floor
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -123,7 +123,7 @@ class LossSpec:
 
     What its value means: ``range`` is the infimum and supremum over all inputs of the domain and
     ``attained`` says where the infimum is. ``chance(stats, options)`` is the mean loss per element of the
-    best constant predictor for the targets seen; ``floor(options, stats)`` the smallest mean loss that
+    best constant predictor for the targets seen (``stats`` may be the targets themselves, ``options`` left out); ``floor(options, stats)`` the smallest mean loss that
     these options allow; both are ``None`` where the notion makes no sense. ``normaliser(options)`` is the value
     that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities. ``value_is_progress`` is
     false where a smaller value does not mean a better model.
@@ -155,14 +155,14 @@ class LossSpec:
     variants: tuple[Options, ...] = ()
     attained: str = ""
     value_is_progress: bool = True
-    chance: Callable[[TargetStats, Options], Estimate | None] | None = None
-    floor: Callable[[Options, TargetStats | None], float | None] | None = None
+    chance: Callable[..., Estimate | None] | None = None
+    floor: Callable[..., float | None] | None = None
     normaliser: Callable[[Options], float | None] | None = None
     unit: Literal["", "nats"] = ""
     elicits: str = ""
     claims: tuple[Claim, ...] = ()
-    gradient: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
-    logit_hessian: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
+    gradient: "Callable[..., Tensor] | None" = None
+    logit_hessian: "Callable[..., Tensor] | None" = None
     gradient_kind: GradientKind = "exact"
     batch_coupled: bool = False
     stateful: bool = False
@@ -173,6 +173,18 @@ class LossSpec:
     references: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     twins: tuple[Twin, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Whoever calls a level or a derivative need not give options."""
+        kind = next((a.kind for a in self.arguments if a.role == "target"), "")
+        made = {
+            "chance": self.chance and of_chance(self.chance, kind),
+            "floor": self.floor and of_floor(self.floor),
+            "gradient": self.gradient and of_derivative(self.gradient),
+            "logit_hessian": self.logit_hessian and of_derivative(self.logit_hessian),
+        }
+        for name, call in made.items():
+            object.__setattr__(self, name, call)
 
     @property
     def lengths(self) -> Mapping[str, int]:
