@@ -158,9 +158,17 @@ def _term(item: Found, frame: FrameType | None) -> Term:
     )
     if frame is not None:
         term = _with_names(term, reading, frame)
-    if term.target is None and reading.difference is not None and term.prediction is not None:
+    if term.target is None and reading.difference and term.prediction is not None and _is_pointwise(spec):
         term = replace(term, target=_left_over(reading.difference, term.prediction))
     return replace(term, floor=_floor(term))
+
+
+def _is_pointwise(spec: LossSpec) -> bool:
+    """Whether the loss is one of a real target for each predicted number."""
+    axes = [
+        a.axes or a.of.axes for role in ("prediction", "target") for a in spec.arguments if a.role == role
+    ]
+    return spec.task == "regression" and len(axes) == 2 and axes[0] == axes[1]
 
 
 def _left_over(difference: Node, prediction: Tensor) -> Tensor | None:
@@ -177,8 +185,8 @@ def _left_over(difference: Node, prediction: Tensor) -> Tensor | None:
     target = prediction - residual if constants == [1] else prediction + residual
     if target.numel() < 2:
         return None
-    lost = torch.finfo(residual.dtype).eps * prediction.abs().max()
-    return target if bool(lost <= _DIGITS * (target.amax() - target.amin())) else None
+    lost, spread = torch.finfo(residual.dtype).eps * prediction.abs().max(), target.amax() - target.amin()
+    return target if bool(lost <= _DIGITS * spread) and math.isfinite(spread) else None
 
 
 def _with_names(term: Term, reading: Reading, frame: FrameType) -> Term:

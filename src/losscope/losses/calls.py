@@ -20,7 +20,7 @@ _TARGETS = {
 def of_chance(
     rule: Callable[[TargetStats, Options], Estimate | None], kind: str
 ) -> Callable[..., Estimate | None]:
-    """``chance(targets, options)``: targets are statistics or the targets themselves, of the kind that the loss takes."""
+    """``chance(targets, options)``; targets are statistics, or themselves, of the kind that the loss takes."""
 
     def level(targets: TargetStats | Tensor | np.ndarray, options: Options | None = None) -> Estimate | None:
         known = options or {}

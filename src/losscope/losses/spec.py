@@ -123,10 +123,10 @@ class LossSpec:
 
     What its value means: ``range`` is the infimum and supremum over all inputs of the domain and
     ``attained`` says where the infimum is. ``chance(stats, options)`` is the mean loss per element of the
-    best constant predictor for the targets seen (``stats`` may be the targets themselves, ``options`` left out); ``floor(options, stats)`` the smallest mean loss that
-    these options allow; both are ``None`` where the notion makes no sense. ``normaliser(options)`` is the value
-    that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities. ``value_is_progress`` is
-    false where a smaller value does not mean a better model.
+    best constant predictor for the targets seen; ``stats`` may be the targets themselves. ``floor(options, stats)``
+    is the smallest mean loss that these options allow; both are ``None`` where the notion makes no sense.
+    ``normaliser(options)`` is the value that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities.
+    ``value_is_progress`` is false where a smaller value does not mean a better model.
 
     What it does: ``elicits`` names what the minimiser of the expected loss is (mean, median, quantile,
     expectile, probability, mode …); ``claims`` are executed by the checkers of ``losscope.checks``.

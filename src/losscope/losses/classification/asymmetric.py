@@ -19,6 +19,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import fitted_bernoulli_chance
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec, Options
@@ -62,6 +63,7 @@ def asymmetric_loss(
     >>> round(float(asymmetric_loss(torch.zeros(1), torch.ones(1))), 4)  # ½ ln 2
     0.3466
     """
+    require_not_negative(gamma_positive=gamma_positive, gamma_negative=gamma_negative)
     same_shape(input, target)
     (input,) = full_precision(input)
     target = target.to(input.dtype)

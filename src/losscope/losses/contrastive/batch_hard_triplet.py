@@ -18,6 +18,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import distances, partners, require_rows
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -39,6 +40,7 @@ def batch_hard_triplet_loss(
     >>> float(batch_hard_triplet_loss(torch.ones(4, 3), torch.arange(4)))  # nobody has a partner
     0.0
     """
+    require_not_negative(margin=margin)
     require_rows(input, target)
     (input,) = full_precision(input)
     d = distances(input, input)

@@ -17,6 +17,7 @@ from losscope.core.claims import Claim
 from losscope.core.errors import BadUsage
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, outside_autocast, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -45,6 +46,7 @@ def ssim_loss(
     >>> float(ssim_loss(x, x))
     0.0
     """
+    require_positive(sigma=sigma, data_range=data_range)
     same_shape(input, target)
     if input.dim() != 4 or min(input.shape[2:]) < window:
         raise BadUsage(

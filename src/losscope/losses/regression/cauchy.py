@@ -13,6 +13,7 @@ from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -29,6 +30,7 @@ def cauchy_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
     >>> round(float(cauchy_loss(torch.tensor([1.0]), torch.tensor([0.0]))), 4)  # ½ ln 2
     0.3466
     """
+    require_positive(c=c)
     return reduce(0.5 * c * c * (difference(input, target) / c).square().log1p(), reduction)
 
 

@@ -17,6 +17,7 @@ from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -42,6 +43,7 @@ def general_robust_loss(
     >>> [round(float(general_robust_loss(two, zero, alpha=a)), 4) for a in (2.0, 0.0, -2.0, -math.inf)]
     [2.0, 1.0986, 1.0, 0.8647]
     """
+    require_positive(c=c)
     x = (difference(input, target) / c).square()
     shape = torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
     endless, quadratic = shape.isinf(), shape == 2

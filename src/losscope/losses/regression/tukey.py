@@ -14,6 +14,7 @@ from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -32,6 +33,7 @@ def tukey_loss(input: Tensor, target: Tensor, *, c: float = 4.685, reduction: st
     >>> tukey_loss(torch.tensor([0.0, 6.0, 1e4]), torch.zeros(3), c=6.0, reduction="none").tolist()
     [0.0, 6.0, 6.0]
     """
+    require_positive(c=c)
     u = (difference(input, target) / c).square().clamp(max=1.0)
     # 1 - (1 - u)³ multiplied out: no cancellation near 0.
     return reduce(c * c / 6 * u * (3 - 3 * u + u * u), reduction)

@@ -16,6 +16,7 @@ from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
 from losscope.losses.regression.location import fitted_chance, zero_floor
@@ -31,6 +32,7 @@ def welsch_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
     >>> welsch_loss(torch.tensor([0.0, 1e4]), torch.zeros(2), c=2.0, reduction="none").tolist()
     [0.0, 2.0]
     """
+    require_positive(c=c)
     # expm1 keeps the digits near 0; e^-100 is 0 beside 1 in every precision, and its derivatives stay finite.
     u = (difference(input, target) / c).square().clamp(max=100.0)
     return reduce(-0.5 * c * c * torch.expm1(-u), reduction)
