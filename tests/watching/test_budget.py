@@ -99,7 +99,7 @@ def test_a_short_run_is_sampled_near_its_end(clock, deep, least):
     """Three seconds of imports, then steps of 3 ms, of which a sample costs as much as one or two.
 
     A run may end at any update; in so many cases a sample lies in its last two fifths. Without the budget of the
-    imports it is 0.53 of them for samples of 6 ms, without the spacing that makes the credit last 0.60.
+    imports it is 0.57 of them for samples of 6 ms, without the spacing that makes the credit last 0.60.
     """
     run = {"step": 3e-3, "shallow": 40e-6, "deep": deep, "first": 1.0, "updates": 4000}
     governor, samples, _ = simulate(clock, **run, before=3.0)
