@@ -38,6 +38,49 @@ def test_a_task_is_what_the_losses_take(capsys: pytest.CaptureFixture) -> None:
     assert both and all(specs()[name].family == "ranking" for name in both)
 
 
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        *(("CrossEntropyLoss", "cross_entropy"), ("torch.nn.functional.mse_loss", "mse")),
+        ("BCE", "binary_cross_entropy"),
+        *(("dice_loss", "dice"), ("losscope.losses.CoxLoss", "cox"), ("MAE", "l1"), ("wgan-gp", "gradient_penalty")),
+        *(("Focal Loss", "focal"), ("KLDivLoss", "kl_div"), ("InfoNCE", "info_nce"), ("coral", "coral")),
+    ],
+)  # fmt: skip
+def test_a_loss_goes_by_all_of_its_names(spelled: str, name: str) -> None:
+    assert losscope.losses.get(spelled).name == name
+
+
+def test_no_loss_takes_another_ones_name() -> None:
+    """Other names resolve to their own loss, so none is given to two of them, and none hides a loss."""
+    for name, spec in specs().items():
+        assert losscope.losses.get(name) is spec
+        for other in (
+            *spec.also,
+            spec.function and spec.function.__name__,
+            spec.module and spec.module.__name__,
+        ):
+            assert not other or losscope.losses.get(other) is spec, other
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("crosentropy", "cross_entropy"), ("hubert", "huber"), ("entropie", "entropy"), ("ndcg", "approx_ndcg")],
+)
+def test_a_wrong_name_is_told_the_nearest(wrong: str, meant: str) -> None:
+    with pytest.raises(BadUsage, match=rf"did you mean .*\b{meant}\b"):
+        losscope.losses.get(wrong)
+    with pytest.raises(BadUsage, match="lists every loss"):
+        losscope.losses.get("xyzzyplugh")
+
+
+def test_a_notebook_shows_what_the_command_tells() -> None:
+    shown = losscope.losses.get("cross_entropy")._repr_html_()
+    for text in ("<b>cross_entropy</b>", "0.500288 with label_smoothing=0.1", "log loss", "[0, ∞)"):
+        assert text in shown
+    assert "<script" not in losscope.losses.get("kl_div")._repr_html_()
+
+
 def test_without_filters_the_whole_catalogue_is_listed(capsys: pytest.CaptureFixture) -> None:
     assert listed(capsys) == list(specs())
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from losscope.losses.catalogue import specs
+from losscope.losses.regression.location import fitted_chance
 from losscope.losses.target_stats import TargetStats
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -123,6 +124,18 @@ def test_a_wrong_chance_level_would_be_caught() -> None:
     assert abs(pooled - best_constant(F.mse_loss, REAL, 3)) > 1e-3
 
 
+@pytest.mark.parametrize(("name", "worst"), [("welsch", 0.5), ("tukey", 4.685**2 / 6)])
+def test_of_two_heaps_of_targets_a_robust_loss_takes_the_larger(name: str, worst: float) -> None:
+    """A loss that forgets far targets has a minimum at each heap: 600 of 1000 at -20, the others at 30."""
+    noise = 0.01 * torch.randn(1000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    heaps = noise + torch.where(torch.arange(1000)[:, None] % 5 < 3, -20.0, 30.0)
+    estimate = specs()[name].chance(stats_of(heaps, {"target": "real"}), {})  # type: ignore[misc]
+    assert estimate is not None
+    assert estimate.value == pytest.approx(0.4 * worst, rel=1e-3)
+    mutant = fitted_chance(lambda d: -0.5 * np.expm1(-d * d), stats_of(heaps, {"target": "real"}))
+    assert mutant is not None and mutant.value > 1.4 * 0.4 * 0.5  # taken for convex: the smaller heap
+
+
 def test_gaussian_nll_chance() -> None:
     target = REAL[:, :1]
     mean, log_variance = (
@@ -221,7 +234,7 @@ def test_class_chance_lies_between_nothing_and_log_k(counts: list[int]) -> None:
 
 
 def test_no_targets_no_chance() -> None:
-    same_for_all_targets = {"pairwise_logistic", "margin_ranking", "kto"}
+    same_for_all_targets = {"pairwise_logistic", "margin_ranking", "kto", "batch_hard_triplet"}
     for spec in specs().values():
         judged = any(argument.role == "target" for argument in spec.arguments) or not spec.arguments
         if spec.chance is not None and judged and spec.name not in same_for_all_targets:

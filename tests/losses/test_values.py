@@ -63,6 +63,8 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Dot0": lambda a, b: a[0].dot(b[0]),
     "T0": lambda a, b: a.t(),
     "Transpose0": lambda a, b: a.transpose(0, 1),
+    "Select0": lambda a, b: a[:, 1],
+    "Slice0": lambda a, b: a[1:4:2],
     "Addmm0": lambda a, b: torch.addmm(b, a, b.t() @ a, alpha=0.5),
     "Mm0": lambda a, b: a.t() @ b,
     "Xlogy0": torch.xlogy,

@@ -65,7 +65,12 @@ class Term:
         if self.spec is None or self.spec.chance is None:
             return None
         per_element = self.spec.chance(stats, self.options)
-        return None if per_element is None else per_element.scaled(stats.elements(self.reduction))
+        return None if per_element is None else per_element.scaled(self.elements(stats))
+
+    def elements(self, stats: TargetStats) -> float:
+        """By how much the reduction multiplies the mean loss of an element that counts."""
+        share = stats.kept_share if self.options.get("ignored_as_zero") else 1.0
+        return stats.elements(self.reduction) * share
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -8,6 +8,7 @@ from losscope.anatomy.anatomy import Term
 
 _HIDDEN = frozenset(
     {"num_classes", "candidates", "target", "double_softmax", "normalised_weights", "distribution_form"}
+    | {"ignored_as_zero"}
 )
 _OF_ONE_BATCH = frozenset({"constant-target", "value-not-confirmed"})
 _DEFAULTS: dict[str, Any] = {"ignore_index": -100, "label_smoothing": 0.0}
@@ -76,7 +77,7 @@ def signature(terms: Iterable[Term]) -> str:
         options = sorted(
             (k, v if isinstance(v, bool | int | float | str) else "…")
             for k, v in term.options.items()
-            if k != "candidates"
+            if k not in ("candidates", "ignored_as_zero")
         )
         notes = [note for note in term.notes if note not in _OF_ONE_BATCH]
         rows.append((term.kind, term.reduction, term.prediction_shape[1:], term.activation, notes, options))

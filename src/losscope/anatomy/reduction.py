@@ -103,6 +103,24 @@ def _uniform(
     return scale, "sum"
 
 
+def unfused_options(part: Part, reading: Reading, reduction: str, target: Tensor | None) -> dict[str, bool]:
+    """How a mean taken of single losses differs from the one that a loss over classes takes itself.
+
+    That one divides by the weights of the targets that count. Of single losses the weights are factors and no
+    divisor, and those of ignored targets are zeros that a plain mean counts.
+    """
+    if reading.reduction == "mean" or target is None or reading.options.get("target") != "class":
+        return {}
+    found = {} if reading.options.get("weight") is None else {"normalised_weights": False}
+    ignored = reading.options.get("ignore_index")
+    if reduction != "mean" or ignored is None or target.dtype.is_floating_point:
+        return found
+    kept = int((target != ignored).sum())
+    if part.means or (kept != target.numel() and not _among(part.divisors, kept)):
+        found["ignored_as_zero"] = True
+    return found
+
+
 def _among(divisors: tuple[float, ...], value: float) -> bool:
     return any(abs(d - value) <= _CLOSE * abs(value) for d in divisors if value)
 

@@ -12,7 +12,7 @@ from losscope.anatomy.anatomy import Term
 from losscope.anatomy.frame_tensors import find_operands
 from losscope.anatomy.reach import leaves_below
 from losscope.anatomy.recognise import Found
-from losscope.anatomy.reduction import name_reduction, picked_target
+from losscope.anatomy.reduction import name_reduction, picked_target, unfused_options
 from losscope.losses.graph.forms import activation
 from losscope.losses.graph.linear import Decomposition
 from losscope.losses.graph.node import Node
@@ -24,6 +24,7 @@ from losscope.losses.target_stats import TargetStats
 _CHAIN = 14
 _UNKNOWN_CHAIN = 4
 _CONSTANT_CHECK = 1 << 16
+_DIGITS = 1e-3
 _LARGE = 1 << 20  # a penalty over more elements is had by difference, not by another pass over them
 
 
@@ -141,7 +142,7 @@ def _term(item: Found, frame: FrameType | None) -> Term:
         coefficient=coefficient,
         reduction=reduction,
         value=None,
-        options=dict(reading.options),
+        options={**reading.options, **unfused_options(item.part, reading, reduction, target)},
         prediction=tensor,
         target=target,
         prediction_shape=node.shape
@@ -157,7 +158,35 @@ def _term(item: Found, frame: FrameType | None) -> Term:
     )
     if frame is not None:
         term = _with_names(term, reading, frame)
+    if term.target is None and reading.difference and term.prediction is not None and _is_pointwise(spec):
+        term = replace(term, target=_left_over(reading.difference, term.prediction))
     return replace(term, floor=_floor(term))
+
+
+def _is_pointwise(spec: LossSpec) -> bool:
+    """Whether the loss is one of a real target for each predicted number."""
+    axes = [
+        a.axes or a.of.axes for role in ("prediction", "target") for a in spec.arguments if a.role == role
+    ]
+    return spec.task == "regression" and len(axes) == 2 and axes[0] == axes[1]
+
+
+def _left_over(difference: Node, prediction: Tensor) -> Tensor | None:
+    """The constant target of ``prediction - y`` or ``y - prediction``, if rounding leaves three digits of its spread.
+
+    So it is not told of one number for all samples: nothing is learnt from it, and what is seen to vary is rounding.
+    """
+    constants = [i for i, child in enumerate(difference.inputs) if child is None]
+    if difference.op != "Sub" or difference.option("alpha", 1) != 1 or len(constants) != 1:
+        return None
+    residual = output(difference)
+    if residual is None or residual.shape != prediction.shape or not residual.dtype.is_floating_point:
+        return None
+    target = prediction - residual if constants == [1] else prediction + residual
+    if target.numel() < 2:
+        return None
+    lost, spread = torch.finfo(residual.dtype).eps * prediction.abs().max(), target.amax() - target.amin()
+    return target if bool(lost <= _DIGITS * spread) and math.isfinite(spread) else None
 
 
 def _with_names(term: Term, reading: Reading, frame: FrameType) -> Term:
@@ -193,16 +222,16 @@ def _floor(term: Term) -> float | None:
     if spec is None or spec.floor is None:
         return None
     floor = spec.floor(term.options, None)
-    if (
-        floor == 0
-        or term.target is None
-        or (floor is not None and term.reduction not in ("sum", "batchmean"))
-    ):
+    if floor == 0 or term.target is None or (floor is not None and _is_of_each_element(term)):
         return floor
     stats = TargetStats()
     term.observe(stats)
     floor = spec.floor(term.options, stats)
-    return None if floor is None else floor * stats.elements(term.reduction)
+    return None if floor is None else floor * term.elements(stats)
+
+
+def _is_of_each_element(term: Term) -> bool:
+    return term.reduction not in ("sum", "batchmean") and not term.options.get("ignored_as_zero")
 
 
 def _unknown(part: Part) -> Term:

@@ -11,18 +11,56 @@ from losscope.losses.spec import LossSpec
 
 
 def get(name: str) -> LossSpec:
-    """The contract of the loss called ``name``. Raises :class:`losscope.core.errors.BadUsage` for an unknown name.
+    """The contract of the loss called ``name``, however its function, its module or the field call it.
+
+    Raises :class:`losscope.core.errors.BadUsage` for an unknown name.
 
     >>> get("cross_entropy").range
     (0.0, inf)
+    >>> get("nn.BCEWithLogitsLoss").name, get("RNN-T").name, get("focal loss").name
+    ('binary_cross_entropy_with_logits', 'transducer', 'focal')
     """
     known = specs()
     spelled = name.strip().lower().replace("-", "_").replace(" ", "_")
     if spelled in known:
         return known[spelled]
-    near = get_close_matches(spelled, known, n=3, cutoff=0.5)
+    if (key := _letters(name)) in (other := _other_names()):
+        return known[other[key]]
+    near = _near(key)
     remedy = f"did you mean {', '.join(near)}?" if near else "`losscope losses` lists every loss"
     raise BadUsage("no loss has this name", seen=name, remedy=remedy)
+
+
+def _letters(name: str) -> str:
+    """A name without its module, its punctuation and the word "loss": what people agree about."""
+    letters = "".join(c for c in name.strip().rsplit(".", 1)[-1].lower() if c.isalnum())
+    return letters.removesuffix("loss") or letters
+
+
+@cache
+def _other_names() -> dict[str, str]:
+    """The loss that each name belongs to; a name's first owner keeps it, and its own name comes first."""
+    known = specs().values()
+    ranks = (
+        lambda spec: (spec.name,),
+        lambda spec: tuple(getattr(f, "__name__", "") for f in (spec.function, spec.module) if f is not None),
+        lambda spec: spec.also,
+        lambda spec: (spec.title,),
+    )
+    found: dict[str, str] = {}
+    for names in ranks:
+        for spec in known:
+            for name in names(spec):
+                found.setdefault(_letters(name), spec.name)
+    return found
+
+
+def _near(key: str) -> list[str]:
+    """Up to three losses with a similar name, or with this word in one of their names."""
+    other = _other_names()
+    holding = [name for name in other if len(key) > 2 and key in name]
+    close = [*get_close_matches(key, other, n=6, cutoff=0.6), *sorted(holding, key=len)]
+    return list(dict.fromkeys(other[name] for name in close))[:3]
 
 
 @cache

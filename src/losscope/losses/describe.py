@@ -24,6 +24,7 @@ def documentation(spec: LossSpec) -> str:
 def facts(spec: LossSpec) -> list[tuple[str, str]]:
     """Label and text of everything the contract states, in the order in which people ask."""
     rows = [
+        ("also called", ", ".join(spec.also)),
         ("task", _task(spec)),
         ("takes", takes(spec)),
         (
@@ -205,6 +206,7 @@ def to_json(spec: LossSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "title": spec.title,
+        "also_called": list(spec.also),
         "family": spec.family,
         "task": spec.task,
         "input_tasks": tasks_of(spec),

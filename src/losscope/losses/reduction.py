@@ -1,4 +1,6 @@
-"""How losses per element become one number, as ``torch.nn`` does it."""
+"""How losses per element become one number, as ``torch.nn`` does it, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -32,6 +34,24 @@ def full_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
     """float16 and bfloat16 as float32, in which losses are computed and returned; others untouched."""
     low = (torch.float16, torch.bfloat16)
     return tuple(t.float() if t.dtype in low else t for t in tensors)
+
+
+def outside_autocast(like: Tensor) -> AbstractContextManager[object]:
+    """Where a loss multiplies matrices or convolves: autocast would round its float32 operands again.
+
+    >>> a = torch.ones(1, 1)
+    >>> with torch.autocast("cpu", torch.bfloat16), outside_autocast(a):
+    ...     (a @ a).dtype
+    torch.float32
+    """
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` in the precision of its operands, also under autocast."""
+    with outside_autocast(a):
+        return a @ b
 
 
 def same_shape(input: Tensor, target: Tensor, names: tuple[str, str] = ("input", "target")) -> None:

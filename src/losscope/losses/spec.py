@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import SIZES, Argument
-from losscope.losses.target_stats import TargetStats
+from losscope.losses.calls import of_chance, of_derivative, of_floor
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -115,17 +116,17 @@ class Twin:
 class LossSpec:
     """The contract of one loss.
 
-    What it is: ``formula`` is LaTeX for one sample. ``function(*arguments, **options)`` computes it
-    (torch's, a library's or our own) and ``module`` is its ``nn.Module`` form. ``arguments`` say what it
-    takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are option sets under which the contract is
-    executed besides the defaults.
+    What it is: ``formula`` is LaTeX for one sample, ``also`` are other names by which people know it.
+    ``function(*arguments, **options)`` computes it (torch's, a library's or our own) and ``module`` is its
+    ``nn.Module`` form. ``arguments`` say what it takes, in order; ``sizes`` replaces lengths of axes; ``variants`` are
+    option sets under which the contract is executed besides the defaults.
 
     What its value means: ``range`` is the infimum and supremum over all inputs of the domain and
     ``attained`` says where the infimum is. ``chance(stats, options)`` is the mean loss per element of the
-    best constant predictor for the targets seen; ``floor(options, stats)`` the smallest mean loss that
-    these options allow; both are ``None`` where the notion makes no sense. ``normaliser(options)`` is the value
-    that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities. ``value_is_progress`` is
-    false where a smaller value does not mean a better model.
+    best constant predictor for the targets seen; ``stats`` may be the targets themselves. ``floor(options, stats)``
+    is the smallest mean loss that these options allow; both are ``None`` where the notion makes no sense.
+    ``normaliser(options)`` is the value that counts as 1 (ln C). ``unit`` is "nats" for logarithms of probabilities.
+    ``value_is_progress`` is false where a smaller value does not mean a better model.
 
     What it does: ``elicits`` names what the minimiser of the expected loss is (mean, median, quantile,
     expectile, probability, mode …); ``claims`` are executed by the checkers of ``losscope.checks``.
@@ -146,6 +147,7 @@ class LossSpec:
     input_space: InputSpace
     range: tuple[float, float]
     title: str = ""
+    also: tuple[str, ...] = ()
     function: "Callable[..., Tensor] | None" = None
     module: "type[nn.Module] | None" = None
     arguments: tuple[Argument, ...] = ()
@@ -153,14 +155,14 @@ class LossSpec:
     variants: tuple[Options, ...] = ()
     attained: str = ""
     value_is_progress: bool = True
-    chance: Callable[[TargetStats, Options], Estimate | None] | None = None
-    floor: Callable[[Options, TargetStats | None], float | None] | None = None
+    chance: Callable[..., Estimate | None] | None = None
+    floor: Callable[..., float | None] | None = None
     normaliser: Callable[[Options], float | None] | None = None
     unit: Literal["", "nats"] = ""
     elicits: str = ""
     claims: tuple[Claim, ...] = ()
-    gradient: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
-    logit_hessian: "Callable[[Tensor, Tensor, Options], Tensor] | None" = None
+    gradient: "Callable[..., Tensor] | None" = None
+    logit_hessian: "Callable[..., Tensor] | None" = None
     gradient_kind: GradientKind = "exact"
     batch_coupled: bool = False
     stateful: bool = False
@@ -172,6 +174,18 @@ class LossSpec:
     examples: tuple[Example, ...] = ()
     twins: tuple[Twin, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Whoever calls a level or a derivative need not give options."""
+        kind = next((a.kind for a in self.arguments if a.role == "target"), "")
+        made = {
+            "chance": self.chance and of_chance(self.chance, kind),
+            "floor": self.floor and of_floor(self.floor),
+            "gradient": self.gradient and of_derivative(self.gradient),
+            "logit_hessian": self.logit_hessian and of_derivative(self.logit_hessian),
+        }
+        for name, call in made.items():
+            object.__setattr__(self, name, call)
+
     @property
     def lengths(self) -> Mapping[str, int]:
         """Lengths of all axes that cases are drawn with: the usual ones, and this loss's own ``sizes``."""
@@ -179,6 +193,13 @@ class LossSpec:
 
     def __repr__(self) -> str:
         return f"<LossSpec {self.name}: {self.title}, range {self.range}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what ``losscope losses NAME`` tells."""
+        from losscope.losses.describe import facts  # lazy: that file needs this one
+
+        rows = (f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>" for label, text in facts(self))
+        return f"<b>{escape(self.name)}</b>: {escape(self.title)}<table>{''.join(rows)}</table>"
 
 
 def needed_options(spec: LossSpec) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class TargetStats:
         self.batch_elements = 0.0
         self.batch_rows = 0.0
         self.count = 0.0
+        self.ignored = 0.0
         self.class_weight = np.zeros(0)
         self.columns = ColumnMoments()
         self.sample = RowSample()
@@ -134,6 +135,7 @@ class TargetStats:
         flat = target.reshape(-1)
         keep = (flat >= 0) & (flat < MAX_CLASSES)
         if ignored is not None:
+            self.ignored += float((flat == ignored).sum())
             keep &= flat != ignored
         weights = None if weight is None else _aligned(weight, target).reshape(-1)
         if weights is not None:
@@ -176,7 +178,7 @@ class TargetStats:
             other.class_weight, (0, size - len(other.class_weight))
         )
         for name in (
-            *("updates", "batch_elements", "batch_rows", "count"),
+            *("updates", "batch_elements", "batch_rows", "count", "ignored"),
             *("entropy_sum", "entropy_rows", "non_finite"),
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -187,6 +189,12 @@ class TargetStats:
     def mean_entropy(self) -> float:
         """Mean entropy in nats of the distributions seen as targets."""
         return self.entropy_sum / self.entropy_rows if self.entropy_rows else 0.0
+
+    @property
+    def kept_share(self) -> float:
+        """The share of the elements seen whose target was not to be ignored."""
+        seen = self.count + self.ignored
+        return self.count / seen if seen else 1.0
 
     def elements(self, reduction: str) -> float:
         """By how much a reduction multiplies the mean loss of one element, for the mean batch seen."""

@@ -7,7 +7,7 @@ recomputed as targets accumulate. The anatomy itself is written as an event when
 from collections.abc import Sequence
 from typing import Any
 
-from losscope.anatomy.anatomy import Term
+from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.finder import UNCONFIRMED
 from losscope.core.estimate import Estimate
 from losscope.core.finding import Where
@@ -17,7 +17,14 @@ from losscope.probes.probe import Probe, Sample
 from losscope.recording import signals
 
 # Options that cannot move a bound of 0.
-_HARMLESS = frozenset({"target", "has_target", "num_classes", "ignore_index", "weight", "pos_weight"})
+_HARMLESS = frozenset(
+    {"target", "has_target", "num_classes", "ignore_index", "weight", "pos_weight"}
+    | {"normalised_weights", "ignored_as_zero"}
+)
+# Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
+# the divergence of a VAE, a confidence penalty. So do penalties.
+_REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
+_SAME = 1e-2  # relative: coefficients that differ by less are those of one objective
 
 
 class Objective(Probe):
@@ -25,6 +32,8 @@ class Objective(Probe):
 
     def __init__(self) -> None:
         self._signatures: dict[str, str] = {}
+        self._mixtures: dict[str, list[float]] = {}  # by stream: coefficients as the first look saw them
+        self._reweighted: set[str] = set()
         self._targets: dict[tuple[str, str], TargetStats] = {}
 
     def objective(self, sample: Sample) -> None:
@@ -33,17 +42,35 @@ class Objective(Probe):
             return
         for index, term in enumerate(anatomy.terms):
             self._term(sample, f"{sample.stream}/{index}", term)
-        if self._signatures.get(sample.stream) != anatomy.signature:
+        if self._is_new_mixture(sample, anatomy) or self._signatures.get(sample.stream) != anatomy.signature:
             self._signatures[sample.stream] = anatomy.signature
+            self._mixtures[sample.stream] = [term.coefficient for term in anatomy.terms]
+            steady = sample.stream not in self._reweighted
             where = _built_at(sample, anatomy.terms) or sample.where
             sample.sink.event(
                 "anatomy",
                 stream=sample.stream,
                 step=sample.step,
                 expression=anatomy.expression,
-                terms=[_described(term, anatomy.terms) for term in anatomy.terms],
+                terms=[_described(term, anatomy.terms, steady=steady) for term in anatomy.terms],
                 where={"file": where.file, "line": where.line} if where else None,
             )
+
+    def _is_new_mixture(self, sample: Sample, anatomy: Anatomy) -> bool:
+        """Whether the weight of a regulariser is seen, for the first time, to be another than at the look before.
+
+        Weights count relative to each other: a loss scale, or a divisor that follows the batch, changes all of them.
+        """
+        before = self._mixtures.get(sample.stream)
+        if before is None or sample.stream in self._reweighted or not any(map(_steers, anatomy.terms)):
+            return False
+        now = [term.coefficient for term in anatomy.terms]
+        size, old = sum(map(abs, now)) or 1.0, sum(map(abs, before)) or 1.0
+        shares = list(zip((a / size for a in now), (b / old for b in before), strict=False))
+        changed = any(abs(a - b) > _SAME * max(abs(a), abs(b)) for a, b in shares)
+        if changed or len(now) != len(before):
+            self._reweighted.add(sample.stream)
+        return sample.stream in self._reweighted
 
     def _term(self, sample: Sample, label: str, term: Term) -> None:
         if term.value is not None:
@@ -92,7 +119,7 @@ def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
     return None
 
 
-def _described(term: Term, terms: Sequence[Term]) -> dict[str, Any]:
+def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, Any]:
     target, spec = term.target, term.spec
     return {
         "kind": term.kind,
@@ -113,7 +140,7 @@ def _described(term: Term, terms: Sequence[Term]) -> dict[str, Any]:
         "chain": list(term.chain),
         "notes": list(term.notes),
         "elements": _elements(term),
-        "value_is_progress": _is_progress(term, terms),
+        "value_is_progress": _is_progress(term, terms, steady=steady),
     }
 
 
@@ -141,6 +168,7 @@ def _bounds(term: Term) -> tuple[float | None, float | None]:
         return None, None
     low = spec.floor(options, None) if spec.floor is not None else None
     merged = term.count > 1 and spec.task != "penalty"  # of several terms, whose sample weights are forgotten
+    merged = merged or bool(options.get("ignored_as_zero"))  # as many zeros as the next batch may ignore
     if low is not None and low != 0 and (merged or term.reduction in ("sum", "batchmean")):
         low = None
     fixed = options.keys() <= _HARMLESS
@@ -162,15 +190,24 @@ def _normaliser(term: Term) -> float | None:
     return spec.normaliser(term.options)
 
 
-def _is_progress(term: Term, terms: Sequence[Term]) -> bool:
-    """Whether the contract says so; a bare mean beside another loss is no critic, but the log-determinant of a
-    normalising flow or the log-variance of a likelihood. (Critics with a penalty have a rival objective.)
+def _is_progress(term: Term, terms: Sequence[Term], *, steady: bool) -> bool:
+    """Whether the contract says so, or the term is a regulariser beside a loss that is progress.
+
+    The sum can be compared over time only while the weights are ``steady``, which an annealed divergence is not.
+    (Critics with a penalty have a rival objective.)
     """
     if term.spec is None or term.spec.value_is_progress:
         return True
     others = [t.spec for t in terms if t is not term and t.spec is not None]
     loss_beside = any(spec.value_is_progress and spec.task != "penalty" for spec in others)
-    return term.kind == "mean_score" and loss_beside
+    return steady and loss_beside and _steers(term)
+
+
+def _steers(term: Term) -> bool:
+    """Whether a term whose value is no progress is a regulariser."""
+    if term.spec is None or term.spec.value_is_progress:
+        return False
+    return term.spec.task == "penalty" or term.kind in _REGULARISERS
 
 
 PROBE = Objective

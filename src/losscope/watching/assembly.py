@@ -9,12 +9,13 @@ from losscope.watching.outlet import Outlet, RecorderLike
 from losscope.watching.watch import Watch
 
 
-def assemble(recorder: RecorderLike, share: float) -> tuple[Watch, Hooks]:
+def assemble(recorder: RecorderLike, share: float, before: float = 0.0) -> tuple[Watch, Hooks]:
     """A watch with every probe that the package holds, and the hooks that lead to it.
 
-    ``share`` is the part of the script's own time that the watch may cost (0.03 = 3 %).
+    ``share`` is the part of the script's own time that the watch may cost (0.03 = 3 %), ``before`` what the script
+    has taken already, in seconds.
     """
-    governor = Governor(share=share)
+    governor = Governor(share=share, before=before)
     outlet = Outlet(recorder)
     probes = [probe() for probe in discover("losscope.probes", "PROBE").values()]
     discover("losscope.losses", "SPEC")  # loaded now, not in the first training step

@@ -28,6 +28,8 @@ _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two str
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
 _CREDIT = 1.5  # seconds of the script whose whole budget is lent for samples: short runs earn hardly any
 _SPREAD_ON_CREDIT = 6
+# What is left of the credit is to last until the run is so many times as long as it is now.
+_REACH, _WIDEST = 8.0, 3.0
 _WINDOW = 0.2  # seconds over which the load is measured, at least
 _FAR_BEYOND = 4.0  # times the budget of a whole window: not waited for its end
 _FORGET = 0.3  # weight of the newest deep sample in the running cost
@@ -42,6 +44,9 @@ class Governor:
 
     share: float
     began: float = field(default_factory=perf_counter)
+    before: float = (
+        0.0  # seconds of the script's own before it could be watched: imports; their budget is credit
+    )
     spent: float = 0.0
     stride: int = 0
     look_at: int = 0
@@ -106,8 +111,9 @@ class Governor:
         earned = allowance - min(_INDIRECT * self._shallow, (1 - _DEEP_LEAST) * allowance)
         lacking = _INDIRECT_DEEP * (self._deep_spent + self.deep_cost) - earned
         # On credit, samples come evenly on a log scale: the last one is never far from the end of a short run.
-        on_credit = lacking < _INDIRECT_DEEP * _CREDIT * self.share
-        rare = max(_LEAST_GAP, update // _SPREAD_ON_CREDIT) | 1
+        left = self.share * (_INDIRECT_DEEP * _CREDIT + _AIM * self.before) - lacking
+        on_credit = left > 0
+        rare = max(_LEAST_GAP, update // _SPREAD_ON_CREDIT, self._lasting(left)) | 1
         spread = self._invited or update - self._last_deep >= rare
         wanted = due and (lacking < 0 or (on_credit and spread))
         self._invited = False
@@ -119,6 +125,13 @@ class Governor:
             if on_credit:
                 self.look_at = min(self.look_at, max(self._last_deep + rare, update + 1))
         return wanted
+
+    def _lasting(self, left: float) -> int:
+        """The gap at which samples, evenly on a log scale, can go on until the run is ``_REACH`` times as long."""
+        if left <= 0 or self.deep_cost == 0:
+            return 0
+        samples = left / (_INDIRECT_DEEP * self.deep_cost)
+        return int(self._last_deep * min(_REACH ** min(1 / samples, 1.0) - 1, _WIDEST))
 
     def charge_deep(self, step: int, seconds: float) -> None:
         """Book a deep sample: the account pays it, the running cost learns from it.

@@ -198,7 +198,8 @@ class Session:
         from losscope.watching.assembly import assemble  # lazy: torch is there only now
 
         assert self._recorder is not None
-        self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100)
+        before = time.perf_counter() - self._began - self._installing
+        self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100, before)
         self._watch.deep.keeper.wanted = self._examines
         self._hooks.install()
         # torch.compile of a whole step would otherwise trace into our hooks and compile them.

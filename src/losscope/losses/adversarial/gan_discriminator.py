@@ -17,6 +17,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.adversarial.halves import add_halves
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_share
 from losscope.losses.reduction import full_precision
 from losscope.losses.spec import LossSpec, Options
 from losscope.losses.target_stats import TargetStats
@@ -36,6 +37,7 @@ def gan_discriminator_loss(
     >>> round(float(gan_discriminator_loss(torch.zeros(4), torch.zeros(4)).exp()), 5)  # ln 4
     4.0
     """
+    require_share(label_smoothing=label_smoothing)
     real, fake = full_precision(real, fake)
     return add_halves(F.softplus(-real) + label_smoothing * real, F.softplus(fake), reduction)
 
@@ -62,6 +64,7 @@ def _entropy(p: float) -> float:
 SPEC = LossSpec(
     name="gan_discriminator",
     title="GAN discriminator's loss",
+    also=("GAN", "minimax"),
     family="adversarial",
     task="game",
     formula=r"\ln(1+e^{-s_\text{real}})+\ln(1+e^{s_\text{fake}})",

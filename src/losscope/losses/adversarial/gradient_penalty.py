@@ -23,6 +23,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import norm
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -40,6 +41,7 @@ def gradient_penalty(
     >>> float(gradient_penalty(torch.tensor([[3.0, 4.0]])))
     160.0
     """
+    require_not_negative(weight=weight)
     (input,) = full_precision(input)
     excess = norm(input.flatten(1)) - 1
     return reduce(weight * (excess.relu() if one_sided else excess).square(), reduction)
@@ -69,6 +71,7 @@ GradientPenalty = as_module(gradient_penalty, "GradientPenalty")
 SPEC = LossSpec(
     name="gradient_penalty",
     title="WGAN-GP's gradient penalty",
+    also=("WGAN-GP",),
     family="adversarial",
     task="game",
     formula=r"\lambda\,(\|\nabla_x D(x)\|_2-1)^2",

@@ -39,6 +39,7 @@ HingeDiscriminatorLoss = as_module(hinge_discriminator_loss, "HingeDiscriminator
 SPEC = LossSpec(
     name="hinge_discriminator",
     title="hinge GAN discriminator's loss",
+    also=("hinge GAN",),
     family="adversarial",
     task="game",
     formula=r"\max(0,1-s_\text{real})+\max(0,1+s_\text{fake})",

@@ -38,6 +38,7 @@ LeastSquaresDiscriminatorLoss = as_module(least_squares_discriminator_loss, "Lea
 SPEC = LossSpec(
     name="least_squares_discriminator",
     title="LSGAN discriminator's loss",
+    also=("LSGAN",),
     family="adversarial",
     task="game",
     formula=r"\tfrac12(s_\text{real}-1)^2+\tfrac12 s_\text{fake}^2",

@@ -63,6 +63,7 @@ def _match(part: Part, parts: list[Part]) -> Reading | None:
 SPEC = LossSpec(
     name="logistic_score",
     title="logistic loss of scores",
+    also=("non-saturating GAN", "NSGAN"),
     family="adversarial",
     task="game",
     formula=r"\ln(1+e^{\mp s})",

@@ -14,6 +14,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -29,6 +30,7 @@ def r1_penalty(input: Tensor, *, weight: float = 10.0, reduction: str = "mean") 
     >>> float(r1_penalty(torch.tensor([[3.0, 4.0]]), weight=1.0))
     12.5
     """
+    require_not_negative(weight=weight)
     (input,) = full_precision(input)
     return reduce(0.5 * weight * input.flatten(1).square().sum(1), reduction)
 
@@ -45,6 +47,7 @@ R1Penalty = as_module(r1_penalty, "R1Penalty")
 SPEC = LossSpec(
     name="r1_penalty",
     title="R1 gradient penalty",
+    also=("R1",),
     family="adversarial",
     task="game",
     formula=r"\tfrac\gamma2\|\nabla_x D(x)\|_2^2",

@@ -47,6 +47,7 @@ RelativisticGANLoss = as_module(relativistic_gan_loss, "RelativisticGANLoss")
 SPEC = LossSpec(
     name="relativistic_gan",
     title="relativistic average GAN loss",
+    also=("RaGAN", "RSGAN"),
     family="adversarial",
     task="game",
     formula=r"\ln(1+e^{-(s_\text{real}-\overline{s}_\text{fake})})+\ln(1+e^{s_\text{fake}-\overline{s}_\text{real}})",

@@ -37,6 +37,7 @@ WassersteinCriticLoss = as_module(wasserstein_critic_loss, "WassersteinCriticLos
 SPEC = LossSpec(
     name="wasserstein_critic",
     title="Wasserstein critic's loss",
+    also=("WGAN", "EMD critic"),
     family="adversarial",
     task="game",
     formula=r"s_\text{fake}-s_\text{real}",

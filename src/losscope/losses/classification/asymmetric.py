@@ -19,6 +19,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import fitted_bernoulli_chance
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec, Options
@@ -62,6 +63,7 @@ def asymmetric_loss(
     >>> round(float(asymmetric_loss(torch.zeros(1), torch.ones(1))), 4)  # ½ ln 2
     0.3466
     """
+    require_not_negative(gamma_positive=gamma_positive, gamma_negative=gamma_negative)
     same_shape(input, target)
     (input,) = full_precision(input)
     target = target.to(input.dtype)
@@ -88,6 +90,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="asymmetric",
     title="asymmetric loss (ASL)",
+    also=("ASL",),
     family="classification",
     task="multi-label",
     formula=r"-t(1-p)^{\gamma_+}\ln p-(1-t)p_m^{\gamma_-}\ln(1-p_m),\quad p_m=\max(p-m,0)",

@@ -108,6 +108,7 @@ def _gradient(input: Tensor, target: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="binary_cross_entropy",
     title="binary cross-entropy",
+    also=("BCE",),
     family="classification",
     task="binary",
     formula=r"-t\ln p-(1-t)\ln(1-p)",

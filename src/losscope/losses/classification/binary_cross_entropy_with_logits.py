@@ -137,6 +137,7 @@ def _logit_hessian(input: Tensor, target: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="binary_cross_entropy_with_logits",
     title="binary cross-entropy of logits",
+    also=("sigmoid cross-entropy",),
     family="classification",
     task="binary",
     formula=r"\ln(1+e^{z})-t z",

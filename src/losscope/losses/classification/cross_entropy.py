@@ -239,6 +239,7 @@ def _logit_hessian(logits: Tensor, target: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="cross_entropy",
     title="cross-entropy",
+    also=("CE", "softmax loss", "log loss"),
     family="classification",
     task="multi-class",
     formula=r"-\ln\frac{e^{z_y}}{\sum_k e^{z_k}}",

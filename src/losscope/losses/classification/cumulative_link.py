@@ -66,6 +66,7 @@ CumulativeLinkLoss = as_module(cumulative_link_loss, "CumulativeLinkLoss")
 SPEC = LossSpec(
     name="cumulative_link",
     title="cumulative logit (proportional odds)",
+    also=("ordinal", "proportional odds"),
     family="classification",
     task="ordinal",
     formula=r"-\ln\left[\sigma(\theta_y-s)-\sigma(\theta_{y-1}-s)\right]",

@@ -23,6 +23,7 @@ from losscope.losses.classification.true_class import (
     reduce_labelled,
 )
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive, require_share
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec, Options
 from losscope.losses.target_stats import TargetStats
@@ -43,6 +44,8 @@ def generalised_cross_entropy_loss(
     >>> float(generalised_cross_entropy_loss(torch.zeros(1, 4), torch.tensor([2]), q=0.5))  # 2 (1 - 4^-½)
     1.0
     """
+    require_positive(q=q)
+    require_share(q=q)
     _, log_p_y = class_log_probabilities(input, target, ignore_index)
     return reduce_labelled(-torch.expm1(q * log_p_y) / q, target, ignore_index, reduction)
 
@@ -77,6 +80,7 @@ def _bend(log_p_y: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="generalised_cross_entropy",
     title="generalised cross-entropy",
+    also=("GCE",),
     family="classification",
     task="multi-class",
     formula=r"\frac{1-p_y^{\,q}}{q}",

@@ -61,6 +61,7 @@ _COUNTS = (50.0, 30.0, 15.0, 4.0, 1.0)
 SPEC = LossSpec(
     name="logit_adjusted_cross_entropy",
     title="logit-adjusted cross-entropy",
+    also=("balanced softmax",),
     family="classification",
     task="multi-class",
     formula=r"-\ln\frac{\pi_y^\tau e^{z_y}}{\sum_k\pi_k^\tau e^{z_k}}",

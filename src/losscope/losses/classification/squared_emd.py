@@ -71,6 +71,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="squared_emd",
     title="squared earth mover's distance (ranked probability score)",
+    also=("RPS", "ranked probability score"),
     family="classification",
     task="ordinal",
     formula=r"\sum_k\Bigl(\sum_{j\le k}p_j-t_j\Bigr)^2",

@@ -94,6 +94,7 @@ def _normaliser(options: Options) -> float | None:
 SPEC = LossSpec(
     name="symmetric_cross_entropy",
     title="symmetric cross-entropy",
+    also=("SCE",),
     family="classification",
     task="multi-class",
     formula=r"-\alpha\ln p_y-\beta A(1-p_y)",

@@ -19,7 +19,8 @@ from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.margin_softmax import replaced_cross_entropy, require_centres
 from losscope.losses.contrastive.pairs import norm, unit
 from losscope.losses.module import as_module
-from losscope.losses.reduction import full_precision, reduce
+from losscope.losses.ranges import require_positive
+from losscope.losses.reduction import full_precision, product, reduce
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "ArcFaceLoss", "arcface_loss"]
@@ -43,9 +44,10 @@ def arcface_loss(
     >>> round(float(arcface_loss(same, same, torch.tensor([0, 1, 2]))), 2)
     8.53
     """
+    require_positive(scale=scale)
     require_centres(input, weight, target)
     input, weight = (unit(x) for x in full_precision(input, weight))
-    logits = scale * (input @ weight.mT)
+    logits = scale * product(input, weight.mT)
     centre = torch.gather(weight, 0, target[:, None].expand(-1, weight.shape[1]))
     cos = (input * centre).sum(1)
     sin = norm(input - cos[:, None] * centre)

@@ -16,7 +16,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import require_rows
 from losscope.losses.module import as_module
-from losscope.losses.reduction import full_precision, same_shape
+from losscope.losses.reduction import full_precision, product, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
 
@@ -40,7 +40,7 @@ def barlow_twins_loss(
     n, d = input.shape
     if n == 0:
         return 0.0 * (input.sum() + target.sum())
-    correlation = _standardised(input, epsilon).mT @ _standardised(target, epsilon) / n
+    correlation = product(_standardised(input, epsilon).mT, _standardised(target, epsilon)) / n
     diagonal = torch.eye(d, dtype=torch.bool, device=input.device)
     squares = torch.where(diagonal, (1 - correlation).square(), off_diagonal * correlation.square())
     return squares.sum()

@@ -14,9 +14,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import distances, partners, require_rows
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -38,6 +40,7 @@ def batch_hard_triplet_loss(
     >>> float(batch_hard_triplet_loss(torch.ones(4, 3), torch.arange(4)))  # nobody has a partner
     0.0
     """
+    require_not_negative(margin=margin)
     require_rows(input, target)
     (input,) = full_precision(input)
     d = distances(input, input)
@@ -56,6 +59,7 @@ BatchHardTripletLoss = as_module(batch_hard_triplet_loss, "BatchHardTripletLoss"
 SPEC = LossSpec(
     name="batch_hard_triplet",
     title="batch-hard triplet loss",
+    also=("hard triplet",),
     family="contrastive",
     task="embedding",
     formula=r"\max\bigl(0,\max_{p}d(a,p)-\min_{n}d(a,n)+m\bigr)",
@@ -66,6 +70,9 @@ SPEC = LossSpec(
     variants=({"margin": 1.0}, {"soft": True}, {"reduction": "sum"}),
     range=(0.0, math.inf),
     attained="where every stranger is farther than every partner by the margin",
+    chance=lambda stats, options: Estimate(
+        math.log(2) if options.get("soft") else max(0.0, float(options.get("margin", 0.2)))
+    ),
     floor=zero_floor,
     claims=(Claim("convex", holds=False), Claim("permutation-equivariant")),
     batch_coupled=True,

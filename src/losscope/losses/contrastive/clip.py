@@ -20,6 +20,7 @@ from losscope.losses.contrastive.pairs import (
     simplex_floor,
 )
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.spec import LossSpec
 
@@ -38,6 +39,7 @@ def clip_loss(
     >>> round(float(clip_loss(torch.ones(8, 3), torch.ones(8, 3)).exp()))
     8
     """
+    require_positive(temperature=temperature)
     require_rows(input)
     same_shape(input, target)
     input, target = full_precision(input, target)

@@ -15,6 +15,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import norm, require_rows
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -34,6 +35,7 @@ def contrastive_pair_loss(
     >>> round(float(contrastive_pair_loss(a, b, torch.tensor([0.0]))), 4)  # ½·0.4²
     0.08
     """
+    require_not_negative(margin=margin)
     require_rows(input, target)
     same_shape(input, other, ("input", "other"))
     input, other = full_precision(input, other)
@@ -49,6 +51,7 @@ ContrastivePairLoss = as_module(contrastive_pair_loss, "ContrastivePairLoss")
 SPEC = LossSpec(
     name="contrastive_pair",
     title="contrastive loss of pairs",
+    also=("siamese",),
     family="contrastive",
     task="embedding",
     formula=r"\tfrac12 t\,d^2+\tfrac12(1-t)\max(0,m-d)^2,\quad d=\|a-b\|_2",

@@ -14,6 +14,7 @@ from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.margin_softmax import replaced_cross_entropy, require_centres
 from losscope.losses.contrastive.pairs import cosines
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.spec import LossSpec
 
@@ -38,6 +39,7 @@ def cosface_loss(
     >>> round(float(cosface_loss(same, same, torch.tensor([0, 1, 2]))), 4)
     23.0931
     """
+    require_positive(scale=scale)
     require_centres(input, weight, target)
     input, weight = full_precision(input, weight)
     logits = scale * cosines(input, weight)
@@ -50,6 +52,7 @@ CosFaceLoss = as_module(cosface_loss, "CosFaceLoss")
 SPEC = LossSpec(
     name="cosface",
     title="CosFace",
+    also=("AM-Softmax",),
     family="contrastive",
     task="multi-class",
     formula=r"-\ln\frac{e^{s(\cos\theta_y-m)}}{e^{s(\cos\theta_y-m)}+\sum_{k\ne y}e^{s\cos\theta_k}}",

@@ -32,6 +32,7 @@ from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.similarities import similarities
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
 
@@ -50,6 +51,7 @@ def info_nce_loss(
     >>> float(info_nce_loss(torch.eye(2), torch.eye(2), temperature=1.0).exp())  # doctest: +ELLIPSIS
     1.36787...
     """
+    require_positive(temperature=temperature)
     require_rows(input)
     same_shape(input, target)
     input, target = full_precision(input, target)

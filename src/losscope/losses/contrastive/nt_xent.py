@@ -15,6 +15,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import chance_among, cosines, require_rows
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.spec import LossSpec
 
@@ -33,6 +34,7 @@ def nt_xent_loss(
     >>> round(float(nt_xent_loss(torch.ones(4, 3), torch.ones(4, 3)).exp()))  # chance among 2·4 - 1
     7
     """
+    require_positive(temperature=temperature)
     require_rows(input)
     same_shape(input, target)
     input, target = full_precision(input, target)
@@ -50,6 +52,7 @@ NTXentLoss = as_module(nt_xent_loss, "NTXentLoss")
 SPEC = LossSpec(
     name="nt_xent",
     title="NT-Xent (SimCLR)",
+    also=("SimCLR",),
     family="contrastive",
     task="embedding",
     formula=r"-\ln\frac{e^{\cos(z_i,z_{i'})/\tau}}{\sum_{j\ne i}e^{\cos(z_i,z_j)/\tau}}",

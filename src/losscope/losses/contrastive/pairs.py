@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
+from losscope.losses.reduction import product
 from losscope.losses.spec import Options
 from losscope.losses.target_stats import TargetStats
 
@@ -35,7 +36,7 @@ def unit(x: Tensor) -> Tensor:
 
 def cosines(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of every row of ``a`` [N, D] with every row of ``b`` [M, D]: [N, M]."""
-    return unit(a) @ unit(b).mT
+    return product(unit(a), unit(b).mT)
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:

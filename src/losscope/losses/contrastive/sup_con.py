@@ -15,6 +15,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import chance_among, cosines, partners, require_rows
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.spec import LossSpec
 
@@ -33,6 +34,7 @@ def sup_con_loss(
     >>> float(sup_con_loss(torch.eye(3), torch.arange(3)))  # nobody has a partner
     0.0
     """
+    require_positive(temperature=temperature)
     require_rows(input, target)
     (input,) = full_precision(input)
     logits = cosines(input, input) / temperature

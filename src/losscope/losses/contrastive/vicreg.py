@@ -14,7 +14,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.contrastive.pairs import require_rows
 from losscope.losses.module import as_module
-from losscope.losses.reduction import full_precision, same_shape
+from losscope.losses.reduction import full_precision, product, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
 
@@ -46,7 +46,7 @@ def vicreg_loss(
     parts = invariance * (input - target).square().mean()
     for view in (input, target):
         deviation = view - view.mean(0)
-        matrix = deviation.mT @ deviation / max(1, len(view) - 1)
+        matrix = product(deviation.mT, deviation) / max(1, len(view) - 1)
         diagonal = torch.eye(view.shape[1], dtype=torch.bool, device=view.device)
         spread = (1 - (matrix.diagonal() + epsilon).sqrt()).relu().mean()
         shared = torch.where(diagonal, 0.0, matrix).square().sum() / view.shape[1]

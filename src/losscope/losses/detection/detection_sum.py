@@ -21,6 +21,7 @@ from losscope.losses.arguments import Argument
 from losscope.losses.detection.giou import giou_loss
 from losscope.losses.detection.sigmoid_focal import sigmoid_focal_loss
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -51,6 +52,7 @@ def detection_sum_loss(
     >>> float(detection_sum_loss(torch.full((5, 3), -1e4), zeros, torch.zeros(5, 3), zeros))
     0.0
     """
+    require_positive(class_base=class_base, box_base=box_base)
     if logits.dim() != 2 or boxes.shape != (logits.shape[0], 4):
         raise BadUsage(
             "logits must be [N, C] and boxes [N, 4]", seen=f"{tuple(logits.shape)} and {tuple(boxes.shape)}"
@@ -70,6 +72,7 @@ DetectionSum = as_module(detection_sum_loss, "DetectionSum")
 SPEC = LossSpec(
     name="detection_sum",
     title="detection loss (focal and GIoU, per positive)",
+    also=("RetinaNet",),
     family="detection",
     task="detection",
     formula=r"\frac1{\max(1,P)}\Bigl(\frac{\sum\mathrm{focal}}{b_c}+w\frac{\sum_{+}(1-\mathrm{GIoU})}{b_b}\Bigr)",

@@ -21,6 +21,7 @@ from losscope.losses.detection.focal_chance import LARGEST_SLOPE, class_chance
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import IGNORED, check_classes
@@ -50,6 +51,7 @@ def focal_loss(
     >>> float(focal_loss(torch.zeros(1, 2), torch.tensor([0])) / math.log(2))
     0.25
     """
+    require_not_negative(gamma=gamma)
     check_classes(input, target)
     (input,) = full_precision(input)
     ignored = target == ignore_index

@@ -14,6 +14,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -33,6 +34,7 @@ def quality_focal_loss(
     >>> float(quality_focal_loss(torch.zeros(1), torch.full((1,), 0.5)))
     0.0
     """
+    require_not_negative(beta=beta)
     same_shape(input, target)
     input, target = full_precision(input, target)
     t = target.to(input.dtype)

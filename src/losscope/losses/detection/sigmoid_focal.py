@@ -19,6 +19,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.detection.focal_chance import LARGEST_SLOPE, binary_chance
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec, Options
@@ -44,6 +45,7 @@ def sigmoid_focal_loss(
     >>> float(sigmoid_focal_loss(torch.zeros(2), torch.tensor([1.0, 0.0]), alpha=None) / math.log(2))
     0.25
     """
+    require_not_negative(gamma=gamma)
     same_shape(input, target)
     input, target = full_precision(input, target)
     t = target.to(input.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -39,6 +40,7 @@ def decoupled_distillation_loss(
     >>> float(decoupled_distillation_loss(z + 1.0, z, torch.tensor([0, 1, 2]))) < 1e-5
     True
     """
+    require_positive(temperature=temperature)
     same_shape(input, teacher, ("input", "teacher"))
     input, teacher = full_precision(input, teacher)
     own_student, rest_student = _split(input / temperature, target)
@@ -69,6 +71,7 @@ DecoupledDistillationLoss = as_module(decoupled_distillation_loss, "DecoupledDis
 SPEC = LossSpec(
     name="decoupled_distillation",
     title="decoupled knowledge distillation",
+    also=("DKD",),
     family="distillation",
     task="distillation",
     formula=r"T^2\bigl(\alpha\,\mathrm{KL}(b^T\|b^S)+\beta\,\mathrm{KL}(\hat q\|\hat p)\bigr)",

@@ -18,6 +18,7 @@ from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec, Options
@@ -39,6 +40,7 @@ def knowledge_distillation_loss(
     >>> float(knowledge_distillation_loss(torch.eye(3) + 7.0, torch.eye(3))) < 1e-6
     True
     """
+    require_positive(temperature=temperature)
     same_shape(input, target)
     input, target = full_precision(input, target)
     student, teacher = (input / temperature).log_softmax(1), (target / temperature).log_softmax(1)
@@ -77,6 +79,7 @@ def _logit_hessian(logits: Tensor, target: Tensor, options: Options) -> Tensor:
 SPEC = LossSpec(
     name="knowledge_distillation",
     title="knowledge distillation",
+    also=("KD", "distillation"),
     family="distillation",
     task="distillation",
     formula=r"T^2\sum_k q_k\ln\frac{q_k}{p_k},\quad p=\operatorname{softmax}(z/T),\;q=\operatorname{softmax}(v/T)",

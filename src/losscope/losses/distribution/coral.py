@@ -12,6 +12,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.distribution.distances import pair_of_samples
 from losscope.losses.module import as_module
+from losscope.losses.reduction import product
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "CORALLoss", "coral_loss"]
@@ -32,7 +33,7 @@ def coral_loss(input: Tensor, target: Tensor) -> Tensor:
 
 def _covariance(x: Tensor) -> Tensor:
     centred = x - x.mean(0)
-    return centred.mT @ centred / (len(x) - 1)
+    return product(centred.mT, centred) / (len(x) - 1)
 
 
 CORALLoss = as_module(coral_loss, "CORALLoss")

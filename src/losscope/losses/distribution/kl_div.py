@@ -126,6 +126,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="kl_div",
     title="Kullback-Leibler divergence",
+    also=("KL", "relative entropy"),
     family="distribution",
     task="distribution",
     formula=r"\sum_k t_k(\ln t_k-\ln p_k)",

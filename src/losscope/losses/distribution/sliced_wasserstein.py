@@ -17,6 +17,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.distribution.distances import pair_of_samples
 from losscope.losses.module import as_module
+from losscope.losses.reduction import product
 from losscope.losses.spec import LossSpec
 
 __all__ = ["SPEC", "SlicedWassersteinLoss", "sliced_wasserstein_loss"]
@@ -38,7 +39,7 @@ def sliced_wasserstein_loss(
     columns = x.shape[1]
     lines = directions if isinstance(directions, Tensor) else _directions(directions, columns)
     lines = lines.to(x).mT
-    first, second = (x @ lines).sort(0).values, (y @ lines).sort(0).values
+    first, second = product(x, lines).sort(0).values, product(y, lines).sort(0).values
     rows, others, masses = _matching(len(x), len(y))
     gaps = first[rows] - second[others]
     cost = gaps.square() if p == 2 else gaps.abs() if p == 1 else gaps.abs() ** p

@@ -86,6 +86,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="diffusion",
     title="diffusion loss",
+    also=("DDPM", "min-SNR", "v-prediction"),
     family="generative",
     task="generative",
     formula=r"w(\mathrm{SNR})\,\tfrac1D\lVert\epsilon-\hat\epsilon\rVert^2",

@@ -52,6 +52,7 @@ FlowMatchingLoss = as_module(flow_matching_loss, "FlowMatchingLoss")
 SPEC = LossSpec(
     name="flow_matching",
     title="conditional flow matching",
+    also=("rectified flow",),
     family="generative",
     task="generative",
     formula=r"\bigl(v_\theta(x_t,t)-(x_1-x_0)\bigr)^2",

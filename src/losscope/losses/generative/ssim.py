@@ -17,7 +17,8 @@ from losscope.core.claims import Claim
 from losscope.core.errors import BadUsage
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
-from losscope.losses.reduction import full_precision, reduce, same_shape
+from losscope.losses.ranges import require_positive
+from losscope.losses.reduction import full_precision, outside_autocast, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
 
@@ -45,6 +46,7 @@ def ssim_loss(
     >>> float(ssim_loss(x, x))
     0.0
     """
+    require_positive(sigma=sigma, data_range=data_range)
     same_shape(input, target)
     if input.dim() != 4 or min(input.shape[2:]) < window:
         raise BadUsage(
@@ -56,8 +58,9 @@ def ssim_loss(
     weights = (-places.square() / (2 * sigma**2)).softmax(0)
 
     def blur(image: Tensor) -> Tensor:
-        rows = F.conv2d(image.flatten(0, 1)[:, None], weights[None, None, :, None])
-        return F.conv2d(rows, weights[None, None, None, :])[:, 0].unflatten(0, image.shape[:2])
+        with outside_autocast(image):
+            rows = F.conv2d(image.flatten(0, 1)[:, None], weights[None, None, :, None])
+            return F.conv2d(rows, weights[None, None, None, :])[:, 0].unflatten(0, image.shape[:2])
 
     mean_x, mean_y = blur(x), blur(y)
     dx, dy = (image - image.detach().mean((2, 3), keepdim=True) for image in (x, y))

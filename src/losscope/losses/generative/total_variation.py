@@ -52,6 +52,7 @@ TotalVariation = as_module(total_variation, "TotalVariation")
 SPEC = LossSpec(
     name="total_variation",
     title="total variation",
+    also=("TV",),
     family="generative",
     task="penalty",
     formula=r"\frac1{CHW}\sum|\partial_x u|+|\partial_y u|",

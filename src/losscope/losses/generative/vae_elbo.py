@@ -84,6 +84,7 @@ VAELoss = as_module(vae_loss, "VAELoss")
 SPEC = LossSpec(
     name="vae_elbo",
     title="negative evidence lower bound (VAE)",
+    also=("ELBO", "VAE"),
     family="generative",
     task="generative",
     formula=r"-\ln p(x\mid z)+\tfrac\beta2\sum_j(\mu_j^2+\sigma_j^2-\ln\sigma_j^2-1)",

@@ -67,6 +67,8 @@ _RECOMPUTED: dict[str, Callable] = {
     "Dot0": aten.dot.default,
     "T0": aten.t.default,
     "Transpose0": aten.transpose.int,
+    "Select0": aten.select.int,
+    "Slice0": aten.slice.Tensor,
     "Xlogy0": aten.xlogy.Tensor,
     "MaskedSelect0": aten.masked_select.default,
     "LogSoftmax0": aten.log_softmax.int,

@@ -117,6 +117,7 @@ def _floor(options: Options, stats: TargetStats | None) -> float | None:
 SPEC = LossSpec(
     name="linear_cross_entropy",
     title="linear cross-entropy",
+    also=("fused linear cross-entropy",),
     family="large_output",
     task="multi-class",
     formula=r"\ln\sum_k e^{w_k^\top x+b_k}-w_y^\top x-b_y",

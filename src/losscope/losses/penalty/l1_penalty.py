@@ -49,6 +49,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="l1_penalty",
     title="1-norm of the parameters",
+    also=("lasso",),
     family="penalty",
     task="penalty",
     formula=r"\lVert\theta\rVert_1",

@@ -71,6 +71,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="l2_penalty",
     title="squared 2-norm of the parameters",
+    also=("weight decay", "ridge"),
     family="penalty",
     task="penalty",
     formula=r"\lVert\theta\rVert_2^2",

@@ -40,6 +40,7 @@ PDEResidualLoss = as_module(pde_residual_loss, "PDEResidualLoss")
 SPEC = LossSpec(
     name="pde_residual",
     title="residual of a differential equation",
+    also=("PINN", "physics-informed"),
     family="physics",
     task="physics",
     formula=r"\tfrac1N\sum_i r_i^2+\lambda\,\tfrac1M\sum_j b_j^2",

@@ -19,6 +19,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.preference.log_ratios import agreeing
+from losscope.losses.ranges import require_positive, require_share
 from losscope.losses.reduction import reduce
 from losscope.losses.spec import LossSpec, Options
 from losscope.losses.target_stats import TargetStats
@@ -45,6 +46,8 @@ def dpo_loss(
     >>> round(float(dpo_loss(*same, *same).exp()), 5)  # ln 2 at the start
     2.0
     """
+    require_positive(beta=beta)
+    require_share(label_smoothing=label_smoothing)
     chosen, rejected, *reference = agreeing(chosen, rejected, reference_chosen, reference_rejected)
     h = beta * ((chosen - reference[0]) - (rejected - reference[1]))
     losses = F.softplus(-h)

@@ -16,6 +16,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.preference.log_ratios import agreeing
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -41,6 +42,7 @@ def ipo_loss(
     >>> float(ipo_loss(*same, *same, beta=0.1))
     25.0
     """
+    require_positive(beta=beta)
     chosen, rejected, *reference = agreeing(chosen, rejected, reference_chosen, reference_rejected)
     h = (chosen - reference[0]) - (rejected - reference[1])
     return reduce((h - 1 / (2 * beta)).square(), reduction)

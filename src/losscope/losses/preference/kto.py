@@ -15,6 +15,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.preference.log_ratios import agreeing
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -45,6 +46,7 @@ def kto_loss(
     >>> float(kto_loss(same, same, torch.tensor([1.0, 0.0]), kl, kl))
     0.5
     """
+    require_positive(beta=beta)
     input, reference = agreeing(input, reference)
     mismatched, mismatched_reference = agreeing(mismatched, mismatched_reference)
     same_shape(input, target)

@@ -15,6 +15,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.preference.log_ratios import agreeing, log1mexp
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -32,6 +33,7 @@ def orpo_loss(chosen: Tensor, rejected: Tensor, *, beta: float = 0.1, reduction:
     >>> round(float(orpo_loss(l, l, beta=1.0)) - 1.0, 4)
     0.6931
     """
+    require_not_negative(beta=beta)
     chosen, rejected = agreeing(chosen, rejected)
     log_odds_ratio = (chosen - rejected) - (log1mexp(chosen) - log1mexp(rejected))
     return reduce(-chosen + beta * F.softplus(-log_odds_ratio), reduction)

@@ -54,6 +54,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate:
 SPEC = LossSpec(
     name="reward_model",
     title="Bradley-Terry loss of a reward model",
+    also=("Bradley-Terry",),
     family="preference",
     task="preference",
     formula=r"-\ln\sigma(r_c-r_r-m)+\lambda(r_c+r_r)^2",

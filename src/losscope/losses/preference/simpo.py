@@ -15,6 +15,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.preference.log_ratios import agreeing
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -33,6 +34,7 @@ def simpo_loss(
     >>> round(float(simpo_loss(torch.tensor([-1.0]), torch.tensor([-1.0]))), 4)  # ln(1 + e)
     1.3133
     """
+    require_positive(beta=beta)
     chosen, rejected = agreeing(chosen, rejected)
     return reduce(F.softplus(margin - beta * (chosen - rejected)), reduction)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.ranking.lists import as_lists, discounts, gains, ideal_dcg
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.location import zero_floor
@@ -37,6 +38,7 @@ def approx_ndcg_loss(
     >>> round(float(approx_ndcg_loss(torch.tensor([[3.0, 1.0, -2.0]]), torch.tensor([[2.0, 1.0, 0.0]]))), 6)
     0.0
     """
+    require_positive(temperature=temperature)
     scores, relevance, real = as_lists(input, target, mask)
     gain = gains(relevance)
     ahead = ((scores[:, None, :] - scores[:, :, None]) / temperature).sigmoid()

@@ -67,6 +67,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate:
 SPEC = LossSpec(
     name="pairwise_logistic",
     title="pairwise logistic loss",
+    also=("RankNet", "BPR"),
     family="ranking",
     task="ranking",
     formula=r"-\ln\sigma(a-b)",

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.graph.margins import hinge_argument, inner_parts
 from losscope.losses.graph.node import Node
@@ -47,6 +48,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="triplet_margin",
     title="triplet margin loss",
+    also=("triplet",),
     family="ranking",
     task="embedding",
     formula=r"\max(0,\,d(a,p)-d(a,n)+m)",
@@ -68,6 +70,7 @@ SPEC = LossSpec(
     ),
     denominator="number of triplets",
     exceptions={"empty-batch": "as PyTorch does everywhere"},
+    chance=lambda stats, options: Estimate(max(0.0, float(options.get("margin", 1.0)))),
     floor=zero_floor,
     signatures=(Signature(("Relu", "ClampMin", "Clamp", "Maximum"), _match),),
     references=("https://doi.org/10.5244/C.30.119",),

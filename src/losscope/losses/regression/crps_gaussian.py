@@ -86,6 +86,7 @@ def _best_constant(column: np.ndarray) -> np.ndarray:
 SPEC = LossSpec(
     name="crps_gaussian",
     title="continuous ranked probability score of a Gaussian",
+    also=("CRPS",),
     family="regression",
     task="regression",
     formula=r"\sigma\left[w(2\Phi(w)-1)+2\varphi(w)-\tfrac1{\sqrt\pi}\right],"

@@ -9,16 +9,20 @@ paper's "adaptive" negative log-likelihood, which this loss leaves out.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
-from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import LossSpec
+from losscope.losses.regression.location import fitted_chance, zero_floor
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "GeneralRobustLoss", "general_robust_loss"]
 
@@ -39,6 +43,7 @@ def general_robust_loss(
     >>> [round(float(general_robust_loss(two, zero, alpha=a)), 4) for a in (2.0, 0.0, -2.0, -math.inf)]
     [2.0, 1.0986, 1.0, 0.8647]
     """
+    require_positive(c=c)
     x = (difference(input, target) / c).square()
     shape = torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
     endless, quadratic = shape.isinf(), shape == 2
@@ -62,6 +67,19 @@ def _expm1_over(u: Tensor) -> Tensor:
 
 GeneralRobustLoss = as_module(general_robust_loss, "GeneralRobustLoss")
 
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    alpha, c = options.get("alpha", 1.0), float(options.get("c", 1.0))
+    if not isinstance(alpha, int | float):
+        return None
+
+    def rho(d: np.ndarray) -> np.ndarray:
+        x = torch.as_tensor(d)
+        return general_robust_loss(x, torch.zeros_like(x), alpha=alpha, c=c, reduction="none").numpy()
+
+    return fitted_chance(rho, stats, convex=False)
+
+
 SPEC = LossSpec(
     name="general_robust",
     family="regression",
@@ -71,6 +89,7 @@ SPEC = LossSpec(
     module=GeneralRobustLoss,
     arguments=(Argument("input", "values"), Argument("target", "real")),
     attained="where prediction and target agree",
+    chance=_chance,
     floor=zero_floor,
     title="general robust loss",
     formula=r"\tfrac{|\alpha-2|}{\alpha}\left(\left(\tfrac{(d/c)^2}{|\alpha-2|}+1\right)^{\alpha/2}-1\right),"

@@ -63,6 +63,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="interval_score",
     title="interval score",
+    also=("Winkler score",),
     family="regression",
     task="regression",
     formula=r"(u-l)+\tfrac2\alpha(l-y)_++\tfrac2\alpha(y-u)_+",

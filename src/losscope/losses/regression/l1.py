@@ -29,6 +29,7 @@ def _fused(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="l1",
     title="absolute error",
+    also=("MAE", "mean absolute error"),
     family="regression",
     task="regression",
     formula=r"|\hat y-y|",

@@ -65,6 +65,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="log_cosh",
     title="log-cosh error",
+    also=("logcosh",),
     family="regression",
     task="regression",
     formula=r"\ln\cosh(\hat y-y)",

@@ -46,6 +46,7 @@ def _square(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="mse",
     title="squared error",
+    also=("L2", "mean squared error"),
     family="regression",
     task="regression",
     formula=r"(\hat y-y)^2",

@@ -7,16 +7,19 @@ predict positive increments.
 
 import math
 
+import numpy as np
 from torch import Tensor
 
 from losscope.core.claims import Claim
 from losscope.core.errors import BadUsage
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce, same_shape
-from losscope.losses.regression.location import zero_floor
+from losscope.losses.regression.location import fitted_chance, zero_floor
 from losscope.losses.regression.quantile import pinball
-from losscope.losses.spec import LossSpec
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "MultiQuantileLoss", "multi_quantile_loss"]
 
@@ -50,6 +53,20 @@ def multi_quantile_loss(
 
 MultiQuantileLoss = as_module(multi_quantile_loss, "MultiQuantileLoss")
 
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    """Of each level its own best constant, the quantile; the mean over the levels."""
+    levels = options.get("quantiles", (0.1, 0.5, 0.9))
+    fits = [fitted_chance(lambda d, q=q: np.maximum(q * d, (q - 1) * d), stats) for q in levels]
+    known = [fit for fit in fits if fit is not None]
+    if not known:
+        return None
+    # Of the same targets: the errors go together.
+    return Estimate(
+        sum(fit.value for fit in known) / len(known), sum(fit.stderr for fit in known) / len(known)
+    )
+
+
 SPEC = LossSpec(
     name="multi_quantile",
     title="mean pinball loss of several quantiles",
@@ -67,6 +84,7 @@ SPEC = LossSpec(
     elicits="quantiles",
     claims=(Claim("convex"), Claim("permutation-equivariant")),
     denominator="number of targets times number of quantiles",
+    chance=_chance,
     floor=zero_floor,
     exceptions={
         "floor": "a search by gradients stops at the kinks, long before all of them meet at the target"

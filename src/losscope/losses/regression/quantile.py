@@ -81,6 +81,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="quantile",
     title="quantile loss",
+    also=("pinball",),
     family="regression",
     task="regression",
     formula=r"\max(q\,d,(q-1)\,d),\quad d=y-\hat y",

@@ -6,16 +6,19 @@ the target is 0 it is 2 whatever is predicted (0 for exactly 0): such elements t
 absolute error of ln y; as a metric prefer a scaled error.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.regression.elements import difference
-from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import LossSpec
+from losscope.losses.regression.location import constant_chance, zero_floor
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "SMAPELoss", "smape_loss"]
 
@@ -32,6 +35,17 @@ def smape_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Ten
 
 
 SMAPELoss = as_module(smape_loss, "SMAPELoss")
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    del options
+
+    def of(y: np.ndarray, c: float) -> np.ndarray:
+        total = np.abs(y) + abs(c)
+        return 2 * np.abs(y - c) / np.where(total == 0, 1.0, total)
+
+    return constant_chance(of, stats)
+
 
 SPEC = LossSpec(
     name="smape",
@@ -52,6 +66,7 @@ SPEC = LossSpec(
         Claim("symmetric"),
         Claim("permutation-equivariant"),
     ),
+    chance=_chance,
     floor=zero_floor,
     references=("https://doi.org/10.1016/S0169-2070(99)00007-2",),
 )

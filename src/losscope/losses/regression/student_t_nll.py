@@ -13,6 +13,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.elements import LOG_SCALE_LIMIT, bounded, difference
 from losscope.losses.spec import LossSpec
@@ -32,6 +33,7 @@ def student_t_nll_loss(
     >>> round(float(student_t_nll_loss(x, t, s, df=1.0)), 4)  # ln 2π: the Cauchy density at 1 is 1/(2π)
     1.8379
     """
+    require_positive(df=df)
     same_shape(input, log_scale, ("input", "log_scale"))
     s = bounded(full_precision(log_scale)[0])
     z = difference(input, target) * (-s).exp()

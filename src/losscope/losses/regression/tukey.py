@@ -7,15 +7,19 @@ with c = 4.685 σ the efficiency under Gaussian noise is 95 %. Not convex: sever
 
 import math
 
+import numpy as np
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
-from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import LossSpec
+from losscope.losses.regression.location import fitted_chance, zero_floor
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "TukeyLoss", "tukey_loss"]
 
@@ -29,6 +33,7 @@ def tukey_loss(input: Tensor, target: Tensor, *, c: float = 4.685, reduction: st
     >>> tukey_loss(torch.tensor([0.0, 6.0, 1e4]), torch.zeros(3), c=6.0, reduction="none").tolist()
     [0.0, 6.0, 6.0]
     """
+    require_positive(c=c)
     u = (difference(input, target) / c).square().clamp(max=1.0)
     # 1 - (1 - u)³ multiplied out: no cancellation near 0.
     return reduce(c * c / 6 * u * (3 - 3 * u + u * u), reduction)
@@ -41,6 +46,13 @@ def _gradient(d: Tensor, c: float) -> Tensor:
     return d * (1 - (d / c).square().clamp(max=1.0)).square()
 
 
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    c = float(options.get("c", 4.685))
+    return fitted_chance(
+        lambda d: c * c / 6 * (1 - (1 - np.square(d / c).clip(max=1.0)) ** 3), stats, convex=False
+    )
+
+
 SPEC = LossSpec(
     name="tukey",
     family="regression",
@@ -50,6 +62,7 @@ SPEC = LossSpec(
     module=TukeyLoss,
     arguments=(Argument("input", "values"), Argument("target", "real")),
     attained="where prediction and target agree",
+    chance=_chance,
     floor=zero_floor,
     title="Tukey's biweight",
     formula=r"\tfrac{c^2}{6}\left(1-\left(1-\min(1,\tfrac{d^2}{c^2})\right)^3\right),\quad d=\hat y-y",

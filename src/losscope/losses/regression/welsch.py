@@ -8,16 +8,20 @@ has the same shape.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from losscope.core.claims import Claim
+from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_positive
 from losscope.losses.reduction import reduce
 from losscope.losses.regression.elements import difference
-from losscope.losses.regression.location import zero_floor
-from losscope.losses.spec import LossSpec
+from losscope.losses.regression.location import fitted_chance, zero_floor
+from losscope.losses.spec import LossSpec, Options
+from losscope.losses.target_stats import TargetStats
 
 __all__ = ["SPEC", "WelschLoss", "welsch_loss"]
 
@@ -28,12 +32,19 @@ def welsch_loss(input: Tensor, target: Tensor, *, c: float = 1.0, reduction: str
     >>> welsch_loss(torch.tensor([0.0, 1e4]), torch.zeros(2), c=2.0, reduction="none").tolist()
     [0.0, 2.0]
     """
+    require_positive(c=c)
     # expm1 keeps the digits near 0; e^-100 is 0 beside 1 in every precision, and its derivatives stay finite.
     u = (difference(input, target) / c).square().clamp(max=100.0)
     return reduce(-0.5 * c * c * torch.expm1(-u), reduction)
 
 
 WelschLoss = as_module(welsch_loss, "WelschLoss")
+
+
+def _chance(stats: TargetStats, options: Options) -> Estimate | None:
+    c = float(options.get("c", 1.0))
+    return fitted_chance(lambda d: -0.5 * c * c * np.expm1(-np.square(d / c)), stats, convex=False)
+
 
 SPEC = LossSpec(
     name="welsch",
@@ -44,6 +55,7 @@ SPEC = LossSpec(
     module=WelschLoss,
     arguments=(Argument("input", "values"), Argument("target", "real")),
     attained="where prediction and target agree",
+    chance=_chance,
     floor=zero_floor,
     title="Welsch loss",
     formula=r"\tfrac{c^2}{2}\left(1-e^{-d^2/c^2}\right),\quad d=\hat y-y",

@@ -14,6 +14,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import LossSpec
@@ -33,6 +34,7 @@ def clipped_value_loss(
     >>> round(float(clipped_value_loss(v, old, returns)), 4)  # ½(0.2 - 1)²
     0.32
     """
+    require_not_negative(clip=clip)
     same_shape(input, old, ("input", "old"))
     same_shape(input, target)
     input, old, target = full_precision(input, old, target)

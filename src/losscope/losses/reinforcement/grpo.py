@@ -20,6 +20,7 @@ from losscope.core.claims import Claim
 from losscope.core.errors import BadUsage
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.reinforcement.clipped_ratio import clipped_surrogate
 from losscope.losses.spec import LossSpec
@@ -79,6 +80,7 @@ def grpo_loss(
     >>> abs(round(float(grpo_loss(lp, lp, lp, torch.tensor([0.0, 1.0, 1.0, 3.0]), mask)), 5))
     0.0
     """
+    require_not_negative(clip=clip, beta=beta)
     if average not in ("sequence", "token"):
         raise BadUsage("unknown average", seen=repr(average), remedy="use 'sequence' or 'token'")
     for other in (old, reference, mask):

@@ -52,6 +52,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="policy_gradient",
     title="policy-gradient surrogate",
+    also=("REINFORCE",),
     family="reinforcement",
     task="reinforcement",
     formula=r"-A\ln\pi(a)",

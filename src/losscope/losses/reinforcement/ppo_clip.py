@@ -15,6 +15,7 @@ from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.reduction import full_precision, reduce, same_shape
 from losscope.losses.reinforcement.clipped_ratio import clipped_surrogate
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
@@ -41,6 +42,7 @@ def ppo_clip_loss(
     >>> round(float(ppo_clip_loss(lp, torch.log(torch.tensor([0.2, 0.5])), torch.tensor([1.0, 0.0]))), 4)  # -1.2/2
     -0.6
     """
+    require_not_negative(clip=clip)
     same_shape(input, old, ("input", "old"))
     same_shape(input, advantages, ("input", "advantages"))
     input, old, advantages = full_precision(input, old.detach(), advantages.detach())
@@ -76,6 +78,7 @@ def _match(part: Part) -> Reading | None:
 SPEC = LossSpec(
     name="ppo_clip",
     title="PPO's clipped surrogate",
+    also=("PPO",),
     family="reinforcement",
     task="reinforcement",
     formula=r"-\min(rA,\operatorname{clip}(r,1-\epsilon,1+\epsilon)A)",

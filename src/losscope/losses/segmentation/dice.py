@@ -17,6 +17,7 @@ from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
 from losscope.losses.graph.values import output
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, over_samples, relative_error
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
@@ -44,6 +45,7 @@ def dice_loss(
     >>> float(dice_loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
     0.0
     """
+    require_not_negative(smooth=smooth)
     p, t, kept = flat_masks(input, target, ignore_index)
     agreed, extra, missed = counts(p, t)
     wrong = (p - t).square().sum(1) if squared else extra + missed

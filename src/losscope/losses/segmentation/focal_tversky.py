@@ -12,6 +12,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative, require_positive
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import IGNORED, over_samples
 from losscope.losses.segmentation.tversky import tversky_loss
@@ -42,6 +43,8 @@ def focal_tversky_loss(
     >>> round(float(focal_tversky_loss(p, t, smooth=0.0, gamma=0.5)), 6)
     0.25
     """
+    require_positive(gamma=gamma)
+    require_not_negative(alpha=alpha, beta=beta, smooth=smooth)
     loss = tversky_loss(
         input, target, alpha=alpha, beta=beta, smooth=smooth, ignore_index=ignore_index, reduction="none"
     )

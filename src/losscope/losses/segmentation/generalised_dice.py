@@ -56,6 +56,7 @@ GeneralisedDiceLoss = as_module(generalised_dice_loss, "GeneralisedDiceLoss")
 SPEC = LossSpec(
     name="generalised_dice",
     title="generalised Dice loss",
+    also=("GDL",),
     family="segmentation",
     task="segmentation",
     formula=r"1-2\frac{\sum_c w_c\sum_i p_{ci}t_{ci}}{\sum_c w_c\sum_i(p_{ci}+t_{ci})},\quad w_c=1/(\sum_i t_{ci})^2",

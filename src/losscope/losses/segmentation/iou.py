@@ -11,6 +11,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, over_samples, relative_error
 from losscope.losses.spec import LossSpec
@@ -37,6 +38,7 @@ def iou_loss(
     >>> round(float(iou_loss(p, t, smooth=0.0)), 6)
     0.666667
     """
+    require_not_negative(smooth=smooth)
     p, t, kept = flat_masks(input, target, ignore_index)
     agreed, extra, missed = counts(p, t)
     return over_samples(relative_error(extra + missed, agreed + smooth), kept, reduction)
@@ -47,6 +49,7 @@ IoULoss = as_module(iou_loss, "IoULoss")
 SPEC = LossSpec(
     name="iou",
     title="soft IoU (Jaccard) loss",
+    also=("Jaccard", "soft IoU"),
     family="segmentation",
     task="segmentation",
     formula=r"1-\frac{\sum_i p_i t_i+s}{\sum_i p_i+\sum_i t_i-\sum_i p_i t_i+s}",

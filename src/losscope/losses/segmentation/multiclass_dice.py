@@ -13,6 +13,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import (
     IGNORED,
@@ -49,6 +50,7 @@ def multiclass_dice_loss(
     >>> round(float(multiclass_dice_loss(z, torch.tensor([[0, 1, 1]]), smooth=0.0)), 6)  # 1/3 and 1/3
     0.333333
     """
+    require_not_negative(smooth=smooth)
     scores, t, kept = flat_classes(input, target, ignore_index)
     p = class_probabilities(scores, kept)
     agreed, extra, missed = counts(p, t)

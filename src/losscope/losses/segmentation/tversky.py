@@ -10,6 +10,7 @@ from torch import Tensor
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_not_negative
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.segmentation.overlap import IGNORED, counts, flat_masks, over_samples, relative_error
 from losscope.losses.spec import LossSpec
@@ -38,6 +39,7 @@ def tversky_loss(
     >>> round(float(tversky_loss(p, t, smooth=0.0)), 6)
     0.5
     """
+    require_not_negative(alpha=alpha, beta=beta, smooth=smooth)
     p, t, kept = flat_masks(input, target, ignore_index)
     agreed, extra, missed = counts(p, t)
     return over_samples(relative_error(alpha * extra + beta * missed, agreed + smooth), kept, reduction)

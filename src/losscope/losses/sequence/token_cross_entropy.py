@@ -20,6 +20,7 @@ from losscope.core.estimate import Estimate
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.entropy import class_chance, class_floor, log_classes
 from losscope.losses.module import as_module
+from losscope.losses.ranges import require_share
 from losscope.losses.reduction import full_precision, reduce
 from losscope.losses.spec import LossSpec, Options
 from losscope.losses.target_stats import TargetStats
@@ -49,6 +50,7 @@ def token_cross_entropy_loss(
     >>> round(float(loss) / math.log(4), 6)
     1.0
     """
+    require_share(label_smoothing=label_smoothing)
     if input.dim() != 3 or target.shape != input.shape[:2] or per not in ("token", "sequence"):
         raise BadUsage(
             "input must be [N, T, C], target [N, T], and per 'token' or 'sequence'",
@@ -82,6 +84,7 @@ def _chance(stats: TargetStats, options: Options) -> Estimate | None:
 SPEC = LossSpec(
     name="token_cross_entropy",
     title="token cross-entropy",
+    also=("language modelling", "perplexity"),
     family="sequence",
     task="sequence",
     formula=r"\frac1{\sum_{nt}m_{nt}}\sum_{nt}m_{nt}\bigl(-\ln p_{nt}(y_{nt})\bigr)",

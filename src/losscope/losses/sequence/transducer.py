@@ -95,6 +95,7 @@ TransducerLoss = as_module(transducer_loss, "TransducerLoss")
 SPEC = LossSpec(
     name="transducer",
     title="transducer loss (RNN-T)",
+    also=("RNN-T", "RNN transducer"),
     family="sequence",
     task="sequence",
     formula=r"-\ln\sum_{\pi\in\mathcal A(y)}\prod_i p(\pi_i\mid t_i,u_i)",
