@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import losscope
 from losscope.core.errors import BadUsage
+from losscope.operators.dense import Dense
 from losscope.operators.graph_memory import saved_bytes
 from losscope.operators.hessian import Hessian
 
@@ -172,3 +173,9 @@ def test_parameters_of_two_types():
         Mixed(), nn.functional.cross_entropy, (torch.randn(20, 5), torch.randint(3, (20,)))
     )
     assert objective.value(objective.theta) == pytest.approx(objective.value(), rel=1e-6)
+
+
+def test_complex_vectors_are_refused():
+    operator = Dense(torch.eye(3))
+    with pytest.raises(BadUsage, match="real vectors"):
+        operator @ torch.ones(3, dtype=torch.complex64)

@@ -49,6 +49,8 @@ class LinearOperator(ABC):
                 f"an operator of size {self.size} is applied to [{self.size}] or [{self.size}, k]",
                 seen=str(seen),
             )
+        if vectors.is_complex():
+            raise BadUsage("an operator is applied to real vectors", seen=str(vectors.dtype))
         block = vectors.detach().to(device=self.device, dtype=self.dtype)
         block = block[:, None] if vectors.dim() == 1 else block
         self.products += block.shape[1]
