@@ -4,8 +4,8 @@ A loss of predictions against targets has a least value. From several points, sc
 in which the loss falls; a loss that keeps falling in proportion to the distance rewards the size of the outputs, and
 training on it ends in infinities: a smoothing or entropy term with the wrong sign does that, far beyond the scores at
 which the loss still looks right. Falling like a logarithm (likelihoods of a density) is not meant. Where the format
-ends first, a value of minus infinity is looked at closer by: it is a fall as well. Predicted boxes stay boxes: their corners
-are put in order wherever they are moved to.
+ends first, a value of minus infinity is looked at closer by: it is a fall as well. Predicted boxes stay boxes: their
+corners are put in order wherever they are moved to.
 """
 
 import math

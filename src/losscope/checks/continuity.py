@@ -7,7 +7,7 @@ between its ends.
 
 A **convention**: losses that select samples, pairs or a penalty by a threshold jump by design (hard mining, a penalty
 for the wrong direction), and from outside a slip looks like that. A **bug** where it cannot be meant: of predictions
-against real targets, an error that has grown by a hair costs suddenly less, so that descent is drawn away from the target.
+against real targets, an error that has grown by a hair costs suddenly less: descent is drawn away from the target.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -134,8 +134,8 @@ def _told(line: _Line) -> Result:
     """The jump of a line, shown by two calls."""
     place = line.steepest()
     assert place is not None
-    before, after = line.at(place.low), line.at(place.high)
-    costs = place.before, place.after
+    before, after = _alone(line.subject, line.at(place.low), line.at(place.high))
+    costs = _value(line.subject, before), _value(line.subject, after)
     gap = float((pack(line.subject, after)[0] - pack(line.subject, before)[0]).norm())
     falls = _rewarded(line.subject, before, after, costs)
     if not falls and _rewarded(line.subject, after, before, costs[::-1]):
@@ -149,6 +149,19 @@ def _told(line: _Line) -> Result:
         expected="no jump",
         call=f"print(loss({arguments}), loss({{args}}))",
     )
+
+
+def _alone(subject: Subject, before: Case, after: Case) -> tuple[Case, Case]:
+    """The same jump by one number alone, if there is such a one."""
+    first, unpack = pack(subject, before)
+    last, _ = pack(subject, after)
+    gap = _value(subject, after) - _value(subject, before)
+    for i in (first != last).nonzero().flatten().tolist():
+        moved = first.clone()
+        moved[i] = last[i]
+        if abs(_value(subject, unpack(moved)) - _value(subject, before) - gap) < 0.1 * abs(gap):
+            return before, unpack(moved)
+    return before, after
 
 
 def _rewarded(subject: Subject, before: Case, after: Case, costs: tuple[float, float]) -> bool:

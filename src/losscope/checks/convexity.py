@@ -4,7 +4,8 @@ Two searches. Hessians of single samples at predictions of very different sizes:
 differences along lines at several widths, for losses with kinks, whose Hessians see nothing. Random midpoints alone
 would miss most: the non-convex region of a loss is often small. Lines through 0 are among them: a loss of directions
 jumps there. Of scores whose sigmoid or softmax rounds to 0 or 1, only those up to ±10 are judged, and the answer says
-so; a logarithm that is bounded (eps, clamp) is constant for predictions that are wrong for sure, and not convex. Whatever is found must show in the values themselves:
+so; a logarithm that is bounded (eps, clamp) is constant for predictions that are wrong for sure, and not convex.
+Whatever is found must show in the values themselves:
 f(x + h) + f(x - h) < 2f(x) by more than rounding. Minimising a convex loss of a linear model has no local traps.
 """
 
