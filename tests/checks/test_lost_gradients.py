@@ -233,7 +233,10 @@ def test_an_option_shapes_the_loss(loss, task: str, expected: list[str]) -> None
 def js(s: Tensor, t: Tensor) -> Tensor:
     p, q = s.softmax(1), t.softmax(1)
     m = ((p + q) / 2).clamp_min(1e-300).log()
-    return 0.5 * ((p * (p.clamp_min(1e-300).log() - m)).sum(1) + (q * (q.clamp_min(1e-300).log() - m)).sum(1)).mean()
+    return (
+        0.5
+        * ((p * (p.clamp_min(1e-300).log() - m)).sum(1) + (q * (q.clamp_min(1e-300).log() - m)).sum(1)).mean()
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,7 +297,9 @@ def test_a_straight_line_is_carried_on_and_nothing_else(name: str) -> None:
     assert carried_on(growth) == (None if expected is None else pytest.approx(expected, rel=1e-6))
 
 
-@pytest.mark.parametrize("mutant", [{"_STRAIGHT": math.inf}, {"_EVEN_SIZES": ((160.0, 320.0, 480.0),)}, {"_STRAIGHT": -1.0}])
+@pytest.mark.parametrize(
+    "mutant", [{"_STRAIGHT": math.inf}, {"_EVEN_SIZES": ((160.0, 320.0, 480.0),)}, {"_STRAIGHT": -1.0}]
+)
 def test_a_wrong_straight_line_is_noticed(mutant: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutants: every growth is taken for straight; nothing is; sizes of another spacing must not matter."""
     for name, value in mutant.items():

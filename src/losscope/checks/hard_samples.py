@@ -1,21 +1,24 @@
 """What is wrong has a gradient, or it is not learnt.
 
-Two ways to lose it. ``log(softmax(z) + ε)`` (a clamp, F.binary_cross_entropy of a sigmoid) is constant where the
+A prediction that is wrong for sure may not cost less than one that is wrong by a little: a modulating factor that
+forgets the label, (1 - p)^γ for negatives too, does that, and whoever is far enough on the wrong side is pushed further.
+That is a **bug**. Then two ways to lose it. ``log(softmax(z) + ε)`` (a clamp, F.binary_cross_entropy of a sigmoid) is constant where the
 prediction is wrong for sure: the gradient is that of a cross-entropy up to there and then gone. And a selection that
 keeps the easiest samples of a batch, not the hardest (``sort`` the wrong way round), or an error that is clipped
-instead of its slope, gives the one sample that is clearly wrong no gradient at all beside others that have one. Both
+instead of its slope, gives the one sample that is clearly wrong no gradient at all beside others that have one. These
 are a **convention**: samples of large loss are left out on purpose where labels are noisy, and redescending losses
 ignore far outliers. Losses that are bounded by design lose their gradient gradually and are left alone.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.saturation import judged, pulls, saturation, scored
-from losscope.checks.subject import Case, Subject, replaced
+from losscope.checks.saturation import WRONG_BY, judged, labels, pulls, saturation, scored
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, replaced
 from losscope.core.text import Message, Text
 from losscope.losses.arguments import Argument
 
@@ -23,6 +26,7 @@ _OTHERS = 7
 _RIGHT, _WRONG = 1.0, -4.0
 _ERRORS = (0.3, 5.0)
 _NOTHING = 1e-9
+_SURE, _CLEARLY = 8.0, 0.05
 
 _SATURATES = Text(
     en="a prediction that is wrong by {at:g} has a gradient of {gone:.1e}, one that is wrong by {before:g} one of "
@@ -40,6 +44,12 @@ _CLIPPED = Text(
     en="an error of {large:g} has no gradient, one of {small:g} has {most:.3g}: large errors are not corrected",
     zh="误差为 {large:g} 时没有梯度，误差为 {small:g} 时梯度为 {most:.3g}：大的误差得不到修正",
 )
+_REWARDED = Text(
+    en="a prediction that is wrong by {more:g} costs {seen:.6g}, one that is wrong by {less:g} only costs more, "
+    "{expected:.6g}: who is wrong enough is rewarded (label {label})",
+    zh="错误幅度为 {more:g} 的预测损失为 {seen:.6g}，幅度仅为 {less:g} 的反而更大，为 {expected:.6g}：错得足够多反受奖励"
+    "（标签 {label}）",
+)
 _PASS = Text(en="wrong predictions have a gradient", zh="错误的预测有梯度")
 _NONE = Text(
     en="which sample is wrong is not known for these arguments", zh="对于这些参数，哪个样本错误是未知的"
@@ -51,11 +61,43 @@ def _run(subject: Subject) -> Iterator[Result]:
     if subject.described or not (pair or judged(subject)):
         yield skipped(_NONE)
         return
-    found = [_clipped(subject)] if pair else [_saturated(subject), _dropped(subject)]
+    found = [_clipped(subject)] if pair else [_rewarded(subject), _saturated(subject), _dropped(subject)]
     if any(found):
         yield from (result for result in found if result is not None)
     else:
         yield passed(_PASS)
+
+
+def _rewarded(subject: Subject) -> Result | None:
+    """A label for which the cost of a wrong prediction falls again as it gets worse."""
+    for label in labels(subject):
+        cases = {size: scored(subject, torch.full((2,), -size), label) for size in WRONG_BY}
+        right = _cost(subject, scored(subject, torch.full((2,), _SURE), label))
+        costs = {size: _cost(subject, case) for size, case in cases.items()}
+        known = {size: cost for size, cost in costs.items() if math.isfinite(cost)}
+        if len(known) < 2 or not math.isfinite(right):
+            continue
+        less = max(known, key=known.__getitem__)
+        more = min((s for s in known if s >= less), key=known.__getitem__)
+        if known[more] < known[less] - _CLEARLY * max(abs(known[less] - right), 1e-9):
+            figures = {
+                "seen": known[more],
+                "expected": known[less],
+                "more": more,
+                "less": less,
+                "label": label,
+            }
+            shown = {"seen": f"{known[more]:.6g}", "expected": f"at least {known[less]:.6g}"}
+            return failed("bug", _REWARDED(**figures), case=cases[more], **shown)
+    return None
+
+
+def _cost(subject: Subject, case: Case) -> float:
+    try:
+        with torch.no_grad():
+            return float(subject.value(case))
+    except (Raised, NotALoss):
+        return math.nan
 
 
 def _saturated(subject: Subject) -> Result | None:

@@ -5,9 +5,11 @@ must be apart. Outside (``-beta * logsigmoid(d)``) they only multiply the loss, 
 is trained with β = 1 whatever is chosen. A margin that is taken off every class cancels, a temperature that is computed
 and never used leaves the loss alone. Options with names of that kind are halved and doubled on cases of several sizes;
 what never changes anything, or multiplies everything by the same number, is a **convention**: a weight β of a single
-term is meant to. Attributes of a live module are left alone, since other attributes may have been computed from them.
+term is meant to. Attributes of a live module are left alone, since other attributes may have been computed from them. An argument that
+changes nothing, whatever it holds (the log-likelihoods of a reference that a later line overwrites), is one as well.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
 from losscope.checks.ideals import COMPARED
-from losscope.checks.subject import Case, NotALoss, Raised, Subject, planted
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, planted, replaced
 from losscope.core.text import Message, Text
 from losscope.losses.arguments import Argument
 
@@ -50,6 +52,10 @@ _SCALES = Text(
     zh="{name} 只是乘在损失上（无论预测如何，取 {high:g} 时都是取 {low:g} 时的 {ratio:.4g} 倍）：它应在 sigmoid 或 "
     "softmax 内部决定差距多大才足够",
 )
+_UNUSED = Text(
+    en="the argument {name} changes nothing: other values of it give the same {seen:.6g}",
+    zh="参数 {name} 不起任何作用：取其他值时损失同为 {seen:.6g}",
+)
 _PASS = Text(en="{names}: each changes more than the scale", zh="{names}：都不只改变尺度")
 _NONE = Text(en="the loss has no such option", zh="该损失没有此类选项")
 
@@ -65,10 +71,34 @@ def _run(subject: Subject) -> Iterator[Result]:
         if result is not None:
             told = True
             yield result
-    if not tried:
+    for position, argument in enumerate(() if subject.described else subject.arguments[1:], 1):
+        if (result := _unused(subject, position, argument.name)) is not None:
+            told = True
+            yield result
+    if not tried and not told:
         yield skipped(_NONE)
     elif not told:
         yield passed(_PASS, names=", ".join(tried))
+
+
+def _unused(subject: Subject, position: int, name: str) -> Result | None:
+    """An argument that may hold anything."""
+    seen = math.nan
+    for seed in range(_CASES):
+        case, other = subject.case(seed), subject.case(seed + 31)
+        if torch.equal(case[position], other[position]):
+            return None
+        try:
+            with torch.no_grad():
+                seen = float(subject.value(case))
+                moved = float(subject.value(replaced(case, {position: other[position]})))
+        except (Raised, NotALoss):
+            return None
+        if seen != moved:
+            return None
+    case = replaced(subject.case(0), {position: subject.case(31)[position]})
+    named = subject.names[position] if position < len(subject.names) else name
+    return failed("convention", _UNUSED(name=named, seen=seen), case=case)
 
 
 def _values(subject: Subject, name: str) -> tuple[list[float], list[float]] | None:

@@ -58,7 +58,12 @@ def judged(subject: Subject) -> bool:
     return subject.kinds in _CLASSES | _BITS
 
 
-def scored(subject: Subject, margins: Tensor) -> Case:
+def labels(subject: Subject) -> tuple[int, ...]:
+    """Those that differ in kind: of bits both, of classes any."""
+    return (1, 0) if subject.kinds in _BITS else (1,)
+
+
+def scored(subject: Subject, margins: Tensor, label: int = 1) -> Case:
     """One sample per margin: scores that are right by so much, or, with a negative margin, wrong by so much.
 
     All samples have one label, so that weights of classes are all the same.
@@ -67,9 +72,10 @@ def scored(subject: Subject, margins: Tensor) -> Case:
     scores, target = torch.zeros_like(case[0]), case[1]
     size = margins.to(scores.dtype).reshape(-1, *[1] * (scores.dim() - 1))
     if subject.kinds in _BITS:
-        return replaced(case, {0: (scores + 1) * size, 1: torch.ones_like(target)})
+        sign = 2 * label - 1
+        return replaced(case, {0: (scores + sign) * size, 1: torch.full_like(target, label)})
     axis = subject.axis(0, "C") or 1
-    label, other = 1, 0
+    other = 0 if label else 1
     scores.select(axis, label).copy_(size.clamp(min=0).squeeze(axis).expand(scores.select(axis, label).shape))
     scores.select(axis, other).copy_(
         (-size).clamp(min=0).squeeze(axis).expand(scores.select(axis, other).shape)
