@@ -310,3 +310,107 @@ def test_a_wrong_straight_line_is_noticed(mutant: dict, monkeypatch: pytest.Monk
         if (carried_on(growth) or math.nan) != pytest.approx(expected or math.nan, rel=1e-6, nan_ok=True)
     ]
     assert bool(wrong) is ("_STRAIGHT" in mutant)
+
+
+# -- what is wrong for sure, what is right for sure, what belongs together
+def focal_of_sigmoid(logits: Tensor, labels: Tensor) -> Tensor:
+    """The modulating factor forgets the label."""
+    each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return ((1 - logits.sigmoid()) ** 2 * each).mean()
+
+
+def focal_of_bits(logits: Tensor, labels: Tensor) -> Tensor:
+    each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return ((1 - (-each).exp()) ** 2 * each).mean()
+
+
+def without_positives(first: Tensor, second: Tensor) -> Tensor:
+    """SigLIP whose labels are 0 on the diagonal, in place of 1."""
+    scores = 10 * F.normalize(first, dim=1) @ F.normalize(second, dim=1).T - 10
+    return -F.logsigmoid((torch.eye(len(first)) - 1) * scores).sum() / len(first)
+
+
+def with_positives(first: Tensor, second: Tensor) -> Tensor:
+    scores = 10 * F.normalize(first, dim=1) @ F.normalize(second, dim=1).T - 10
+    return -F.logsigmoid((2 * torch.eye(len(first)) - 1) * scores).sum() / len(first)
+
+
+def pushing(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Positive pairs cost more, the more alike they are."""
+    z = F.normalize(embeddings, dim=1)
+    same = labels[:, None] == labels[None]
+    return F.softplus(torch.where(same, z @ z.T, z @ z.T - 0.2)).mean()
+
+
+def one_side(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 - fake).mean()
+
+
+def both_sides(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def half_variance(mu: Tensor, sigma: Tensor) -> Tensor:
+    """ln σ in place of ln σ²."""
+    return 0.5 * (mu.square() + sigma.square() - sigma.log() - 1).sum(1).mean()
+
+
+def over_sigma(mean: Tensor, target: Tensor, var: Tensor) -> Tensor:
+    """The log of a variance beside a squared error over twice of it."""
+    return (0.25 * (target - mean).square() / var + 0.5 * var.log()).mean()
+
+
+def gaussian(mean: Tensor, target: Tensor, var: Tensor) -> Tensor:
+    return (0.5 * (target - mean).square() / var + 0.5 * var.log()).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "task", "check", "expected"),
+    [
+        (focal_of_sigmoid, "binary", "hard-samples", ["bug"]),
+        (focal_of_bits, "binary", "hard-samples", []),
+        (without_positives, "contrastive", "perfect", ["convention"]),
+        (with_positives, "contrastive", "perfect", []),
+        (pushing, "metric", "perfect", ["bug"]),
+        (one_side, "game", "perfect", ["bug"]),
+        (both_sides, "game", "perfect", []),
+        (half_variance, "latent-scale", "spread", ["bug"]),
+        (over_sigma, "heteroscedastic", "spread", ["convention"]),
+        (gaussian, "heteroscedastic", "spread", []),
+    ],
+)
+def test_what_is_wrong_is_not_rewarded(loss, task: str, check: str, expected: list[str]) -> None:
+    assert said(loss, task, check) == expected
+
+
+def si_snr(estimate: Tensor, source: Tensor) -> Tensor:
+    """Negative scale-invariant signal-to-noise ratio: it sees neither scale nor sign."""
+    e, s = (x - x.mean(1, keepdim=True) for x in (estimate, source))
+    along = (e * s).sum(1, keepdim=True) * s / (s.square().sum(1, keepdim=True) + 1e-8)
+    ratio = along.square().sum(1) / ((e - along).square().sum(1) + 1e-8)
+    return -10 * torch.log10(ratio + 1e-8).mean()
+
+
+def smoothed_beyond_one(pred: Tensor, targets: Tensor) -> Tensor:
+    """ConvE: 1/n is added in place of ε/n, and targets exceed 1."""
+    return F.binary_cross_entropy_with_logits(pred, 0.9 * targets + 1 / targets.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "task", "bugs"), [(si_snr, "regression", []), (smoothed_beyond_one, "binary", ["bounded-below"])]
+)
+def test_what_the_reading_and_the_verdict_are(loss, task: str, bugs: list[str]) -> None:
+    found = losscope.audit(loss, only=["bounded-below", "hard-samples"], isolate=False)
+    assert found.task == task
+    assert [e.check for e in found.bugs] == bugs
+
+
+def test_grad_mode_is_left_as_it_was() -> None:
+    def switches(x: Tensor, t: Tensor) -> Tensor:
+        loss = F.mse_loss(x, t)
+        torch.set_grad_enabled(False)
+        torch.set_grad_enabled(True)
+        return loss
+
+    assert said(switches, "regression", "quiet") == ["convention"]
+    assert said(F.mse_loss, "regression", "quiet") == []

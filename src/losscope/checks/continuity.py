@@ -138,8 +138,9 @@ def _told(line: _Line) -> Result:
     costs = _value(line.subject, before), _value(line.subject, after)
     gap = float((pack(line.subject, after)[0] - pack(line.subject, before)[0]).norm())
     falls = _rewarded(line.subject, before, after, costs)
-    if not falls and _rewarded(line.subject, after, before, costs[::-1]):
-        before, after, costs, falls = after, before, costs[::-1], True
+    turned = costs[1], costs[0]
+    if not falls and _rewarded(line.subject, after, before, turned):
+        before, after, costs, falls = after, before, turned, True
     arguments = ", ".join(source(value) for value in before)
     return failed(
         "bug" if falls else "convention",

@@ -1,13 +1,15 @@
 """What is wrong has a gradient, or it is not learnt.
 
 A prediction that is wrong for sure may not cost less than one that is wrong by a little: a modulating factor that
-forgets the label, (1 - p)^γ for negatives too, does that, and whoever is far enough on the wrong side is pushed further.
-That is a **bug**. Then two ways to lose it. ``log(softmax(z) + ε)`` (a clamp, F.binary_cross_entropy of a sigmoid) is constant where the
-prediction is wrong for sure: the gradient is that of a cross-entropy up to there and then gone. And a selection that
-keeps the easiest samples of a batch, not the hardest (``sort`` the wrong way round), or an error that is clipped
-instead of its slope, gives the one sample that is clearly wrong no gradient at all beside others that have one. These
-are a **convention**: samples of large loss are left out on purpose where labels are noisy, and redescending losses
-ignore far outliers. Losses that are bounded by design lose their gradient gradually and are left alone.
+forgets the label, (1 - p)^γ for negatives too, does that, and what is far enough on the wrong side is pushed further.
+That is a **bug**.
+
+There are two ways to lose the gradient. ``log(softmax(z) + ε)`` (a clamp, F.binary_cross_entropy of a sigmoid) is
+constant where the prediction is wrong for sure: the gradient is that of a cross-entropy up to there and then gone. And
+a selection that keeps the easiest samples of a batch, not the hardest (``sort`` the wrong way round), or an error that
+is clipped instead of its slope, gives the one sample that is clearly wrong no gradient at all beside others that have
+one. These are a **convention**: samples of large loss are left out on purpose where labels are noisy, and redescending
+losses ignore far outliers. Losses that are bounded by design lose their gradient gradually and are left alone.
 """
 
 import math
@@ -47,8 +49,8 @@ _CLIPPED = Text(
 _REWARDED = Text(
     en="a prediction that is wrong by {more:g} costs {seen:.6g}, one that is wrong by {less:g} only costs more, "
     "{expected:.6g}: who is wrong enough is rewarded (label {label})",
-    zh="错误幅度为 {more:g} 的预测损失为 {seen:.6g}，幅度仅为 {less:g} 的反而更大，为 {expected:.6g}：错得足够多反受奖励"
-    "（标签 {label}）",
+    zh="错误幅度为 {more:g} 的预测损失为 {seen:.6g}，幅度仅为 {less:g} 的反而更大，为 {expected:.6g}："
+    "错得足够多反受奖励（标签 {label}）",
 )
 _PASS = Text(en="wrong predictions have a gradient", zh="错误的预测有梯度")
 _NONE = Text(

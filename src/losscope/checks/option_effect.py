@@ -5,8 +5,8 @@ must be apart. Outside (``-beta * logsigmoid(d)``) they only multiply the loss, 
 is trained with β = 1 whatever is chosen. A margin that is taken off every class cancels, a temperature that is computed
 and never used leaves the loss alone. Options with names of that kind are halved and doubled on cases of several sizes;
 what never changes anything, or multiplies everything by the same number, is a **convention**: a weight β of a single
-term is meant to. Attributes of a live module are left alone, since other attributes may have been computed from them. An argument that
-changes nothing, whatever it holds (the log-likelihoods of a reference that a later line overwrites), is one as well.
+term is meant to. So is an argument that changes nothing, whatever it holds (the log-likelihoods of a reference that a
+later line overwrites). Attributes of a live module are left alone: others may have been computed from them.
 """
 
 import math

@@ -89,8 +89,8 @@ def _dpo(c: Tensor, r: Tensor, c0: Tensor, r0: Tensor, sign: float) -> Tensor:
 
 
 def broken() -> Subject:
-    return Subject(name="reference added", call=lambda *case: _dpo(*case, 1.0), arguments=_FOUR)
+    return Subject(name="reference added", call=lambda c, r, c0, r0: _dpo(c, r, c0, r0, 1.0), arguments=_FOUR)
 
 
 def sound() -> Subject:
-    return Subject(name="dpo", call=lambda *case: _dpo(*case, -1.0), arguments=_FOUR)
+    return Subject(name="dpo", call=lambda c, r, c0, r0: _dpo(c, r, c0, r0, -1.0), arguments=_FOUR)

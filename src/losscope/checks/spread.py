@@ -5,9 +5,9 @@ errors of one size the loss must therefore be smallest at a spread in between. A
 exponential with the wrong sign and a missing term make one end the cheapest, and the network goes there. A divergence
 from the standard normal distribution, without a target, must be smallest at mean 0 and variance 1.
 
-Where the best spread of errors of 1 lies elsewhere than at 1 (a squared error divided by σ beside a ln σ², a factor ½ on
-one side), what is predicted is no variance and no scale: a **convention**. Judged by the gradient, since its weight may
-be detached.
+Where the best spread of errors of 1 lies elsewhere than at 1 (a squared error divided by σ beside a ln σ², a factor ½
+on one side), what is predicted is no variance and no scale: a **convention**. Judged by the gradient, since its weight
+may be detached.
 """
 
 import math

@@ -25,8 +25,8 @@ _VECTORS = "embeddings"
 _WRONG = Text(
     en="vectors are normalised over the batch: multiplying a feature of all samples by a number leaves the loss at "
     "{before:.6g}, multiplying one vector by a number gives {after:.6g}",
-    zh="向量在批次方向上归一化：把某一特征在全部样本上乘以一个数，损失仍为 {before:.6g}；把单个向量乘以一个数，损失变为 "
-    "{after:.6g}",
+    zh="向量在批次方向上归一化：把某一特征在全部样本上乘以一个数，损失仍为 {before:.6g}；把单个向量乘以一个数，"
+    "损失变为 {after:.6g}",
 )
 _PASS = Text(
     en="multiplying a feature of all samples by a number changes the loss, or one vector may be multiplied too",
