@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from losscope.checks.ambient import SETTINGS, environment_kept, plain, read
+from losscope.checks.ambient import SETTINGS, environment_kept, kept, plain, read
 from losscope.checks.check import Check, Result, failed, passed
 from losscope.checks.subject import Case, Raised, Subject
 from losscope.core.text import Text
@@ -112,7 +112,7 @@ def _changed(subject: Subject, case: Case) -> Iterator[Result]:
 
 def _switched_on(subject: Subject, case: Case) -> Iterator[Result]:
     """Whether grad mode is on after a call that found it off."""
-    with environment_kept(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+    with environment_kept(), kept(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         try:
             subject.call(*(value.clone() for value in case))
         except Exception as error:
