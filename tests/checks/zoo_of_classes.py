@@ -43,7 +43,7 @@ def naive_sigmoid_bce(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p)).mean()
 
 
-@fine(convex=True)
+@fine(convex=False)
 def clamped_sigmoid_bce(logits: Tensor, targets: Tensor) -> Tensor:
     p = torch.sigmoid(logits).clamp(1e-7, 1 - 1e-7)
     return -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p)).mean()

@@ -20,6 +20,7 @@ from losscope.losses.arguments import Argument
 
 _SAMPLES = (4096, 2048, 1024, 512)
 _ROWS = 128
+_STEEP = 0.05  # seconds for 128 samples: the cost grows with their cube, or a sample is large
 _SECONDS = 0.1  # for one call, if its cost grows with the square of the number of samples
 
 _WRONG = Text(
@@ -35,12 +36,13 @@ def _run(subject: Subject) -> Iterator[Result]:
     if all(subject.axis(i) is None for i in range(len(subject.arguments))):
         yield skipped(_NO_SAMPLES)
         return
-    few, many = (float(subject.value(subject.case(0, 8.0, N=n))) for n in (64, 512))
+    most = 512 if _took(subject, torch.float64, 128) < _STEEP else 128
+    few, many = (float(subject.value(subject.case(0, 8.0, N=n))) for n in (64, most))
     if abs(many) > 3 * abs(few) + 1:
         yield skipped(_NOT_A_MEAN)
         return
     right = []
-    n = _affordable(subject)
+    n = _affordable(subject) if most == 512 else most
     case = subject.case(0, 8.0, N=n)
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
@@ -86,13 +88,21 @@ def _in_single_samples(subject: Subject, case: Case, dtype: torch.dtype, found: 
     )
 
 
+def _took(subject: Subject, dtype: torch.dtype, n: int) -> float:
+    """Seconds of this process for one call."""
+    case = cast(subject.case(0, 8.0, N=n), dtype)
+    began = time.process_time()
+    subject.value(case)
+    return time.process_time() - began
+
+
 def _affordable(subject: Subject) -> int:
-    case = cast(subject.case(0, 8.0, N=512), torch.float16)
-    began = time.perf_counter()
-    with suppress(Raised):
-        subject.value(case)
-    took = time.perf_counter() - began
-    return next((n for n in _SAMPLES if took * (n / 512) ** 2 < _SECONDS), _SAMPLES[-1])
+    """How many samples: told by the time of one call in the lowest precision that the loss takes."""
+    for dtype in (torch.float16, torch.float32):
+        with suppress(Raised):  # what is refused takes no time
+            took = _took(subject, dtype, 512)
+            return next((n for n in _SAMPLES if took * (n / 512) ** 2 < _SECONDS), _SAMPLES[-1])
+    return _SAMPLES[-1]
 
 
 CHECK = Check(

@@ -4,12 +4,13 @@ A loss of predictions against targets has a least value. From several points, sc
 in which the loss falls; a loss that keeps falling in proportion to the distance rewards the size of the outputs, and
 training on it ends in infinities: a smoothing or entropy term with the wrong sign does that, far beyond the scores at
 which the loss still looks right. Falling like a logarithm (likelihoods of a density) is not meant. Where the format
-ends first, a value of minus infinity is looked at closer by: it is a fall as well.
+ends first, a value of minus infinity is looked at closer by: it is a fall as well. Predicted boxes stay boxes: their
+corners are put in order wherever they are moved to.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -63,7 +64,7 @@ def _run(subject: Subject) -> Iterator[Result]:
     if subject.spec is not None and subject.spec.range[0] == -math.inf:
         yield skipped(_MEANT)
         return
-    least = math.inf
+    least, subject = math.inf, _of_boxes(subject)
     for case in subject.cases(_CASES):
         found = _along(subject, case)
         if found is None:
@@ -73,6 +74,23 @@ def _run(subject: Subject) -> Iterator[Result]:
             yield _told(subject, found)
             return
     yield passed(_PASS, least=least, further=_FAR[-1]) if least < math.inf else skipped(_NO_TARGET)
+
+
+def _of_boxes(subject: Subject) -> Subject:
+    """The loss of the boxes that corners span, whichever of them comes first; other losses as they are."""
+    if not any(subject.kind(i) == "boxes" for i in subject.predictions):
+        return subject
+    return replace(subject, call=lambda *case: subject.call(*_ordered(subject, case)))
+
+
+def _ordered(subject: Subject, case: Sequence[Tensor]) -> Case:
+    """The case with the lower corner of every predicted box first."""
+    return tuple(
+        torch.cat([v[..., :2].minimum(v[..., 2:]), v[..., :2].maximum(v[..., 2:])], -1)
+        if i in subject.predictions and subject.kind(i) == "boxes"
+        else v
+        for i, v in enumerate(case)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +163,8 @@ def _along(subject: Subject, case: Case) -> _Line | None:
                     break
     except Raised:
         return None
-    return _Line(near, values, distances, unpack((start + distances[-1] * direction).round(decimals=3)))
+    far = unpack((start + distances[-1] * direction).round(decimals=3))
+    return _Line(near, values, distances, _ordered(subject, far))
 
 
 def _without_end(values: Sequence[float]) -> bool:

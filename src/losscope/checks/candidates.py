@@ -127,6 +127,7 @@ def subject_with(
         sourced=target.source,
         defaults=defaults(target.loss),
         names=target.parameters or tuple(argument.name for argument in arguments),
+        by_attribute=target.by_attribute,
     )
 
 

@@ -3,7 +3,11 @@
 A value that jumps where the prediction crosses a threshold has no gradient that tells of the jump: descent may go up
 in steps. The usual cause are two branches that do not meet (a Huber loss without its -δ²/2). Looked for along random
 lines through the space of predictions, by halving the interval with the largest difference until nothing is left
-between its ends. Losses that select samples by a threshold jump by design.
+between its ends.
+
+A **convention**: losses that select samples, pairs or a penalty by a threshold jump by design (hard mining, a penalty
+for the wrong direction), and from outside a slip looks like that. A **bug** where it cannot be meant: of predictions
+against real targets, an error that has grown by a hair costs suddenly less: descent is drawn away from the target.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +33,10 @@ _JUMP = 1e-5  # of the range of the loss on the line
 _JUMPS = Text(
     en="the loss jumps from {before:.6g} to {after:.6g} between two predictions that differ by {gap:.0e}",
     zh="两个仅相差 {gap:.0e} 的预测之间，损失从 {before:.6g} 跳到 {after:.6g}",
+)
+_FALLS = Text(
+    en="the loss jumps from {before:.6g} to {after:.6g} where an error grows by {gap:.0e}: a larger error costs less",
+    zh="误差仅增大 {gap:.0e}，损失就从 {before:.6g} 跳到 {after:.6g}：更大的误差反而损失更小",
 )
 _PASS = Text(en="no jump along a line ({lines} looked at)", zh="{lines} 条直线上没有跳跃")
 _NOTHING = Text(en="it changes on no line", zh="在任何直线上都没有变化")
@@ -126,17 +134,43 @@ def _told(line: _Line) -> Result:
     """The jump of a line, shown by two calls."""
     place = line.steepest()
     assert place is not None
-    before, after = line.at(place.low), line.at(place.high)
+    before, after = _alone(line.subject, line.at(place.low), line.at(place.high))
+    costs = _value(line.subject, before), _value(line.subject, after)
     gap = float((pack(line.subject, after)[0] - pack(line.subject, before)[0]).norm())
+    falls = _rewarded(line.subject, before, after, costs)
+    turned = costs[1], costs[0]
+    if not falls and _rewarded(line.subject, after, before, turned):
+        before, after, costs, falls = after, before, turned, True
     arguments = ", ".join(source(value) for value in before)
     return failed(
-        "convention",
-        _JUMPS(before=place.before, after=place.after, gap=gap),
+        "bug" if falls else "convention",
+        (_FALLS if falls else _JUMPS)(before=costs[0], after=costs[1], gap=gap),
         case=after,
-        seen=f"{place.before:.6g} {place.after:.6g}",
+        seen=f"{costs[0]:.6g} {costs[1]:.6g}",
         expected="no jump",
         call=f"print(loss({arguments}), loss({{args}}))",
     )
+
+
+def _alone(subject: Subject, before: Case, after: Case) -> tuple[Case, Case]:
+    """The same jump by one number alone, if there is such a one."""
+    first, unpack = pack(subject, before)
+    last, _ = pack(subject, after)
+    gap = _value(subject, after) - _value(subject, before)
+    for i in (first != last).nonzero().flatten().tolist():
+        moved = first.clone()
+        moved[i] = last[i]
+        if abs(_value(subject, unpack(moved)) - _value(subject, before) - gap) < 0.1 * abs(gap):
+            return before, unpack(moved)
+    return before, after
+
+
+def _rewarded(subject: Subject, before: Case, after: Case, costs: tuple[float, float]) -> bool:
+    """Whether no error of a real prediction has shrunk, some have grown, and the loss has fallen."""
+    if subject.kinds != ("values", "real") or before[0].shape != before[1].shape:
+        return False
+    grown = (after[0] - after[1]).abs() - (before[0] - before[1]).abs()
+    return costs[1] < costs[0] and bool((grown >= 0).all()) and bool((grown > 0).any())
 
 
 def _value(subject: Subject, case: Case) -> float:

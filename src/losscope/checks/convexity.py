@@ -3,8 +3,9 @@
 Two searches. Hessians of single samples at predictions of very different sizes: a negative eigenvalue. And second
 differences along lines at several widths, for losses with kinks, whose Hessians see nothing. Random midpoints alone
 would miss most: the non-convex region of a loss is often small. Lines through 0 are among them: a loss of directions
-jumps there. Of scores whose sigmoid or softmax is clamped or rounds to 0 or 1, only those up to ±10 are judged, and the
-answer says so. Whatever is found must show in the values themselves:
+jumps there. Of scores whose sigmoid or softmax rounds to 0 or 1, only those up to ±10 are judged, and the answer says
+so; a logarithm that is bounded (eps, clamp) is constant for predictions that are wrong for sure, and not convex.
+Whatever is found must show in the values themselves:
 f(x + h) + f(x - h) < 2f(x) by more than rounding. Minimising a convex loss of a linear model has no local traps.
 """
 
@@ -19,6 +20,7 @@ from losscope.checks.check import Check, Result, failed, passed
 from losscope.checks.claimed import claim_of, judge
 from losscope.checks.domains import inside
 from losscope.checks.samples import Samples, samples_of
+from losscope.checks.saturation import judged, saturation
 from losscope.checks.subject import Case, Subject
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -35,9 +37,9 @@ _CONCAVE = Text(
     zh="非凸：在两个预测之间，端点平均值低于中点值，差 {gap:.4g}（中点值 {value:.4g}）",
 )
 _ALMOST = Text(
-    en="nothing concave for scores up to ±{limit:g}; beyond, a clamp or rounding makes it flat: the mean of the losses "
-    "at two predictions is below that midway by {gap:.2g}",
-    zh="分数在 ±{limit:g} 以内没有凹的；超出后因 clamp 或舍入而变平：端点平均值比中点值低 {gap:.2g}",
+    en="nothing concave for scores up to ±{limit:g}; beyond, rounding makes it flat: the mean of the losses at two "
+    "predictions is below that midway by {gap:.2g}",
+    zh="分数在 ±{limit:g} 以内没有凹的；超出后因舍入而变平：端点平均值比中点值低 {gap:.2g}",
 )
 _PASS = Text(
     en="nothing concave: {hessians} Hessians (smallest eigenvalue {smallest:.2e}), {differences} second differences",
@@ -177,10 +179,12 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 
 def _moderate(subject: Subject, samples: Samples, found: Found) -> float | None:
-    """How concave the loss is where scores saturate, if it is so nowhere else and no contract speaks of it."""
+    """How concave the loss is where scores round, if it is so nowhere else and no contract speaks of it."""
     if claim_of(subject, "convex") is not None:
         return None
     if not all(subject.kind(i) in _SATURATING for i in subject.predictions):
+        return None
+    if judged(subject) and saturation(subject) is not None:
         return None
     case, step = found
     sides = [samples.place(case, samples.flat(case) + s * step) for s in (-1, 0, 1)]

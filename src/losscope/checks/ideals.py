@@ -170,6 +170,25 @@ def masks(subject: Subject, case: Case) -> tuple[Case, Case, Case] | None:
     return replaced(case, {0: truth}), wrong, wrong
 
 
+def pulled(subject: Subject) -> tuple[Case, Case] | None:
+    """What belongs together, equal; and with nothing in common: in both, all others are at right angles.
+
+    So only what a loss says of those that belong together can tell the two from one another.
+    """
+    if subject.kinds not in COMPARED:
+        return None
+    pairs, size = 4, 8
+    points = _FAR * torch.eye(size, dtype=torch.float64)
+    case = subject.case(0, N=pairs if subject.kinds[1] == "embeddings" else size, D=size)
+    if case[0].shape[1] != size:
+        return None
+    if subject.kinds[1] == "embeddings":
+        first = points[:pairs]
+        return (first, first.clone()), (first, points[pairs:])
+    groups = torch.arange(size) // 2
+    return (points[groups], groups), (points, groups)
+
+
 def moves(subject: Subject, case: Case) -> tuple[Case, Case] | None:
     """Good actions that became less likely and bad ones that became likelier, by less and by more."""
     if subject.kinds not in (

@@ -14,13 +14,15 @@ everything is ignored, are conventions (torch does the first and the last).
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import NotALoss, Raised, Subject, gradients, planted, replaced
+from losscope.checks.ignoring import CLOSE, Ignoring
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, gradients, planted, replaced
 from losscope.core.claims import Severity
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
@@ -102,6 +104,18 @@ def _run(subject: Subject) -> Iterator[Result]:
         yield from _everything(ignoring, target, labels[0])
 
 
+def _short(subject: Subject, samples: int) -> Case:
+    """An ordinary case with short sequences, if the loss takes them."""
+    if not any(subject.axis(i, "T") is not None for i in subject.predictions):
+        return subject.case(0, N=samples)
+    case = subject.case(0, N=samples, T=2)
+    try:
+        subject.value(case)
+    except (Raised, NotALoss):
+        return subject.case(0, N=samples)
+    return case
+
+
 def _mask(subject: Subject) -> int | None:
     """The argument that says what counts."""
     fixed = (i for i, a in enumerate(subject.arguments) if "mask" in a.name and a.role == "fixed")
@@ -161,12 +175,14 @@ def _one(
         told = {"case": case, "seen": str(error), "expected": "a number", "subject": subject}
         yield failed(refused, _RAISES(label=label, error=str(error)), **told)
         return
-    yield from _first_ignored(subject, case, with_nan=with_nan, counted=counted)
+    mask = _mask(subject)
+    marks = (target,) if mask is None or subject.axis(mask) != 0 else (target, mask)
+    yield from _first_ignored(subject, case, marks, with_nan=with_nan, counted=counted)
 
 
 def _masked(subject: Subject, mask: int) -> Iterator[Result]:
     """A mask that is 0 for the first sample and 1 for the others; then one that is 0 in places of every sample."""
-    case = subject.case(0, N=3)
+    case = _short(subject, 3)
     values = torch.ones_like(case[mask])
     values[0] = 0
     classes = any(subject.kind(i).startswith("class-index") for i in subject.targets)
@@ -174,7 +190,7 @@ def _masked(subject: Subject, mask: int) -> Iterator[Result]:
     padded = _padded(subject, mask)
     counted: Severity = "convention" if padded == [] else "bug"  # a mean of means counts an empty sample
     whole = replaced(case, {mask: values})
-    found = list(_first_ignored(subject, whole, with_nan=True, counted=counted, nan=nan))
+    found = list(_first_ignored(subject, whole, (mask,), with_nan=True, counted=counted, nan=nan))
     found += [] if any(r.severity == "bug" for r in found) else padded or []
     yield from found
     if not any(r.severity == "bug" for r in found):
@@ -183,7 +199,7 @@ def _masked(subject: Subject, mask: int) -> Iterator[Result]:
 
 def _padded(subject: Subject, mask: int) -> list[Result] | None:
     """What masked places do that are appended along the other axes of the mask; ``None`` where none can be."""
-    case = subject.case(0, N=1)
+    case = _short(subject, 1)
     case = replaced(case, {mask: torch.ones_like(case[mask])})
     tried = False
     for axis in range(1, case[mask].dim()):
@@ -198,45 +214,65 @@ def _padded(subject: Subject, mask: int) -> list[Result] | None:
         except (Raised, NotALoss):
             continue  # it takes so many and no more
         tried = True
-        if abs(seen - expected) > 1e-6 * (1 + abs(expected)):
+        if abs(seen - expected) > CLOSE * (1 + abs(expected)):
             figures = {"seen": f"{seen:.6g}", "expected": f"{expected:.6g}"}
-            return [failed("bug", _PADDED(seen=seen, expected=expected), case=longer, **figures)]
+            told = _halved(subject, mask, name)
+            return [failed("bug", _PADDED(seen=seen, expected=expected), case=longer, **figures, **told)]
     return [] if tried else None
+
+
+def _halved(subject: Subject, mask: int, name: str) -> dict[str, Any]:
+    """How a padded case shrinks: against the first half of it along the axis ``name``, which alone counts."""
+
+    def half(case: Sequence[Tensor]) -> float:
+        at = [subject.axis(i, name) for i in range(len(case))]
+        first = (v if a is None else v.narrow(a, 0, v.shape[a] // 2) for v, a in zip(case, at, strict=True))
+        return float(subject.value(tuple(first)))
+
+    def padded(case: Sequence[Tensor]) -> bool:
+        counted, left = case[mask].chunk(2, subject.axis(mask, name) or 0)
+        return bool((counted == 1).all()) and bool((left == 0).all())
+
+    def apart(case: Sequence[Tensor]) -> bool:
+        return padded(case) and abs(float(subject.value(case)) - half(case)) > CLOSE * (1 + abs(half(case)))
+
+    def again(case: Sequence[Tensor]) -> dict[str, float]:
+        return {"seen": float(subject.value(case)), "expected": half(case)}
+
+    return {"fails": apart, "again": again}
 
 
 def _first_ignored(
     subject: Subject,
     case: Sequence[Tensor],
+    marks: tuple[int, ...],
     *,
     with_nan: bool,
     counted: Severity = "bug",
     nan: Severity = "bug",
 ) -> Iterator[Result]:
-    """The first sample of the case is to be ignored, and no other."""
-    result, _, before = gradients(subject, case)
-    first = float(result.detach())
-    position = subject.predictions[0]
-    own = before[0]
-    if own is not None and float(own[0].norm()) > 1e-12:
-        size = float(own[0].norm())
-        told = {"case": case, "seen": f"{size:.4g}", "expected": "0", **_GRADIENT_OF_FIRST}
-        yield failed("bug", _OWN_GRADIENT(seen=size), subject=subject, **told)
+    """The first sample of the case is to be ignored, as the arguments ``marks`` say, and no other."""
+    look = Ignoring(subject, tuple(case), marks)
+    own, first = look.own(case), look.value(case)
+    if own > 1e-12:
+        told = look.when(lambda c: look.own(c) > 1e-3 * own, seen=look.own)
+        figures = {"seen": f"{own:.4g}", "expected": "0", **_GRADIENT_OF_FIRST}
+        yield failed("bug", _OWN_GRADIENT(seen=own), case=case, **figures, **told)
         return
-    moved = case[position].clone()
-    moved[0] = moved[0] + 3.0 * torch.arange(moved[0].numel(), dtype=moved.dtype).reshape(moved[0].shape)
-    changed = replaced(case, {position: moved})
-    seen = float(subject.value(changed))
-    if abs(seen - first) > 1e-6 * (1 + abs(seen)):
-        told = {"case": changed, "seen": f"{seen:.6g}", "expected": f"{first:.6g}"}
-        yield failed("bug", _VALUE(first=first, seen=seen), subject=subject, **told)
+    moved = look.moved(case)
+    seen = look.value(moved)
+    if abs(seen - first) > CLOSE * (1 + abs(seen)):
+        told = look.unequal(look.value, lambda c: look.value(look.zeroed(c)), "first")
+        figures = {"seen": f"{seen:.6g}", "expected": f"{first:.6g}"}
+        yield failed("bug", _VALUE(first=first, seen=seen), case=moved, **figures, **told)
         return
-    rest = subject.rows(case, torch.arange(1, subject.count(case)))
-    expected = float(subject.value(rest))
-    if abs(expected - first) > 1e-6 * (1 + abs(expected)) and not _is_sum(subject):
-        told = {"case": case, "seen": f"{first:.6g}", "expected": f"{expected:.6g}"}
-        yield failed(counted, _MEAN(seen=first, expected=expected), subject=subject, **told)
+    expected = look.rest(case)
+    if abs(expected - first) > CLOSE * (1 + abs(expected)) and not _is_sum(subject):
+        told = look.unequal(look.value, look.rest, "expected")
+        figures = {"seen": f"{first:.6g}", "expected": f"{expected:.6g}"}
+        yield failed(counted, _MEAN(seen=first, expected=expected), case=case, **figures, **told)
     if with_nan:
-        yield from _nan(subject, case, position, first, nan)
+        yield from _nan(look, first, nan)
 
 
 def _is_sum(subject: Subject) -> bool:
@@ -245,7 +281,7 @@ def _is_sum(subject: Subject) -> bool:
 
 def _with_ignored(subject: Subject, target: int, label: int) -> Sequence[Tensor]:
     """The first sample is ignored, and no other."""
-    case = subject.case(0, N=3)
+    case = _short(subject, 3)
     labels = case[target].clone()
     if label >= 0:
         labels = torch.where(labels == label, (label + 1) % subject.sizes.get("C", 5), labels)
@@ -258,23 +294,36 @@ def _with_ignored(subject: Subject, target: int, label: int) -> Sequence[Tensor]
     return replaced(case, changes)
 
 
-def _nan(
-    subject: Subject, case: Sequence[Tensor], position: int, first: float, severity: Severity
-) -> Iterator[Result]:
-    filled = case[position].clone()
-    filled[0] = math.nan
-    poisoned = replaced(case, {position: filled})
+def _nan(look: Ignoring, first: float, severity: Severity) -> Iterator[Result]:
+    """NaN in the ignored sample: does it reach the value, the gradients of others, or its own?"""
+    case = look.poisoned(look.case)
     try:
-        value, _, found = gradients(subject, poisoned)
+        found = _reached(look, case)
     except Raised:
         return
-    gradient, told = found[0], {"case": poisoned, "seen": "nan", "subject": subject}
+    told = look.when(lambda c: _reached(look, c) == found)
+    if found == "value":
+        told["again"] = lambda c: {"expected": look.value(look.zeroed(c))}
+        yield failed(severity, _NAN_VALUE(), case=case, seen="nan", expected=f"{first:.6g}", **told)
+    elif found == "others":
+        yield failed(
+            "bug", _NAN_OTHERS(), case=case, seen="nan", expected="a number", **told, **_GRADIENT_OF_OTHERS
+        )
+    elif found == "own":
+        yield failed(
+            "convention", _NAN_OWN(), case=case, seen="nan", expected="0", **told, **_GRADIENT_OF_FIRST
+        )
+
+
+def _reached(look: Ignoring, case: Sequence[Tensor]) -> str:
+    """How far NaN gets: "value", "others", "own" or nowhere."""
+    value, _, found = gradients(look.subject, case)
+    slope = found[0]
     if math.isnan(float(value.detach())):
-        yield failed(severity, _NAN_VALUE(), expected=f"{first:.6g}", **told)
-    elif gradient is not None and bool(gradient[1:].isnan().any()):
-        yield failed("bug", _NAN_OTHERS(), expected="a number", **told, **_GRADIENT_OF_OTHERS)
-    elif gradient is not None and bool(gradient[0].isnan().any()):
-        yield failed("convention", _NAN_OWN(), expected="0", **told, **_GRADIENT_OF_FIRST)
+        return "value"
+    if slope is None:
+        return ""
+    return "others" if bool(slope[1:].isnan().any()) else "own" if bool(slope[0].isnan().any()) else ""
 
 
 def _everything(subject: Subject, target: int, label: int) -> Iterator[Result]:

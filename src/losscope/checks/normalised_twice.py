@@ -61,7 +61,7 @@ def _run(subject: Subject) -> Iterator[Result]:
 
 def _twice(scores: Tensor, target: Tensor, what: str, axis: int) -> Tensor:
     if what == "sigmoid":
-        return F.binary_cross_entropy_with_logits(scores.sigmoid(), target)
+        return F.binary_cross_entropy_with_logits(scores.sigmoid(), target.reshape(scores.shape))
     target = target.movedim(axis, 1) if target.shape == scores.shape else target
     return F.cross_entropy(scores.softmax(axis).movedim(axis, 1), target)
 
@@ -69,7 +69,7 @@ def _twice(scores: Tensor, target: Tensor, what: str, axis: int) -> Tensor:
 def _certain(scores: Tensor, target: Tensor, what: str, axis: int) -> Tensor:
     """Scores of ±30 for the right answers."""
     if what == "sigmoid":
-        return 60.0 * target - 30.0
+        return 60.0 * target.reshape(scores.shape) - 30.0
     right = (
         target if target.shape == scores.shape else F.one_hot(target, scores.shape[axis]).movedim(-1, axis)
     )

@@ -12,6 +12,7 @@ overlap that ends at 1 for a wrong mask ends at 0 for a right one, and no clip m
 wrong (Schulman et al. 2017, equation 7).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -44,6 +45,16 @@ _UNPAIRED = Text(
     en="predictions that equal the targets of other samples cost as little as right ones: {seen:.6g}",
     zh="与其他样本目标相同的预测和正确预测的损失一样小：{seen:.6g}",
 )
+_ALIKE = Text(
+    en="{other} costs as little as what is right: {seen:.6g}",
+    zh="{other}与正确情形的损失一样小：{seen:.6g}",
+)
+_APART = Text(
+    en="partners that have nothing in common cost {expected:.6g}, equal ones {seen:.6g}: what belongs together is "
+    "{what}",
+    zh="毫无共同之处的配对损失为 {expected:.6g}，相同的配对为 {seen:.6g}：应当相聚的样本{what}",
+)
+_PUSHED, _LEFT_ALONE = Text(en="pushed apart", zh="被推开"), Text(en="not drawn together", zh="没有被拉近")
 _SHORT = Text(
     en="a mask that is right at every pixel costs {seen:.6g}, one that is wrong at every pixel {expected:.6g}: an "
     "overlap of all is counted as less",
@@ -90,11 +101,12 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
     case = subject.case(seed, N=8)
     if max(value.numel() for value in case) > _PRINTED:
         case = subject.case(seed, N=4)
-    if (flaw := _limits(subject, case)) is not None:
+    flaw = _limits(subject, case)
+    if flaw is not None and flaw.severity == "bug":
         return flaw
     compared = _candidates(subject, case)
     if compared is None:
-        return True if ideals.masks(subject, case) is not None else None
+        return flaw or (True if ideals.masks(subject, case) is not None else None)
     right, others = compared
     try:
         with torch.no_grad():
@@ -110,10 +122,13 @@ def _looked_at(subject: Subject, seed: int) -> Result | bool | None:
                 seen=seen, other=_OTHERS[name.rstrip("0123456789. ")](), expected=cost
             )
             return failed("bug", text, case=right, seen=f"{seen:.6g}", expected=f"at most {cost:.6g}")
+    if (cost := costs.get(ideals.ORDER)) is not None and abs(cost - seen) <= 1e-9 * (1 + abs(seen)):
+        text = _ALIKE(other=_OTHERS[ideals.ORDER](), seen=seen)
+        return failed("bug", text, case=right, seen=f"{seen:.6g}", expected="less")
     name = "the targets of other samples"
     if name in costs and abs(costs[name] - seen) <= 1e-9 * (1 + abs(seen)) and spread > 1e-6:
         return failed("bug", _UNPAIRED(seen=seen), case=others[name], seen=f"{seen:.6g}", expected="more")
-    return True
+    return flaw or True
 
 
 def _limits(subject: Subject, case: Case) -> Result | None:
@@ -126,6 +141,15 @@ def _limits(subject: Subject, case: Case) -> Result | None:
                 if bounded and right > _LEFT and right < wrong:
                     text = _SHORT(seen=right, expected=wrong)
                     return failed("bug", text, case=masks[0], seen=f"{right:.6g}", expected="0")
+            if (pulled := ideals.pulled(subject)) is not None:
+                seen, apart = (float(subject.value(c)) for c in pulled)
+                if apart <= seen + 1e-9 * (1 + abs(seen)) and seen > -math.inf:
+                    worse = apart < seen - _CLEARLY * (1 + abs(seen))
+                    text = _APART(expected=apart, seen=seen, what=(_PUSHED if worse else _LEFT_ALONE)())
+                    severity = "bug" if worse else "convention"
+                    return failed(
+                        severity, text, case=pulled[0], seen=f"{seen:.6g}", expected=f"less than {apart:.6g}"
+                    )
             if (moves := ideals.moves(subject, case)) is not None:
                 near, far = (float(subject.value(c)) for c in moves)
                 if abs(near - far) <= 1e-9 * (1 + abs(near)):

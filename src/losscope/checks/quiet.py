@@ -3,7 +3,8 @@
 A print in a loss floods the log of a training run; a changed default dtype, default device, number of threads, warning
 filter, working folder or environment variable changes code that has nothing to do with the loss. These are
 conventions; so is a changed random seed (of torch, numpy or python), for it makes every run draw the same dice. Grad
-mode left switched off is a bug: nothing is learnt after the first step.
+mode left switched off is a bug: nothing is learnt after the first step. Left switched on where it was off
+(``set_grad_enabled(True)`` at the end, instead of what was before), it lets the rest of an evaluation build graphs.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from losscope.checks.ambient import SETTINGS, environment_kept, plain, read
+from losscope.checks.ambient import SETTINGS, environment_kept, kept, plain, read
 from losscope.checks.check import Check, Result, failed, passed
 from losscope.checks.subject import Case, Raised, Subject
 from losscope.core.text import Text
@@ -33,6 +34,10 @@ _SEED = Text(
     zh="一次调用会重设 {generator} 的随机种子：此后每次抽取的随机数都相同",
 )
 _ENVIRONMENT = Text(en="a call changes the environment variable {name}", zh="一次调用会改动环境变量 {name}")
+_GRAD_ON = Text(
+    en="called under torch.no_grad(), it leaves the grad mode on: what follows builds a graph",
+    zh="在 torch.no_grad() 下调用后，它让梯度模式保持开启：之后的计算会建立计算图",
+)
 _PASS = Text(en="silent, and leaves global settings alone", zh="不打印，也不改动全局设置")
 
 
@@ -57,7 +62,7 @@ def _run(subject: Subject) -> Iterator[Result]:
     with environment_kept():
         subject(*case)  # what is said or done once, at the first call, is no flood
     found = False
-    for look in (_spoken, _changed, _seeded):
+    for look in (_spoken, _changed, _switched_on, _seeded):
         with environment_kept():
             results = [*look(subject, case)]
         for result in results:
@@ -103,6 +108,19 @@ def _changed(subject: Subject, case: Case) -> Iterator[Result]:
     if names:
         call = f"loss({{args}}); print(__import__('os').environ.get({min(names)!r}))"
         yield failed("convention", _ENVIRONMENT(name=min(names)), case=case, call=call)
+
+
+def _switched_on(subject: Subject, case: Case) -> Iterator[Result]:
+    """Whether grad mode is on after a call that found it off."""
+    with environment_kept(), kept(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            subject.call(*(value.clone() for value in case))
+        except Exception as error:
+            raise Raised(error) from error
+        left_on = torch.is_grad_enabled()
+    if left_on:
+        call = "torch.set_grad_enabled(False); loss({args}); print(torch.is_grad_enabled())"
+        yield failed("convention", _GRAD_ON(), case=case, call=call, seen="True", expected="False")
 
 
 def _shown(value: Any) -> str:

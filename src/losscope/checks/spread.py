@@ -4,6 +4,10 @@ A density that is told a variance (a scale, a logarithm of it) charges for being
 errors of one size the loss must therefore be smallest at a spread in between. A forgotten or inverted ln σ², an
 exponential with the wrong sign and a missing term make one end the cheapest, and the network goes there. A divergence
 from the standard normal distribution, without a target, must be smallest at mean 0 and variance 1.
+
+Where the best spread of errors of 1 lies elsewhere than at 1 (a squared error divided by σ beside a ln σ², a factor ½
+on one side), what is predicted is no variance and no scale: a **convention**. Judged by the gradient, since its weight
+may be detached.
 """
 
 import math
@@ -13,13 +17,15 @@ import torch
 from torch import Tensor
 
 from losscope.checks.check import Check, Result, failed, passed, skipped
-from losscope.checks.subject import Case, NotALoss, Raised, Subject, replaced
+from losscope.checks.subject import Case, NotALoss, Raised, Subject, gradients, replaced
 from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 
 _SPREADS = {"variance": False, "log-scale": True}
 _POWERS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
-_ERROR = 1.0
+_BESIDE = (-2.0, -0.7, -0.3, 0.0, 0.3, 0.7, 2.0)
+"""Around 1: ln σ in place of ln σ² puts the minimum at a variance of 1/2."""
+_ERROR, _NEAR = 1.0, 0.25
 
 _END = Text(
     en="for errors of 1 the {which} spread is the cheapest ({seen:.6g}, one of about 1 costs {middle:.6g}): "
@@ -31,6 +37,12 @@ _NORMAL = Text(
     "wrong sign, or lacks a term",
     zh="标准正态分布的损失为 {seen:.6g}，另一分布仅为 {expected:.6g}：散度符号错误或缺项",
 )
+_OFF = Text(
+    en="for errors of 1 the best spread is no 1: at {spread:.4g} the loss still {way} as the spread grows: what is "
+    "predicted is neither a variance nor a scale",
+    zh="误差为 1 时最佳离散程度不是 1：在 {spread:.4g} 处，损失仍随离散程度增大而{way}：所预测的既非方差也非尺度",
+)
+_RISES, _DROPS = Text(en="rises", zh="上升"), Text(en="falls", zh="下降")
 _SURE = Text(en="being sure, however wrong", zh="无论多错都更自信")
 _UNSURE = Text(en="knowing nothing", zh="一无所知")
 _LEAST, _MOST = Text(en="smallest", zh="最小"), Text(en="largest", zh="最大")
@@ -90,7 +102,23 @@ def _with_target(subject: Subject, spread: int) -> Iterator[Result]:
             figures={f"spread e^{p:g}": v for p, v in zip(_POWERS, costs, strict=True)},
         )
         return
-    yield passed(_PASS)
+    yield _off(subject, spread, off) or passed(_PASS)
+
+
+def _off(subject: Subject, spread: int, mean: Tensor) -> Result | None:
+    """The spread for errors of 1 beside 1 at which the gradient has the wrong sign."""
+    for power, sign in ((-_NEAR, -1.0), (_NEAR, 1.0)):
+        case = _filled(subject, spread, power, mean)
+        try:
+            slope = gradients(subject, case)[2][subject.predictions.index(spread)]
+        except (Raised, NotALoss, ValueError):
+            return None
+        if slope is None or not math.isfinite(float(slope.sum())):
+            return None
+        if float(slope.sum()) * sign < 0:
+            text = _OFF(spread=float(case[spread].flatten()[0]), way=(_RISES if sign < 0 else _DROPS)())
+            return failed("convention", text, case=case)
+    return None
 
 
 def _latent(subject: Subject, spread: int) -> Iterator[Result]:
@@ -98,7 +126,7 @@ def _latent(subject: Subject, spread: int) -> Iterator[Result]:
     zero = torch.zeros_like(case[0])
     here = _filled(subject, spread, 0.0, zero)
     seen = _at(subject, here)
-    others = [_filled(subject, spread, p, zero + m) for p in (-2.0, 0.0, 2.0) for m in (-1.0, 0.0, 1.0)]
+    others = [_filled(subject, spread, p, zero + m) for p in _BESIDE for m in (-1.0, 0.0, 1.0)]
     costs = [_at(subject, other) for other in others]
     known = [c for c in costs if math.isfinite(c)]
     if not math.isfinite(seen) or not known:

@@ -40,6 +40,7 @@ class Subject:
     it was found since the values are the same, so that what it says may not hold where they were not compared.
     ``defaults`` are the options as the loss itself chooses them, ``names`` those that it gives its arguments.
     ``remembering`` is the loss as it is, where its value depends on earlier calls and ``call`` starts anew each time.
+    ``by_attribute``: other options are set on a live module, which may have computed something from the old ones.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Subject:
     defaults: Options = field(default_factory=dict)
     remembering: Loss | None = None
     names: tuple[str, ...] = ()
+    by_attribute: bool = False
 
     def option(self, name: str) -> Any:
         """What an option is: as given, or the loss's own default; ``None`` where it is unknown."""

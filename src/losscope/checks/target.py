@@ -30,7 +30,7 @@ class Target:
 
     ``parameters`` are the names that a call takes by position without a default, ``accepts`` the options;
     ``loss`` is the function or the instance itself. ``as_tensors`` makes the target with tensors for its options
-    that are lists of numbers.
+    that are lists of numbers. ``by_attribute``: ``make`` sets options on a copy of a live module.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Target:
     hints: str
     loss: Any = None
     as_tensors: "Callable[[], Target] | None" = None
+    by_attribute: bool = False
 
 
 def defaults(loss: Any) -> dict[str, Any]:
@@ -161,6 +162,7 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
+        by_attribute=function is not loss,
     )
 
 

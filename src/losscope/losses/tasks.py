@@ -78,7 +78,8 @@ TASKS: Mapping[str, InputTask] = MappingProxyType(
                 "regression",
                 "values",
                 "real",
-                words="mse mae l1 l2 huber smooth rmse cosh charbonnier quantile pinball regression robust",
+                words="mse mae l1 l2 huber smooth rmse cosh charbonnier quantile pinball regression robust correlation "
+                "pearson concordance ccc snr sdr",
             ),
             _task(
                 "positive-regression",

@@ -26,7 +26,8 @@ def _is_value(v: Value) -> bool:
 
 def _is_logit(v: Value) -> bool:
     rises = smallest(v, 1.0, 6.0, (1.0, 0.0, -3.0)) or smallest(v, 1.0, 3.0, (0.0, -3.0))
-    return rises and smallest(v, 0.0, -3.0, (0.0, 1.0, 3.0))
+    falls = smallest(v, 0.0, -3.0, (0.0, 1.0, 3.0)) or smallest(v, 0.0, -1.0, (0.0, 1.0, 3.0))
+    return rises and falls
 
 
 def _elementwise(fits: Callable[[Value], bool], less: Callable[[Value], bool] = lambda v: False):
