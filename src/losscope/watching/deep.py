@@ -21,6 +21,7 @@ from losscope.watching.budget import Governor
 from losscope.watching.keeper import Keeper
 from losscope.watching.merging import merged
 from losscope.watching.naming import Names
+from losscope.watching.not_compiled import nothing_compiled
 from losscope.watching.outlet import Outlet
 from losscope.watching.streams import Stream
 from losscope.watching.user_code import user_frame, where
@@ -42,7 +43,7 @@ def undisturbed() -> Iterator[None]:
     if strict:
         torch.cuda.set_sync_debug_mode(0)
     try:
-        with torch.no_grad(), torch._C.DisableTorchFunction(), _disable_current_modes():
+        with nothing_compiled(), torch.no_grad(), torch._C.DisableTorchFunction(), _disable_current_modes():
             yield
     finally:
         if strict:

@@ -18,6 +18,7 @@ from losscope.recording.writer import Recorder
 from losscope.watching.after_run import after_run
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
+from losscope.watching.not_compiled import leave_alone
 from losscope.watching.options import RunOptions
 from losscope.watching.publishing import publish
 from losscope.watching.run_folder import RUNS, rank_of, run_folder, world_size
@@ -203,9 +204,7 @@ class Session:
         self._watch.deep.keeper.wanted = self._examines
         self._hooks.install()
         # torch.compile of a whole step would otherwise trace into our hooks and compile them.
-        self._dynamo = when_imported(
-            "torch._dynamo.trace_rules", lambda rules: vars(rules)["add"]("losscope")
-        )
+        self._dynamo = when_imported("torch._dynamo.trace_rules", leave_alone)
         for what, why in self._hooks.blind:
             self._recorder.event("blind-spot", what=what, why=why)
 
