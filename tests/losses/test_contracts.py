@@ -86,7 +86,8 @@ def under_options(name: str, number: slice, which: tuple[str, ...] = UNDER_OPTIO
 
 @pytest.mark.parametrize("name", sorted(CHECKED))
 def test_a_loss_keeps_its_contract_under_its_options(name: str) -> None:
-    under_options(name, slice(None), ("floor", "chance"))
+    """The first of its option sets; `make thorough` takes all."""
+    under_options(name, slice(1), ("floor", "chance"))
 
 
 @pytest.mark.thorough

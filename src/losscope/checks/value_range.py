@@ -25,7 +25,7 @@ from losscope.core.text import Text
 from losscope.losses.arguments import Argument
 from losscope.losses.spec import LossSpec
 
-_SECONDS, _TO_THE_END = 0.06, 2.0
+_SECONDS, _TO_THE_END = 0.03, 2.0
 _NEAR = 1e-3
 _WIDE = (1.0, 10.0, 1e2, 1e4)
 _BOUNDS = (5.0, 15.0, 40.0)
