@@ -9,18 +9,27 @@ from torch import nn
 
 import losscope
 from losscope.core.errors import NotReadable
+from losscope.estimators.budget import Budget
 from losscope.estimators.traces import residual_draws
-from losscope.estimators.traces.draws import draw_until
+from losscope.estimators.traces.draws import draw_until, steps
 from losscope.estimators.traces.gauss_newton_draws import Mixtures, gauss_newton_draws
 from losscope.estimators.traces.gauss_newton_trace import gauss_newton_trace
 from losscope.estimators.traces.hessian_trace import hessian_trace
 from losscope.estimators.traces.trace import trace
+from losscope.operators.dense import Dense
 from losscope.operators.gauss_newton import GaussNewton
 from losscope.operators.hessian import Hessian
 from losscope.operators.layers import Layers
 from losscope.operators.linearisation import linearise_one
 from losscope.operators.multi_affine import offender
 from losscope.operators.residual import PenaltyHessian, Residual
+
+
+def ended(draws):
+    """What draws give at their end."""
+    *_, (found, done) = steps(draws)
+    assert done
+    return found
 
 
 def classifier(activation, *, classes=5, seed=0, samples=24, penalty=0.1):
@@ -177,7 +186,8 @@ def test_to_leave_out_the_networks_own_curvature_is_rejected(monkeypatch):
     truth = float(Hessian(objective).dense().trace())
     random = torch.Generator().manual_seed(0)
     layers = Layers(objective, 0)
-    found = [residual_draws.of_batch(layers, lambda value: 0.0, 8, random) for _ in range(40)]
+    budget = Budget(PenaltyHessian(objective), products=math.inf)
+    found = [ended(residual_draws.of_batch(layers, lambda value: 0.0, budget, 8, random)) for _ in range(40)]
     mean = sum(part.value for part in found) / 40
     spread = (sum(part.variance for part in found) / 40 / 40) ** 0.5
     assert abs(mean - residual) < 4 * spread
@@ -219,12 +229,14 @@ def test_errors_of_draws_without_replacement():
         random = torch.Generator().manual_seed(seed)
         order = torch.rand(300, 8, generator=random).argsort(1)
         columns = iter(population.gather(1, order).T)
-        part = draw_until(lambda c=columns: next(c), lambda _: math.inf, of=8)
-        assert part.passes < 8
+        budget = Budget(Dense(torch.eye(1)))
+        part = ended(draw_until(lambda c=columns: next(c), lambda _: math.inf, budget, of=8))
+        assert budget.used < 8
         scores.append((part.value - truth) / part.variance**0.5)
-        wrong.append((part.value - truth) / (part.variance / (1 - part.passes / 8)) ** 0.5)
+        wrong.append((part.value - truth) / (part.variance / (1 - budget.used / 8)) ** 0.5)
     assert float(torch.tensor(scores).square().mean()) == pytest.approx(1, abs=0.25)
     assert float(torch.tensor(wrong).square().mean()) < 0.8  # the mutant with replacement's error
     columns = iter(population.T)
-    whole = draw_until(lambda: next(columns), lambda _: 0.0, of=8)
-    assert whole.value == pytest.approx(truth, rel=1e-14) and whole.variance == 0 and whole.passes == 8
+    budget = Budget(Dense(torch.eye(1)))
+    whole = ended(draw_until(lambda: next(columns), lambda _: 0.0, budget, of=8))
+    assert whole.value == pytest.approx(truth, rel=1e-14) and whole.variance == 0 and budget.used == 8

@@ -198,7 +198,7 @@ def test_tiny_matrices(estimator, size):
 def test_time_is_limited(estimator, monkeypatch):
     monkeypatch.setattr(budget_module, "perf_counter", Clock())
     found = estimator(Dense(matrix(torch.linspace(-1, 1, 200))), rtol=0, seconds=6, products=10_000)
-    assert 6 <= found.seconds < 30
+    assert 5 <= found.seconds < 30
     assert found.products <= 200
 
 

@@ -1,24 +1,27 @@
 """What an estimate may cost, what it has cost, and the products themselves, which must be finite."""
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Generator
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.estimators.arguments import integer, real
+from losscope.estimators.search import Progress, Stretch
 from losscope.operators.operator import LinearOperator
 
-Progress = Callable[[int, float], None]
-"""Called now and then with the products so far and the present error."""
+R = TypeVar("R")
 
 
 class Budget:
     """Products and seconds of one estimate.
 
-    The limit of products is never exceeded. That of time is looked at between blocks: one block is always done.
+    The limit of products is never exceeded. That of time is looked at between blocks: one block is always done. At a
+    :meth:`pause` the estimate so far is given, and new limits are taken for what comes.
     """
 
     def __init__(
@@ -27,7 +30,7 @@ class Budget:
         *,
         rtol: float = 0.0,
         seconds: float = math.inf,
-        products: int = 1000,
+        products: float = 1000,
         progress: Progress | None = None,
     ) -> None:
         if not isinstance(op, LinearOperator):
@@ -37,8 +40,7 @@ class Budget:
                 remedy="Hessian(objective), or Dense(matrix) for a matrix",
             )
         self.rtol = real("rtol", rtol, 0)
-        self._seconds = seconds if seconds == math.inf else real("seconds", seconds, 0)
-        self._products = products if products == math.inf else integer("products", products)
+        self._limit(seconds, products)
         if op.size < 1:
             raise BadUsage("an operator of size 0 has nothing to estimate", seen=repr(op))
         if not op.dtype.is_floating_point:
@@ -46,7 +48,20 @@ class Budget:
         self.op = op
         self.used = 0
         self._progress = progress
-        self._began = perf_counter()
+        self._began, self._before = perf_counter(), 0.0
+
+    def _limit(self, seconds: float, products: float) -> None:
+        self._seconds = seconds if seconds == math.inf else real("seconds", seconds, 0)
+        self._products = sys.maxsize if products == math.inf else integer("products", products)
+
+    def pause(self, found: R) -> Generator[R, Stretch, None]:
+        """Answer with what is known; go on when asked to."""
+        spent = self.elapsed
+        more = yield found
+        self._limit(more.seconds, more.products)
+        self._products += self.used
+        self._progress = more.progress
+        self._began, self._before = perf_counter(), spent
 
     @property
     def left(self) -> int:
@@ -55,13 +70,18 @@ class Budget:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
-        return perf_counter() - self._began
+        """Seconds of work, pauses left out."""
+        return self._before + perf_counter() - self._began
+
+    @property
+    def overdue(self) -> bool:
+        """Whether time has run out."""
+        return perf_counter() - self._began >= self._seconds
 
     @property
     def late(self) -> bool:
         """Whether time or products have run out."""
-        return self.left < 1 or self.elapsed >= self._seconds
+        return self.left < 1 or self.overdue
 
     @property
     def working(self) -> torch.dtype:

@@ -1,7 +1,9 @@
 """The point that is examined: an objective, and what several looks need of it, computed once."""
 
 import time
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from losscope.core.errors import NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.extremes.lanczos import Eigenpairs, Lanczos, Which
+from losscope.estimators.search import Search
 from losscope.estimators.traces.gradient_covariance_trace import gradient_covariance_trace
 from losscope.estimators.traces.hutchinson import hutchinson
 from losscope.objective.objective import Objective
@@ -19,6 +22,8 @@ from losscope.operators.optimiser_step import Step
 _PAIRS = 3
 _SHARE = 0.35  # of the time that is left, for one eigenvalue problem
 _BASIS = 2 << 30  # bytes of the vectors that an eigenvalue search keeps
+
+R = TypeVar("R")
 
 
 class Place:
@@ -36,6 +41,7 @@ class Place:
         self._searches: dict[Which, Lanczos] = {}
         self._found: dict[Which, Eigenpairs] = {}
         self._tried: set[Which] = set()
+        self._ongoing: dict[str, Search[Any]] = {}
 
     @property
     def left(self) -> float:
@@ -103,6 +109,15 @@ class Place:
                 del self._searches[which]  # its basis is most of the memory
         assert found is not None
         self.cut_short = self.cut_short or not found.converged
+        return found
+
+    def stretch(self, name: str, begin: Callable[[], Search[R]], share: float) -> R:
+        """What a search of this name finds in a ``share`` of the time that is left, and in the stretches before."""
+        if name not in self._ongoing:
+            self._ongoing[name] = begin()
+        search = self._ongoing[name]
+        found = search.run(seconds=share * self.left)
+        self.cut_short = self.cut_short or not search.done
         return found
 
     @cached_property

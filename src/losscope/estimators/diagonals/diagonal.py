@@ -20,6 +20,7 @@ from torch import Tensor
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, caution
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.vectors import Probes
 from losscope.operators.operator import LinearOperator
 
@@ -49,6 +50,7 @@ class Diagonal:
         return Estimate(float(self.values[index]), float(self.stderrs[index]), self.products, self.seconds)
 
 
+@resumable
 def diagonal(
     op: LinearOperator,
     rtol: float = 0.05,
@@ -57,7 +59,7 @@ def diagonal(
     products: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Diagonal:
+) -> Course[Diagonal]:
     """diag A with a standard error for each entry.
 
     Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then; of one sample the errors
@@ -71,7 +73,7 @@ def diagonal(
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     if op.size <= min(_SMALL, products):
-        return _exact(budget)
+        return (yield from _exact(budget))
     probes, count = Probes(op, seed), 0
     mean = torch.zeros(op.size, dtype=torch.float64, device=op.device)
     spread = torch.zeros_like(mean)  # Σ (sample - mean)²
@@ -89,18 +91,24 @@ def diagonal(
         converged = noise * caution(count) ** 2 <= target
         if converged or budget.late:
             stderrs = (spread / ((count - 1) * count)).sqrt() if count > 1 else mean + math.inf
-            return Diagonal(mean, stderrs, budget.used, budget.elapsed, converged)
+            found = Diagonal(mean.clone(), stderrs, budget.used, budget.elapsed, converged)
+            if converged:
+                return found
+            yield from budget.pause(found)
         if op.size <= budget.left and noise * count > op.size * target:
-            return _exact(budget)
+            return (yield from _exact(budget))
 
 
-def _exact(budget: Budget) -> Diagonal:
+def _exact(budget: Budget) -> Course[Diagonal]:
     """eᵢᵀAeᵢ; entries that time does not suffice for are unknown, with an infinite error."""
     n = budget.op.size
     values = torch.zeros(n, dtype=torch.float64, device=budget.op.device)
     stderrs = torch.full_like(values, math.inf)
     first = 0
-    while first < n and not (first and budget.late):
+    while first < n:
+        if first and budget.late:
+            known = values.clone(), stderrs.clone()
+            yield from budget.pause(Diagonal(*known, budget.used, budget.elapsed, False))
         last = first + budget.block(min(LEAST, n - first))
         vectors = torch.zeros(n, last - first, dtype=budget.working, device=budget.op.device)
         vectors[range(first, last), range(last - first)] = 1
@@ -108,4 +116,4 @@ def _exact(budget: Budget) -> Diagonal:
         stderrs[first:last] = 0
         first = last
         budget.report(0.0 if first == n else math.inf)
-    return Diagonal(values, stderrs, budget.used, budget.elapsed, first == n)
+    return Diagonal(values, stderrs, budget.used, budget.elapsed, True)

@@ -13,6 +13,7 @@ class Columns:
     """Right-hand sides [n, k], the tolerances of their residuals [k], and the tensors [n, k] of an iteration.
 
     ``state`` holds what belongs to columns that are still worked on, ``place`` where these stand in the solution.
+    ``indefinite``: a direction of negative curvature was met.
     """
 
     def __init__(
@@ -23,12 +24,19 @@ class Columns:
         self.solution = torch.zeros_like(right)
         self.place = torch.arange(right.shape[1])
         self.state: dict[str, Tensor] = {}
+        self.indefinite = False
 
     @property
-    def busy(self) -> bool:
-        """Columns are left, and products for another step and for looking at the result."""
-        active = len(self.place)
-        return active > 0 and self.budget.left >= active + self.solution.shape[1] and not self.budget.late
+    def room(self) -> bool:
+        """Whether time and products are left for another step and for looking at the result."""
+        return self.budget.left >= len(self.place) + self.solution.shape[1] and not self.budget.late
+
+    def so_far(self) -> Tensor:
+        """The solution [n, k] as far as it is known."""
+        found = self.solution.clone()
+        if self.state:
+            found[:, self.place.to(found.device)] = self.state["x"]
+        return found
 
     def precondition(self, vectors: Tensor) -> Tensor:
         """M v; v where there is no preconditioner."""
@@ -54,8 +62,3 @@ class Columns:
             keep = ~done
             self.place, self.tolerance = self.place[keep], self.tolerance[keep]
             self.state = {name: value[..., keep.to(value.device)] for name, value in self.state.items()}
-
-    def finished(self) -> Tensor:
-        """The solution [n, k] of all columns, as far as it is known."""
-        self.freeze(torch.ones(len(self.place), dtype=torch.bool))
-        return self.solution

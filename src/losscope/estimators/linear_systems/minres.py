@@ -8,6 +8,8 @@ Source: Paige and Saunders, SIAM J. Numer. Anal. 12 (1975), doi:10.1137/0712047;
 Saunders, SIAM J. Sci. Comput. 33 (2011), arXiv:1003.4042, table 3.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,8 @@ from losscope.estimators.linear_systems.columns import Columns
 from losscope.estimators.vectors import dots
 
 
-def minimal_residuals(columns: Columns, right: Tensor) -> Tensor:
-    """x [n, k] with ‖b - Ax‖ below each column's tolerance, as far as the budget allows.
+def minimal_residuals(columns: Columns, right: Tensor) -> Iterator[tuple[Tensor, bool]]:
+    """x [n, k] with ‖b - Ax‖ below each column's tolerance, with True; or as far as the budget allows, with False.
 
     With a preconditioner the residual is measured as √(rᵀMr), relative to its first value. One product per step and
     column that has not converged. Memory: nine blocks [n, k].
@@ -33,13 +35,16 @@ def minimal_residuals(columns: Columns, right: Tensor) -> Tensor:
     columns.freeze(beta <= columns.tolerance)
     # The Krylov space is at its end, or ‖Ar‖ ≪ ‖A‖ ‖r‖: least squares. Going on would blow up x in the null space.
     least = max(64 * columns.budget.rounding, columns.budget.rtol / 10)
-    while columns.busy:
+    while len(columns.place):
+        if not columns.room:
+            yield columns.so_far(), False
+            continue
         _step(columns)
         state = columns.state
         spent = (state["beta"] <= least * state["size"]) | (state["root"] <= least * state["size"])
         columns.budget.report(float((state["phi"] / columns.tolerance).max()))
         columns.freeze((state["phi"] <= columns.tolerance) | spent)
-    return columns.finished()
+    yield columns.so_far(), True
 
 
 def _step(columns: Columns) -> None:

@@ -9,6 +9,7 @@ Sources: ``cg``, ``minres``; refinement: Higham, *Accuracy and Stability of Nume
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +21,7 @@ from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.linear_systems.cg import conjugate_gradients
 from losscope.estimators.linear_systems.columns import Columns
 from losscope.estimators.linear_systems.minres import minimal_residuals
+from losscope.estimators.search import Course, resumable
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["Solution", "solve"]
@@ -43,6 +45,7 @@ class Solution:
     converged: bool
 
 
+@resumable
 def solve(
     op: LinearOperator,
     b: Tensor,
@@ -52,7 +55,7 @@ def solve(
     seconds: float = math.inf,
     products: int | None = None,
     progress: Progress | None = None,
-) -> Solution:
+) -> Course[Solution]:
     """x with ‖b - Ax‖ ≤ rtol ‖b‖ for each column of b, [n] or [n, k].
 
     Ends after ``seconds`` or so many ``products`` (default 1,000 per column) with what is known then.
@@ -70,57 +73,78 @@ def solve(
     width = 1 if b.dim() == 1 else b.shape[1]
     limit = 1000 * width if products is None else products
     budget = Budget(op, rtol=rtol, seconds=seconds, products=limit, progress=progress)
-    right = b.detach().reshape(op.size, width).to(device=op.device, dtype=torch.float64)
-    sizes = right.norm(dim=0)
-    x, rest = torch.zeros_like(right), right
-    before = torch.full_like(sizes, math.inf)
-    indefinite = False
-    for _ in range(_ROUNDS):
-        norms = rest.norm(dim=0)
-        active = (norms > rtol * sizes) & (norms <= before / 2)
-        if not bool(active.any()) or budget.left < 2 * int(active.sum()):
-            break
-        gain, indefinite = _round(budget, rest[:, active], rtol * sizes[active], preconditioner, indefinite)
-        tried = x.clone()
+    return (yield from _Refinement(budget, b, preconditioner).course())
+
+
+class _Refinement:
+    """``x`` [n, k], its residuals ``rest``, and the tolerances of these [k]."""
+
+    def __init__(self, budget: Budget, b: Tensor, preconditioner: LinearOperator | None) -> None:
+        self.budget, self._shape, self._preconditioner = budget, b.shape, preconditioner
+        self._right = b.detach().reshape(budget.op.size, -1).to(device=budget.op.device, dtype=torch.float64)
+        self._sizes = self._right.norm(dim=0)
+        self._aim = budget.rtol * self._sizes
+        self.x, self.rest = torch.zeros_like(self._right), self._right
+        self.indefinite = False
+
+    def course(self) -> Course[Solution]:
+        budget, before, rounds = self.budget, torch.full_like(self._sizes, math.inf), 0
+        while rounds < _ROUNDS:
+            norms = self.rest.norm(dim=0)
+            active = (norms > self._aim) & (norms <= before / 2)
+            if not bool(active.any()):
+                break
+            if budget.left < 2 * int(active.sum()) or (rounds and budget.overdue):
+                yield from budget.pause(self._solution(self.x, self.rest))
+                continue
+            rounds += 1
+            x, rest = self.x, self.rest
+            for gain, done in self._round(rest[:, active], self._aim[active]):
+                x, rest = self._better(active, gain)
+                if not done:
+                    yield from budget.pause(self._solution(x, rest))
+            self.x, self.rest = x, rest
+            switched = self.indefinite and not bool((rest.norm(dim=0) <= self._aim).all())
+            before = torch.full_like(before, math.inf) if switched and before.isinf().all() else norms
+        return self._solution(self.x, self.rest)
+
+    def _better(self, active: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+        """x and residuals with the correction of the active columns, where it is one; by one product for each."""
+        tried, left = self.x.clone(), self.rest.clone()
         tried[:, active] += gain
-        left = rest.clone()
-        left[:, active] = right[:, active] - budget.multiply(tried[:, active]).double()
-        better = left.norm(dim=0) < norms
-        x, rest = torch.where(better, tried, x), torch.where(better, left, rest)
-        switched = indefinite and not bool((rest.norm(dim=0) <= rtol * sizes).all())
-        before = torch.full_like(before, math.inf) if switched and before.isinf().all() else norms
-        if budget.elapsed >= seconds:
-            break
-    final = torch.where(sizes > 0, rest.norm(dim=0) / sizes.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
-    return Solution(
-        x=x.reshape(b.shape),
-        residuals=tuple(final.tolist()),
-        method="minres" if indefinite else "cg",
-        products=budget.used,
-        seconds=budget.elapsed,
-        converged=bool((final <= rtol).all()),
-    )
+        left[:, active] = self._right[:, active] - self.budget.multiply(tried[:, active]).double()
+        better = left.norm(dim=0) < self.rest.norm(dim=0)
+        return torch.where(better, tried, self.x), torch.where(better, left, self.rest)
 
+    def _round(self, rest: Tensor, tolerance: Tensor) -> Iterator[tuple[Tensor, bool]]:
+        """Corrections for residuals [n, k]; a column is scaled to length 1, so that single precision has room."""
+        scale = rest.norm(dim=0)
+        right = (rest / scale).to(self.budget.working)
+        aim = (tolerance / scale).cpu() / 2  # the recurrence is not the truth
+        if not self.indefinite:
+            columns = Columns(self.budget, right, aim, self._preconditioner)
+            for found, done in conjugate_gradients(columns, right):
+                self.indefinite = columns.indefinite
+                if done and self.indefinite and columns.room:
+                    break
+                yield found.double() * scale, done
+                if done:
+                    return
+        columns = Columns(self.budget, right, aim, self._preconditioner)
+        for found, done in minimal_residuals(columns, right):
+            yield found.double() * scale, done
 
-def _round(
-    budget: Budget, rest: Tensor, tolerance: Tensor, preconditioner: LinearOperator | None, indefinite: bool
-) -> tuple[Tensor, bool]:
-    """The correction for residuals [n, k]; a column is scaled to length 1, so that single precision has room."""
-    scale = rest.norm(dim=0)
-    right = (rest / scale).to(budget.working)
-    aim = (tolerance / scale).cpu() / 2  # the recurrence is not the truth
-    if not indefinite:
-        columns = Columns(budget, right, aim, preconditioner)
-        found, indefinite = conjugate_gradients(columns, right)
-        if not indefinite or not _room(budget, right):
-            return found.double() * scale, indefinite
-    columns = Columns(budget, right, aim, preconditioner)
-    return minimal_residuals(columns, right).double() * scale, True
-
-
-def _room(budget: Budget, right: Tensor) -> bool:
-    """Whether products and time are left for a step of minimal residuals and a look at the result."""
-    return budget.left >= 2 * right.shape[1] and not budget.late
+    def _solution(self, x: Tensor, rest: Tensor) -> Solution:
+        tiny = torch.finfo(torch.float64).tiny
+        final = torch.where(self._sizes > 0, rest.norm(dim=0) / self._sizes.clamp_min(tiny), 0.0)
+        return Solution(
+            x=x.reshape(self._shape),
+            residuals=tuple(final.tolist()),
+            method="minres" if self.indefinite else "cg",
+            products=self.budget.used,
+            seconds=self.budget.elapsed,
+            converged=bool((final <= self.budget.rtol).all()),
+        )
 
 
 def _check(op: LinearOperator, b: Tensor, preconditioner: LinearOperator | None) -> None:

@@ -11,13 +11,14 @@ import math
 
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import real
-from losscope.estimators.budget import Progress
+from losscope.estimators.search import Course, Progress, mapped, resumable
 from losscope.estimators.spectrum.spectral_density import spectral_density
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["count_below"]
 
 
+@resumable
 def count_below(
     op: LinearOperator,
     threshold: float = 0.0,
@@ -30,7 +31,7 @@ def count_below(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """The number of eigenvalues below ``threshold`` ± its standard error; cost and limits as of ``spectral_density``.
 
     >>> import torch
@@ -39,7 +40,7 @@ def count_below(
     3.0
     """
     threshold = real("threshold", threshold)
-    found = spectral_density(
+    found = spectral_density.course(
         op,
         probes=probes,
         steps=steps,
@@ -50,4 +51,4 @@ def count_below(
         seed=seed,
         progress=progress,
     )
-    return found.below(threshold).scaled(op.size)
+    return (yield from mapped(found, lambda density: density.below(threshold).scaled(op.size)))

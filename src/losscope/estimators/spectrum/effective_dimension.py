@@ -15,13 +15,14 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import real
-from losscope.estimators.budget import Progress
+from losscope.estimators.search import Course, Progress, resumable
 from losscope.estimators.spectrum.trace_function import trace_function
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["effective_dimension"]
 
 
+@resumable
 def effective_dimension(
     op: LinearOperator,
     damping: float,
@@ -34,7 +35,7 @@ def effective_dimension(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A(A + δI)⁻¹ ± its standard error; cost and limits as of ``trace_function``.
 
     Negative eigenvalues above -δ count negative; one at or below -δ is an error.
@@ -56,7 +57,7 @@ def effective_dimension(
             )
         return eigenvalues / (eigenvalues + damping)
 
-    return trace_function(
+    course = trace_function.course(
         op,
         share,
         rtol=rtol,
@@ -68,3 +69,4 @@ def effective_dimension(
         seed=seed,
         progress=progress,
     )
+    return (yield from course)

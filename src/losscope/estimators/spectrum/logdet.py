@@ -15,13 +15,14 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import real
-from losscope.estimators.budget import Progress
+from losscope.estimators.search import Course, Progress, resumable
 from losscope.estimators.spectrum.trace_function import trace_function
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["logdet"]
 
 
+@resumable
 def logdet(
     op: LinearOperator,
     damping: float = 0.0,
@@ -34,7 +35,7 @@ def logdet(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """log det (A + δI) ± its standard error; cost and limits as of ``trace_function``.
 
     >>> import torch
@@ -54,7 +55,7 @@ def logdet(
             )
         return torch.log(eigenvalues + damping)
 
-    return trace_function(
+    course = trace_function.course(
         op,
         logarithm,
         rtol=rtol,
@@ -66,3 +67,4 @@ def logdet(
         seed=seed,
         progress=progress,
     )
+    return (yield from course)

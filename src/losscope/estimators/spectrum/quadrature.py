@@ -11,6 +11,7 @@ Source: Golub and Welsch, Math. Comp. 23 (1969); Ubaru, Chen and Saad, SIAM J. M
 doi:10.1137/16M1104974, algorithm 1.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -54,12 +55,14 @@ def eigenvalue_rule(eigenvalues: Tensor, rounding: float) -> Quadrature:
     return Quadrature(nodes, weights, torch.zeros_like(nodes), nodes, weights, error, exact=True)
 
 
-def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Quadrature:
-    """Rules of ``count`` probes with ``steps`` nodes each; fewer nodes where products or time do not suffice.
+def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Iterator[tuple[Quadrature, bool]]:
+    """Rules of ``count`` probes with ``steps`` nodes each, with True; as many probes as products suffice for, one at
+    least.
 
+    Where time or products run out on the way, rules of fewer nodes come, with False, and it may be gone on.
     Cost: count × steps products. Memory: count × steps vectors.
     """
-    steps = min(steps, budget.op.size, budget.left)
+    steps = min(steps, budget.op.size)
     count = max(1, min(count, budget.left // steps))
     vectors = probes.sphere(count) / budget.op.size**0.5
     basis = vectors.new_empty(count, steps, budget.op.size)
@@ -82,13 +85,21 @@ def quadrature(budget: Budget, probes: Probes, count: int, steps: int) -> Quadra
         if j + 1 == budget.op.size:
             more[:] = False
         beside[alive, j] = torch.where(more, beta, 0.0)
-        if j + 1 == steps or not more.any() or budget.late:
+        if j + 1 == steps or not more.any():
             break
+        if budget.late:
+            yield _rules(budget, diagonal, beside, length), False
         kept = more.to(rest.device)
         vectors = rest[:, kept] / beta[more].to(rest)
         alive = alive[more]
+    yield _rules(budget, diagonal, beside, length), True
+
+
+def _rules(budget: Budget, diagonal: Tensor, beside: Tensor, length: Tensor) -> Quadrature:
+    """The rules of tridiagonal matrices [count, steps] of which ``length`` [count] rows are known."""
+    count = len(length)
     fine = [_rule(diagonal[i], beside[i], int(length[i])) for i in range(count)]
-    coarse = [_rule(diagonal[i], beside[i], _half(beside[i], int(length[i]))) for i in range(count)]
+    coarse = [_coarse(diagonal[i], beside[i], int(length[i])) for i in range(count)]
     scale = max(float(nodes.abs().max()) for nodes, _, _ in fine)
     padded = [_padded([rule[part] for rule in fine], part == 0) for part in range(3)]
     halves = [_padded([rule[part] for rule in coarse], part == 0) for part in range(2)]
@@ -111,9 +122,15 @@ def _orthogonal(rest: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return rest, length
 
 
-def _half(beside: Tensor, length: int) -> int:
-    """Half the steps, with which the bias is judged; all of them where the process ended by itself."""
-    return length if beside[length - 1] == 0 else max(1, length // 2)
+def _coarse(diagonal: Tensor, beside: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The rule of half the steps, with which the bias is judged; of all of them where the process ended by itself.
+
+    Of one step nothing can be said: the rule has no weight, so that the bias is the whole value.
+    """
+    if beside[length - 1] == 0:
+        return _rule(diagonal, beside, length)
+    nodes, weights, residuals = _rule(diagonal, beside, max(1, length // 2))
+    return nodes, weights if length > 1 else torch.zeros_like(weights), residuals
 
 
 def _rule(diagonal: Tensor, beside: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:

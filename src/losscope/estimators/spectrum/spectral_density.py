@@ -22,7 +22,7 @@ ICML 2019, arXiv:1901.10159, for Hessians; the bounds: Szegő, *Orthogonal Polyn
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +32,7 @@ from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import integer, real
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.spectrum.quadrature import Quadrature, eigenvalue_rule, quadrature
 from losscope.estimators.vectors import Probes
 from losscope.operators.operator import LinearOperator
@@ -146,6 +147,7 @@ def _with_error(samples: Tensor, bias: Tensor, exact: bool) -> tuple[Tensor, Ten
     return samples.mean(0), torch.hypot(spread, bias)
 
 
+@resumable
 def spectral_density(
     op: LinearOperator,
     *,
@@ -157,13 +159,14 @@ def spectral_density(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> SpectralDensity:
+) -> Course[SpectralDensity]:
     """The distribution of eigenvalues, by ``probes × steps`` products.
 
     Where n products are no more than that (and n ≤ 1000) all eigenvalues are made instead, unless ``exact=False``. Ends
     early after ``seconds`` or so many ``products``. ``memory`` limits the bytes of the vectors that are kept: probes
     that do not fit (steps × n numbers each) are run one after the other. ``progress(products, standard error of the
-    mean eigenvalue)`` is called after each group of probes.
+    mean eigenvalue)`` is called after each group of
+    probes.
 
     >>> import torch
     >>> from losscope.operators.dense import Dense
@@ -178,21 +181,28 @@ def spectral_density(
         rule = eigenvalue_rule(torch.linalg.eigvalsh(whole), budget.rounding)
         budget.report(0.0)
         return SpectralDensity(rule, op.size, budget.used, budget.elapsed)
-    draw = Probes(op, seed)
-    rule = None
-    for group in groups(budget, probes, steps, memory):
-        fresh = quadrature(budget, draw, group, steps)
-        rule = fresh if rule is None else rule.joined(fresh)
-        found = SpectralDensity(rule, op.size, budget.used, budget.elapsed)
+    for found, done in densities(budget, Probes(op, seed), probes, steps, memory):
         budget.report(found.moment(1).stderr)
-        if budget.elapsed >= seconds or budget.left < min(steps, op.size):
-            break
-    assert rule is not None
-    return SpectralDensity(rule, op.size, budget.used, budget.elapsed)
+        if len(found.nodes) == probes and done:
+            return found
+        if not done or budget.overdue or budget.left < min(steps, op.size):
+            yield from budget.pause(found)
+    raise AssertionError("the last group ends the search")
 
 
-def groups(budget: Budget, probes: int, steps: int, memory: float) -> list[int]:
-    """How many probes are run at once, so that their vectors fit; at most 16."""
+def densities(
+    budget: Budget, draw: Probes, probes: float, steps: int, memory: float, at_once: int = 16
+) -> Iterator[tuple[SpectralDensity, bool]]:
+    """The density after each group of probes, with True; with False, where the budget is spent within a group, that of
+    the groups before, or of the shorter rules of the first.
+
+    As many run at once as fit into ``memory``, at most ``at_once``.
+    """
     each = budget.op.size * min(steps, budget.op.size) * torch.finfo(budget.working).bits / 8
-    size = max(1, min(16, int(memory / each)))
-    return [min(size, probes - first) for first in range(0, probes, size)]
+    size, rule = max(1, min(at_once, int(memory / each))), None
+    while rule is None or len(rule.nodes) < probes:
+        before = rule
+        group = int(min(size, probes - (0 if before is None else len(before.nodes))))
+        for fresh, done in quadrature(budget, draw, group, steps):
+            rule = fresh if before is None else before.joined(fresh) if done else before
+            yield SpectralDensity(rule, budget.op.size, budget.used, budget.elapsed), done

@@ -20,8 +20,9 @@ from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
 from losscope.estimators.samples import LEAST, caution
-from losscope.estimators.spectrum.quadrature import eigenvalue_rule, quadrature
-from losscope.estimators.spectrum.spectral_density import SpectralDensity, groups
+from losscope.estimators.search import Course, resumable
+from losscope.estimators.spectrum.quadrature import eigenvalue_rule
+from losscope.estimators.spectrum.spectral_density import SpectralDensity, densities
 from losscope.estimators.vectors import Probes
 from losscope.operators.operator import LinearOperator
 
@@ -30,6 +31,7 @@ __all__ = ["trace_function"]
 _DENSE = 1000  # size up to which all eigenvalues are made, where that takes no more products
 
 
+@resumable
 def trace_function(
     op: LinearOperator,
     function: Callable[[Tensor], Tensor],
@@ -42,7 +44,7 @@ def trace_function(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr f(A) ± its standard error; f takes tensors of eigenvalues.
 
     Ends where the upper 95 % confidence limit of the error over probes is below ``rtol · max(|tr f(A)|, ‖f(A)‖_F)``, or
@@ -63,24 +65,18 @@ def trace_function(
         found = _mean(SpectralDensity(rule, n, budget.used, budget.elapsed), function)
         budget.report(0.0)
         return found.scaled(n)
-    draw, rule = Probes(op, seed), None
-    while True:
-        for group in groups(budget, LEAST, steps, memory):
-            fresh = quadrature(budget, draw, group, steps)
-            rule = fresh if rule is None else rule.joined(fresh)
-            if budget.late:
-                break
-        assert rule is not None
-        density = SpectralDensity(rule, n, budget.used, budget.elapsed)
+    for density, done in densities(budget, Probes(op, seed), math.inf, steps, memory, at_once=LEAST):
+        rule = density.rule
         found = _mean(density, function).scaled(n)
         budget.report(found.stderr)
         samples = (function(rule.nodes) * rule.weights).sum(1)
         spread = n * float(samples.std()) / math.sqrt(len(samples)) if len(samples) > 1 else math.inf
         frobenius = math.sqrt(n * float((function(rule.nodes) ** 2 * rule.weights).sum(1).mean()))
-        if spread * caution(len(samples)) <= rtol * max(abs(found.value), frobenius):
+        if done and spread * caution(len(samples)) <= rtol * max(abs(found.value), frobenius):
             return found
-        if budget.elapsed >= seconds or budget.left < min(steps, n):
-            return found
+        if not done or budget.overdue or budget.left < min(steps, n):
+            yield from budget.pause(found)
+    raise AssertionError("groups do not end")
 
 
 def _mean(density: SpectralDensity, function: Callable[[Tensor], Tensor]) -> Estimate:

@@ -8,7 +8,6 @@ after C passes the trace is exact.
 """
 
 import math
-import time
 from collections.abc import Callable
 
 import torch
@@ -16,13 +15,14 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
-from losscope.estimators.arguments import real
-from losscope.estimators.traces.draws import Part, draw_until
+from losscope.estimators.budget import Budget
+from losscope.estimators.traces.draws import Draws, Part, draw_until, steps
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
 from losscope.operators.likelihood import Scores, scores_of, signs
 from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
+from losscope.operators.residual import PenaltyHessian
 
 __all__ = ["gauss_newton_draws"]
 
@@ -42,29 +42,45 @@ def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 
     >>> gauss_newton_draws(Objective(line, torch.nn.functional.mse_loss, (x, x[:, :1]))).value
     5.0
     """
-    began, random = time.perf_counter(), torch.Generator().manual_seed(seed)
-    rtol = real("rtol", rtol, 0)
-    total = by_batch(objective, rtol, lambda layers, share: of_batch(objective, layers, share, random))
-    return Estimate(total.value, math.sqrt(total.variance), total.passes, time.perf_counter() - began)
+    random = torch.Generator().manual_seed(seed)
+    budget = Budget(PenaltyHessian(objective), rtol=rtol, products=math.inf)
+
+    def part(layers: Layers, share: float) -> Draws:
+        return of_batch(objective, layers, share, budget, random)
+
+    *_, (total, _) = steps(by_batch(objective, budget.rtol, part))
+    return Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
 
 
-def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], Part]) -> Part:
-    """The sum over batches of ``part(layers, share)``: errors of that share of each make ``rtol`` of all."""
-    total = Part()
+def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], Draws]) -> Draws:
+    """The sum over batches of ``part(layers, share)``: errors of that share of each make ``rtol`` of all.
+
+    At a pause the batches that were seen stand for the others, with an infinite variance while there are such.
+    """
+    total, seen = Part(), 0.0
     used = [c for c in objective.coefficients if c]
-    share = rtol * sum(map(abs, used)) / math.sqrt(sum(c * c for c in used))
+    whole = sum(map(abs, used))
+    share = rtol * whole / math.sqrt(sum(c * c for c in used))
     for index, coefficient in enumerate(objective.coefficients):
         if coefficient:
-            total.add(coefficient, part(Layers(objective, index), share))
+            seen += abs(coefficient)
+            before = total
+            for found, done in steps(part(Layers(objective, index), share)):
+                total = Part(before.value, before.variance)
+                total.add(coefficient, found)
+                if not done:
+                    yield total if seen == whole else Part(total.value * whole / seen, math.inf)
     return total
 
 
-def of_batch(objective: Objective, layers: Layers, rtol: float, random: torch.Generator) -> Part:
+def of_batch(
+    objective: Objective, layers: Layers, rtol: float, budget: Budget, random: torch.Generator
+) -> Draws:
     """One batch: draws until ``rtol`` is met, or all outputs if that is not dearer."""
     scores = _likelihood(objective, layers)
-    return (
-        _by_eigenvectors(layers, rtol, random) if scores is None else _by_scores(layers, scores, rtol, random)
-    )
+    if scores is None:
+        return _by_eigenvectors(layers, rtol, budget, random)
+    return _by_scores(layers, scores, rtol, budget, random)
 
 
 def _likelihood(objective: Objective, layers: Layers) -> Scores | None:
@@ -82,7 +98,7 @@ def _likelihood(objective: Objective, layers: Layers) -> Scores | None:
     return scores if away <= torch.finfo(vector[0].dtype).eps * size else None
 
 
-def _by_scores(layers: Layers, scores: Scores, rtol: float, random: torch.Generator) -> Part:
+def _by_scores(layers: Layers, scores: Scores, rtol: float, budget: Budget, random: torch.Generator) -> Draws:
     """With S in closed form: diag(p) - ppᵀ of a softmax is SSᵀ with S = diag(√p)(I - √p√pᵀ)."""
     like = layers.batch.predictions
 
@@ -92,27 +108,34 @@ def _by_scores(layers: Layers, scores: Scores, rtol: float, random: torch.Genera
     outputs = sum(p[0].numel() for p in like)
     if outputs > MOST_OUTPUTS:
         return draw_until(
-            lambda: layers.squares(scores.rooted([signs(p, random) for p in like])), target, most=_MOST_DRAWS
+            lambda: layers.squares(scores.rooted([signs(p, random) for p in like])),
+            target,
+            budget,
+            most=_MOST_DRAWS,
         )
     mixtures = Mixtures(layers.samples, outputs, like[0], random)
     return draw_until(
-        lambda: layers.squares(scores.rooted(split(mixtures.next(), layers.batch))), target, of=outputs
+        lambda: layers.squares(scores.rooted(split(mixtures.next(), layers.batch))),
+        target,
+        budget,
+        of=outputs,
     )
 
 
-def _by_eigenvectors(layers: Layers, rtol: float, random: torch.Generator) -> Part:
+def _by_eigenvectors(layers: Layers, rtol: float, budget: Budget, random: torch.Generator) -> Draws:
     """With S of the eigenvectors of each sample's loss Hessian."""
     values, vectors = torch.linalg.eigh(loss_hessians(layers.batch, layers.samples))
     outputs = values.shape[1]
     if float(values.min()) < -_NEGATIVE * float(values.abs().max()):
-        return Part(exact_of_batch(layers, values, vectors), 0.0, outputs)
+        budget.used += outputs
+        return Part(exact_of_batch(layers, values, vectors))
     roots = vectors * values.clamp_min(0).sqrt()[:, None, :]
     mixtures = Mixtures(layers.samples, outputs, values, random)
 
     def draw() -> Tensor:
         return layers.squares(split(torch.einsum("nok,nk->no", roots, mixtures.next()), layers.batch))
 
-    return draw_until(draw, lambda value: rtol * abs(value), of=outputs)
+    return (yield from draw_until(draw, lambda value: rtol * abs(value), budget, of=outputs))
 
 
 class Mixtures:

@@ -17,8 +17,9 @@ import torch
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces import gauss_newton_draws, residual_draws
-from losscope.estimators.traces.draws import Part
+from losscope.estimators.traces.draws import Draws, Part, steps
 from losscope.estimators.traces.gauss_newton_draws import by_batch
 from losscope.estimators.vectors import Probes, dots
 from losscope.objective.objective import Objective
@@ -33,6 +34,7 @@ _SHARE = 0.7  # of the tolerance for each of two parts: their errors add up in s
 _ROUNDING = 100  # roundings that a product of a vanishing block may differ from 0 by
 
 
+@resumable
 def hessian_trace(
     objective: Objective,
     rtol: float = 0.02,
@@ -41,7 +43,7 @@ def hessian_trace(
     products: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr ∇²L ± its standard error (0: exact). ``products`` counts backward passes and products alike.
 
     Raises ``NotReadable`` or ``BadUsage``, with the reason, where layers give no per-sample gradients, where the loss
@@ -55,49 +57,64 @@ def hessian_trace(
     budget = Budget(
         PenaltyHessian(objective), rtol=rtol, seconds=seconds, products=products, progress=progress
     )
-    parts = _Parts(objective, budget, torch.Generator().manual_seed(seed))
-    total = by_batch(objective, rtol if objective.whole.penalty is None else _SHARE * rtol, parts.of_batch)
-    if objective.whole.penalty is not None:
-        total.add(1.0, _penalty(objective, rtol, total, seed))
-    return Estimate(total.value, math.sqrt(total.variance), total.passes, budget.elapsed)
+    return (yield from course_of_parts(objective, budget, seed))
+
+
+def course_of_parts(
+    objective: Objective, budget: Budget, seed: int, most: float = math.inf
+) -> Course[Estimate]:
+    """The course behind ``hessian_trace``, after at most about ``most`` passes."""
+    parts = _Parts(objective, budget, torch.Generator().manual_seed(seed), most)
+    rtol = budget.rtol if objective.whole.penalty is None else _SHARE * budget.rtol
+    found = Estimate(0.0, math.inf)
+    for data, done in steps(by_batch(objective, rtol, parts.of_batch)):
+        total = Part(data.value, data.variance)
+        if objective.whole.penalty is not None:
+            penalty, products = _penalty(objective, budget.rtol, total, seed)
+            total.add(1.0, penalty)
+            budget.used += products if done else 0
+        found = Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
+        if not done:
+            yield from budget.pause(found)
+    return found
 
 
 class _Parts:
     """The two parts of each batch; once, the claim that the second is 0 is tried."""
 
-    def __init__(self, objective: Objective, budget: Budget, random: torch.Generator) -> None:
-        self._objective, self._budget, self._random = objective, budget, random
+    def __init__(self, objective: Objective, budget: Budget, random: torch.Generator, most: float) -> None:
+        self._objective, self._budget, self._random, self._most = objective, budget, random, most
         self._tried: bool | None = None
 
-    def of_batch(self, layers: Layers, share: float) -> Part:
-        flat, tried = self._flat(layers)
-        part = gauss_newton_draws.of_batch(
-            self._objective, layers, share if flat else _SHARE * share, self._random
-        )
-        part.passes += tried
+    def of_batch(self, layers: Layers, share: float) -> Draws:
+        budget, flat, part = self._budget, self._flat(layers), Part()
+        own = share if flat else _SHARE * share
+        draws = gauss_newton_draws.of_batch(self._objective, layers, own, budget, self._random)
+        for part, done in steps(draws):
+            budget.report(math.sqrt(part.variance))
+            if not done:
+                yield part if flat else Part(part.value, math.inf)
         if flat:
-            self._budget.used += part.passes
             return part
-        known, left = part.value, max(2, self._budget.left - part.passes)
-        rest = residual_draws.of_batch(
-            layers, lambda value: _SHARE * share * abs(known + value), left, self._random
+        known, spread, left = part.value, part.variance, max(2, self._most - budget.used)
+        draws = residual_draws.of_batch(
+            layers, lambda value: _SHARE * share * abs(known + value), budget, left, self._random
         )
-        part.add(1.0, rest)
-        self._budget.used += part.passes
-        self._budget.report(math.sqrt(part.variance))
+        for rest, done in steps(draws):
+            part = Part(known + rest.value, spread + rest.variance)
+            budget.report(math.sqrt(part.variance))
+            if not done:
+                yield part
         return part
 
-    def _flat(self, layers: Layers) -> tuple[bool, int]:
-        """Whether the diagonal of R is 0: by the operations that ran, and on the first batch by trying it.
-
-        With the number of passes that this took.
-        """
+    def _flat(self, layers: Layers) -> bool:
+        """Whether the diagonal of R is 0: by the operations that ran, and on the first batch by trying it."""
         if self._tried is False or offender(layers.batch.predictions) is not None:
-            return False, 0
-        if self._tried is not None:
-            return True, 0
-        self._tried = no_curvature_in_one(layers.batch, self._random)
-        return self._tried, 1
+            return False
+        if self._tried is None:
+            self._budget.used += 1
+            self._tried = no_curvature_in_one(layers.batch, self._random)
+        return self._tried
 
 
 def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
@@ -114,8 +131,11 @@ def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
     return float(found.norm()) <= _ROUNDING * torch.finfo(leaf.dtype).eps * scale
 
 
-def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> Part:
-    """The trace of the penalty's Hessian by random signs, to the tolerance of the whole; cheap, without the network."""
+def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> tuple[Part, int]:
+    """The trace of the penalty's Hessian by random signs, to the tolerance of the whole, and how many.
+
+    Cheap, without the network.
+    """
     budget = Budget(PenaltyHessian(objective), products=32 * LEAST)
     probes, samples = Probes(budget.op, seed), Samples()
     while True:
@@ -123,4 +143,4 @@ def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> Part:
         samples.extend(dots(vectors, budget.multiply(vectors)).tolist())
         target = _SHARE * rtol * abs(known.value + samples.mean)
         if budget.late or samples.stderr * caution(len(samples)) <= target:
-            return Part(samples.mean, samples.stderr**2, len(samples))
+            return Part(samples.mean, samples.stderr**2), len(samples)

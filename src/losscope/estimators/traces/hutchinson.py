@@ -20,12 +20,14 @@ from torch import Tensor
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.vectors import Probes, dots, without
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["hutchinson"]
 
 
+@resumable
 def hutchinson(
     op: LinearOperator,
     *,
@@ -34,7 +36,7 @@ def hutchinson(
     products: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A ± its standard error, by one product per sample.
 
     Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then; of one sample the error
@@ -47,7 +49,7 @@ def hutchinson(
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     nothing = torch.empty(op.size, 0, dtype=budget.working, device=op.device)
-    return deflated(budget, Probes(op, seed), nothing)
+    return (yield from deflated(budget, Probes(op, seed), nothing))
 
 
 def deflated(
@@ -57,7 +59,7 @@ def deflated(
     known: float = 0.0,
     squares: float = 0.0,
     prior: tuple[int, float, float] = (0, 0.0, 0.0),
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A = tr QᵀAQ + tr (I-QQᵀ)A(I-QQᵀ) with the second trace sampled, for an orthonormal ``basis`` Q [n, m].
 
     ``known`` is the first trace, ``squares`` is ‖AQ‖_F². ``prior`` (count, mean, standard
@@ -81,5 +83,8 @@ def deflated(
             stderr = math.hypot(stderr, budget.noise(value, frobenius))
         budget.report(stderr)
         target = budget.rtol * max(abs(value), frobenius)
-        if budget.late or stderr * caution(count) <= target:
-            return Estimate(value, stderr, budget.used, budget.elapsed)
+        found = Estimate(value, stderr, budget.used, budget.elapsed)
+        if stderr * caution(count) <= target:
+            return found
+        if budget.late:
+            yield from budget.pause(found)

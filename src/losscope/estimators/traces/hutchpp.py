@@ -18,6 +18,7 @@ import torch
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget, Progress
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hutchinson import deflated
 from losscope.estimators.vectors import Probes, dots, gram, without
 from losscope.operators.operator import LinearOperator
@@ -25,6 +26,7 @@ from losscope.operators.operator import LinearOperator
 __all__ = ["hutchpp"]
 
 
+@resumable
 def hutchpp(
     op: LinearOperator,
     *,
@@ -35,7 +37,7 @@ def hutchpp(
     memory: float = 2**30,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A ± its standard error, by two products for each of ``sketch`` columns and one per sample.
 
     The sketch takes at most two thirds of ``products``, and at most ``memory`` bytes (n × sketch numbers; at least 8
@@ -62,7 +64,8 @@ def hutchpp(
         known += float(gram(fresh, images).trace())
         squares += float(dots(images, images).sum())
         basis = torch.cat([basis, fresh], 1)
-    if basis.shape[1] == op.size or budget.left < 1:
-        exact = basis.shape[1] == op.size
-        return Estimate(known, 0.0 if exact else math.inf, budget.used, budget.elapsed)
-    return deflated(budget, probes, basis, known, squares)
+    if basis.shape[1] == op.size:
+        return Estimate(known, 0.0, budget.used, budget.elapsed)
+    if budget.left < 1:
+        yield from budget.pause(Estimate(known, math.inf, budget.used, budget.elapsed))
+    return (yield from deflated(budget, probes, basis, known, squares))

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import NotReadable
-from losscope.estimators.traces.draws import Part, draw_until
+from losscope.estimators.budget import Budget
+from losscope.estimators.traces.draws import Draws, draw_until
 from losscope.operators.layers import Layers
 
 
-def of_batch(layers: Layers, target: Callable[[float], float], most: float, random: torch.Generator) -> Part:
+def of_batch(
+    layers: Layers, target: Callable[[float], float], budget: Budget, most: float, random: torch.Generator
+) -> Draws:
     """tr R of one batch, to an error of ``target(value)``; at most so many draws, and two at least."""
     if (name := shared(layers)) is not None:
         raise NotReadable("several layers share a parameter", seen=name)
@@ -46,7 +49,7 @@ def of_batch(layers: Layers, target: Callable[[float], float], most: float, rand
                 total += (b.detach() * move).reshape(layers.samples, -1).double().sum(1)
         return total
 
-    return draw_until(draw, target, most=most)
+    return (yield from draw_until(draw, target, budget, most=most))
 
 
 def moves(layers: Layers, inputs: Sequence[Sequence[Tensor | None]], random: torch.Generator) -> list[Tensor]:

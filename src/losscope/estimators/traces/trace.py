@@ -23,7 +23,8 @@ from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
-from losscope.estimators.traces.hessian_trace import hessian_trace
+from losscope.estimators.search import Course, resumable
+from losscope.estimators.traces.hessian_trace import course_of_parts
 from losscope.estimators.traces.xtrace import LeaveOneOut
 from losscope.estimators.vectors import Probes
 from losscope.operators.hessian import Hessian
@@ -35,6 +36,7 @@ _SMALL = 64  # size up to which n products are cheap
 _TRIAL = 8  # a doubling that costs so many times less than going on without it is tried anyway
 
 
+@resumable
 def trace(
     op: LinearOperator,
     rtol: float = 0.02,
@@ -44,7 +46,7 @@ def trace(
     memory: float = 2**30,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A ± its standard error (0: exact).
 
     Ends at ``rtol``, or after ``seconds`` or so many ``products``, with what is known then. ``memory`` limits the
@@ -57,27 +59,30 @@ def trace(
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     if op.size <= min(_SMALL, products):
-        return _exact(budget)
+        return (yield from _exact(budget))
     if isinstance(op, Hessian) and rtol:
         with contextlib.suppress(NotReadable, BadUsage):  # the way below is for all operators
-            most = min(products, op.size)  # which would do for an exact answer
-            found = hessian_trace(
-                op.objective, rtol, seconds=seconds, products=most, seed=seed, progress=progress
-            )
-            if found.stderr <= rtol * abs(found.value) or found.products + op.size > products:
+            found = yield from course_of_parts(op.objective, budget, seed, most=op.size)  # of an exact answer
+            if found.stderr <= rtol * abs(found.value):
                 return found
-            budget.used = found.products
+            if op.size > budget.left:
+                yield from budget.pause(found)
     search = LeaveOneOut(budget, Probes(op, seed))
     most = budget.fitting(memory) // 2
-    before = math.inf
+    before, wanted = math.inf, LEAST
     while True:
-        traces = _double(search)
+        while len(search) < wanted and search.grow(min(LEAST, wanted - len(search))):
+            if budget.late and len(search) < wanted:
+                yield from budget.pause(search.result(search.traces()))
         if search.exhausted:
-            return search.finish()
+            return (yield from search.finish())
+        traces = search.traces()
         stderr, target = search.stderr(traces), search.target(traces)
         budget.report(stderr)
-        if budget.late or stderr * caution(len(traces)) <= target:
+        if stderr * caution(len(traces)) <= target:
             return search.result(traces)
+        if budget.late:
+            yield from budget.pause(search.result(traces))
         needed = traces.variance / target**2 if target else math.inf
         whole = op.size if budget.left >= op.size else math.inf
         before = search.plain().variance if before == math.inf else before
@@ -85,8 +90,9 @@ def trace(
         rest, doubled = min(needed, whole), 2 * len(search)
         worth = _ahead(needed, gain, doubled) < rest or _TRIAL * doubled <= rest
         if not worth or doubled > min(most, op.size // 2, budget.left):
-            return _exact(budget) if whole <= min(needed, budget.left) else search.finish(traces)
-        before = traces.variance
+            exactly = whole <= min(needed, budget.left)
+            return (yield from _exact(budget) if exactly else search.finish(traces))
+        before, wanted = traces.variance, doubled
 
 
 def _ahead(needed: float, gain: float, doubled: int) -> float:
@@ -95,26 +101,18 @@ def _ahead(needed: float, gain: float, doubled: int) -> float:
     return min(ways) if needed < math.inf else math.inf
 
 
-def _double(search: LeaveOneOut) -> Samples:
-    """Twice as many test vectors (8 at first), and their estimates."""
-    wanted = max(LEAST, 2 * len(search))
-    while len(search) < wanted and not (len(search) and search.budget.late):
-        if not search.grow(min(LEAST, wanted - len(search))):
-            break
-    return search.traces()
-
-
-def _exact(budget: Budget) -> Estimate:
+def _exact(budget: Budget) -> Course[Estimate]:
     """Σ eᵢᵀAeᵢ; unless time runs out, when the mean of the entries seen stands for the others."""
     n, entries = budget.op.size, Samples()
     if isinstance(budget.op, Hessian) and budget.left > n + 2:
         budget.multiply(Probes(budget.op, 0).signs(2))  # by which it sees whether it is symmetric
-    while len(entries) < n and not (len(entries) and budget.late):
+    while len(entries) < n:
+        if len(entries) and budget.late:
+            yield from budget.pause(Estimate(n * entries.mean, math.inf, budget.used, budget.elapsed))
         first, count = len(entries), budget.block(min(LEAST, n - len(entries)))
         vectors = torch.zeros(n, count, dtype=budget.working, device=budget.op.device)
         vectors[range(first, first + count), range(count)] = 1
         images = budget.multiply(vectors)
         entries.extend(images[range(first, first + count), range(count)].tolist())
         budget.report(math.inf if len(entries) < n else 0.0)
-    value = n * entries.mean
-    return Estimate(value, 0.0 if len(entries) == n else math.inf, budget.used, budget.elapsed)
+    return Estimate(n * entries.mean, 0.0, budget.used, budget.elapsed)

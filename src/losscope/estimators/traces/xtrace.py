@@ -33,6 +33,7 @@ from torch import Tensor
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hutchinson import deflated
 from losscope.estimators.vectors import Probes, dots, gram, without
 from losscope.operators.operator import LinearOperator
@@ -42,6 +43,7 @@ __all__ = ["xtrace"]
 _TINY = 64  # multiples of the rounding error below which a new direction is taken for none
 
 
+@resumable
 def xtrace(
     op: LinearOperator,
     *,
@@ -51,7 +53,7 @@ def xtrace(
     memory: float = 2**30,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """tr A ± its standard error, by two products per test vector; exact where these are n.
 
     Ends where the upper 95 % confidence limit of the error is below ``rtol · max(|tr A|, ‖A‖_F)``, or after ``seconds``
@@ -66,15 +68,21 @@ def xtrace(
     """
     budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
     search = LeaveOneOut(budget, Probes(op, seed))
-    while search.grow(LEAST):
+    while True:
+        grew = search.grow(LEAST)
         traces = search.traces()
         stderr = search.stderr(traces)
-        budget.report(stderr)
-        if budget.late or stderr * caution(len(traces)) <= search.target(traces):
+        if grew:
+            budget.report(stderr)
+        if search.exhausted:
             break
-        if not search.exhausted and 2 * (len(search) + LEAST) > budget.fitting(memory):
-            return search.finish(traces)
-    return search.finish() if search.exhausted else search.result(search.traces())
+        if stderr * caution(len(traces)) <= search.target(traces) or len(search) == op.size:
+            return search.result(traces)
+        if budget.late or not grew:
+            yield from budget.pause(search.result(traces))
+        if 2 * (len(search) + LEAST) > budget.fitting(memory):
+            return (yield from search.finish(traces))
+    return (yield from search.finish())
 
 
 class LeaveOneOut:
@@ -96,7 +104,9 @@ class LeaveOneOut:
 
     def grow(self, wanted: int) -> bool:
         """Up to ``wanted`` more test vectors; False if there was none: all is known, or no product is left."""
+        missing = self.basis.shape[1] - len(self._core)
         count = self.budget.block(min(wanted, self.budget.op.size - len(self)), cost=2)
+        count = min(count, max(0, self.budget.left - missing) // 2)
         if count == 0 and not len(self):
             count = 1  # the one sample that one product allows
         if count == 0 or self.exhausted:
@@ -122,8 +132,9 @@ class LeaveOneOut:
         self._overlaps = torch.cat(
             [torch.cat([self._overlaps, gram(fresh, self._tests)]), gram(basis, tests)], 1
         )
-        if fresh.shape[1] and self.budget.left >= fresh.shape[1]:
-            column = gram(basis, self.budget.multiply(fresh))
+        new_rows = basis[:, len(self._core) :]
+        if new_rows.shape[1] and self.budget.left >= new_rows.shape[1]:
+            column = gram(basis, self.budget.multiply(new_rows))
             self._core = torch.cat([torch.cat([self._core, column[: len(self._core)].T]), column], 1)
         self.basis, self._tests = basis, torch.cat([self._tests, tests], 1)
 
@@ -194,17 +205,17 @@ class LeaveOneOut:
         """The mean of the leave-one-out estimates."""
         return Estimate(traces.mean, self.stderr(traces), self.budget.used, self.budget.elapsed)
 
-    def finish(self, prior: Samples | None = None) -> Estimate:
+    def finish(self, prior: Samples | None = None) -> Course[Estimate]:
         """The trace over the basis, and the rest by Hutchinson with new vectors."""
         known, squares = float(self._core.trace()), float(self._core.square().sum())
         if self.basis.shape[1] == self.budget.op.size:
-            return Estimate(
-                known, self.stderr(Samples([known] * LEAST)), self.budget.used, self.budget.elapsed
-            )
+            rounding = self.stderr(Samples([known] * LEAST))
+            return Estimate(known, rounding, self.budget.used, self.budget.elapsed)
         if self.budget.left < 1:
-            return Estimate(known, math.inf, self.budget.used, self.budget.elapsed)
+            known_part = Estimate(known, math.inf, self.budget.used, self.budget.elapsed)
+            yield from self.budget.pause(known_part)
         before = (0, 0.0, 0.0) if prior is None else (len(prior), prior.mean, self.stderr(prior))
-        return deflated(self.budget, self._probes, self.basis, known, squares, before)
+        return (yield from deflated(self.budget, self._probes, self.basis, known, squares, before))
 
 
 def _small() -> float:

@@ -17,6 +17,7 @@ from losscope.examination.place import Place
 
 _STEPS = 30
 _PROBES = 10
+_ONE_BY_ONE = 1.0  # byte: whole rules of some probes tell more than short ones of all
 _SHARE = 0.6  # of the time that is left
 _POINTS = 161
 _WIDTH = 1 / 80  # of the range, of the bells that smooth the density
@@ -30,10 +31,13 @@ _TEXT = Text(
 
 def _run(place: Place) -> Iterator[Fact]:
     top = place.top
-    each = _STEPS * top.seconds / max(top.products, 1)
-    probes = max(1, min(_PROBES, int(_SHARE * place.left / max(each, 1e-9))))
-    found = spectral_density(place.hessian, probes=probes, steps=_STEPS, seed=place.seed)
-    place.cut_short = place.cut_short or (probes < _PROBES and not found.exact)
+    found = place.stretch(
+        "spectrum",
+        lambda: spectral_density.search(
+            place.hessian, probes=_PROBES, steps=_STEPS, memory=_ONE_BY_ONE, seed=place.seed
+        ),
+        _SHARE,
+    )
     mean, negative = found.moments[1], found.negative
     yield Fact(
         name="spectrum",
