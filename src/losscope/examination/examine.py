@@ -15,6 +15,7 @@ from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
 from losscope.operators.optimiser_step import Step, read_step
+from losscope.operators.state import state
 
 __all__ = ["Examination", "examine"]
 
@@ -176,14 +177,11 @@ class _Course:
         self.left_out: dict[str, Message] = {}
         self.wanting = {look.name for look in looks}
         self.seconds = 0.0
-        self.versions = self._versions()
-
-    def _versions(self) -> list[tuple[int, int]]:
-        return [(p.data_ptr(), p._version) for p in self.place.objective.parameters]
+        self.state = state(place.objective)
 
     def go_on(self, seconds: float, progress: Progress | None) -> Examination:
-        if self._versions() != self.versions:
-            raise BadUsage("the parameters have changed: examine the objective anew")
+        if state(self.place.objective) != self.state:
+            raise BadUsage("the model or its data have changed: examine the objective anew")
         began = time.perf_counter()
         self.place.go_on(began + seconds)
         for done, look in enumerate(self.looks):

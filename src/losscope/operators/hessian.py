@@ -44,7 +44,7 @@ class Hessian(OfObjective):
         self._gradients = Kept(
             lambda: gradients(objective, objective.pieces()),
             lambda piece: saved_bytes(piece[1]),
-            objective.parameters,
+            objective,
             memory,
         )
         self._seen: list[tuple[Tensor, Tensor]] | None = []

@@ -1,9 +1,10 @@
 """Graphs that are made once and differentiated many times, as long as they fit into memory and stay true."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from torch import Tensor
+from losscope.objective.objective import Objective
+from losscope.operators.state import state
 
 MEMORY = 2 << 30
 """Bytes of saved tensors that are kept between products."""
@@ -15,25 +16,25 @@ class Kept(Generic[T]):
     """Iterates over what ``make`` gives, one piece for each batch, made again only where it has to be.
 
     ``size`` tells how many bytes a piece keeps alive. Beyond ``memory`` bytes in all, nothing is kept and every
-    iteration makes the pieces one by one. A change of a parameter (its version counter) makes all of them anew.
+    iteration makes the pieces one by one. Where the objective has changed (see ``state``) all are made anew.
     """
 
     def __init__(
         self,
         make: Callable[[], Iterable[T]],
         size: Callable[[T], int],
-        parameters: Sequence[Tensor],
+        objective: Objective,
         memory: int = MEMORY,
     ) -> None:
-        self._make, self._size, self._parameters, self._memory = make, size, parameters, memory
+        self._make, self._size, self._objective, self._memory = make, size, objective, memory
         self._pieces: list[T] | None = None
-        self._versions: tuple[int, ...] = ()
+        self._state: Hashable = None
         self._fits = True
 
     def __iter__(self) -> Iterator[T]:
-        versions = tuple(p._version for p in self._parameters)
-        if versions != self._versions:
-            self._pieces, self._versions, self._fits = None, versions, True
+        now = state(self._objective)
+        if now != self._state:
+            self._pieces, self._state, self._fits = None, now, True
         if self._pieces is not None:
             yield from self._pieces
             return

@@ -49,4 +49,4 @@ def _belongs(parameter: str, name: str) -> bool:
 def linearised(objective: Objective, memory: int = MEMORY) -> Kept[Linearisation]:
     """The batches of an objective, taken apart, and kept where they fit into ``memory`` bytes."""
     chosen: dict[int, list[int]] = {}
-    return Kept(lambda: linearise(objective, chosen), lambda batch: batch.bytes, objective.parameters, memory)
+    return Kept(lambda: linearise(objective, chosen), lambda batch: batch.bytes, objective, memory)

@@ -39,7 +39,7 @@ class Residual(OfObjective):
         self._pulled = Kept(
             lambda: pulled_slopes(linearise(objective, chosen)),
             lambda piece: saved_bytes(piece[1]),
-            objective.parameters,
+            objective,
             memory,
         )
 

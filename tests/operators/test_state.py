@@ -1,0 +1,108 @@
+"""Operators follow their model: a product after a change is that of a new operator."""
+
+import pytest
+import torch
+from torch import nn
+
+import losscope
+from losscope import operators
+from losscope.operators import kept
+from losscope.operators.state import state
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5), nn.Tanh(), nn.Linear(6, 3))
+        self.register_buffer("scale", torch.ones(3))
+
+    def forward(self, x):
+        return self.body(x) * self.scale
+
+
+def objective():
+    torch.manual_seed(0)
+    data = torch.randn(10, 4).double(), torch.randint(3, (10,))
+    return losscope.Objective(Net().double(), nn.CrossEntropyLoss(), data, 0.1)
+
+
+def with_vector(o):
+    nn.utils.vector_to_parameters(1.5 * o.theta, o.whole.model.parameters())
+
+
+def in_data(o):
+    o.parameters[0].data.mul_(2)
+
+
+def one_number(o):
+    o.parameters[0].data[0, 0] += 0.5
+
+
+def new_data(o):
+    o.parameters[0].data = o.parameters[0].data * 2
+
+
+def step(o):
+    with torch.no_grad():
+        o.parameters[0].add_(0.3)
+
+
+def mode(o):
+    o.whole.model.eval()
+
+
+def buffer(o):
+    o.whole.model.scale.data.mul_(3)
+
+
+def inputs(o):
+    o.batches[0].inputs[0].mul_(2)
+
+
+CHANGES = [with_vector, in_data, one_number, new_data, step, mode, buffer, inputs]
+OPERATORS = {
+    "Hessian": operators.Hessian,
+    "GaussNewton": operators.GaussNewton,
+    "Residual": operators.Residual,
+    "GradientCovariance": operators.GradientCovariance,
+    "Fisher": operators.Fisher,
+    "empirical Fisher": lambda o: operators.Fisher(o, kind="empirical"),
+    "NTK": operators.NTK,
+    "Jacobian": operators.Jacobian,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_products_follow_a_change(name, change):
+    o = objective()
+    make = OPERATORS[name]
+    op = make(o)
+    vector = torch.randn(op.shape[1], dtype=torch.float64)
+    before = op @ vector
+    torch.testing.assert_close(op @ vector, before, rtol=1e-12, atol=1e-14)
+    change(o)
+    now = op @ vector
+    torch.testing.assert_close(now, make(o) @ vector, rtol=1e-12, atol=1e-14)
+    assert float((now - before).norm()) > 1e-3 * float(before.norm())
+
+
+def test_version_counters_alone_are_rejected(monkeypatch):
+    """The planted mutant asks torch's counters, which do not see ``p.data``."""
+    monkeypatch.setattr(kept, "state", lambda o: tuple(p._version for p in o.parameters))
+    o = objective()
+    hessian, vector = operators.Hessian(o), torch.randn(o.size, dtype=torch.float64)
+    before = hessian @ vector
+    in_data(o)
+    assert torch.equal(hessian @ vector, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_bit_counts(dtype):
+    o = objective()
+    o.whole.to(dtype)
+    before = state(o)
+    assert state(o) == before
+    last = o.parameters[-1].data
+    last[-1] = torch.nextafter(last[-1].float(), torch.tensor(9.0)) if dtype == torch.float32 else last[-1] * 2
+    assert state(o) != before
