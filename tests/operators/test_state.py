@@ -104,5 +104,7 @@ def test_every_bit_counts(dtype):
     before = state(o)
     assert state(o) == before
     last = o.parameters[-1].data
-    last[-1] = torch.nextafter(last[-1].float(), torch.tensor(9.0)) if dtype == torch.float32 else last[-1] * 2
+    last[-1] = (
+        torch.nextafter(last[-1].float(), torch.tensor(9.0)) if dtype == torch.float32 else last[-1] * 2
+    )
     assert state(o) != before

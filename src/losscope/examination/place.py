@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from losscope.core.errors import NotReadable
+from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.extremes.lanczos import Eigenpairs, Lanczos, Which
 from losscope.estimators.search import Search
@@ -41,6 +41,7 @@ class Place:
         self._searches: dict[Which, Lanczos] = {}
         self._found: dict[Which, Eigenpairs] = {}
         self._tried: set[Which] = set()
+        self._refused: BadUsage | None = None
         self._ongoing: dict[str, Search[Any]] = {}
 
     @property
@@ -95,6 +96,8 @@ class Place:
 
     def _pairs(self, which: Which, k: int) -> Eigenpairs:
         """Once for each stretch of time; continued in the next where it did not converge."""
+        if self._refused is not None:
+            raise self._refused
         found = self._found.get(which)
         if which not in self._tried and (found is None or not found.converged):
             self._tried.add(which)
@@ -104,7 +107,11 @@ class Place:
                 basis = min(max(2 * k + 20, 60), max(2 * k + 4, _BASIS // size))
                 search = self._searches[which] = Lanczos(self.hessian, k, which, basis=basis, seed=self.seed)
             rtol = 1e-3 if which == "LA" else 3e-3
-            found = self._found[which] = search.run(rtol=rtol, seconds=_SHARE * self.left)
+            try:
+                found = self._found[which] = search.run(rtol=rtol, seconds=_SHARE * self.left)
+            except BadUsage as error:  # no second derivative, or a wrong one: for every look
+                self._refused = error
+                raise
             if found.converged:
                 del self._searches[which]  # its basis is most of the memory
         assert found is not None

@@ -8,11 +8,11 @@ from torch import Tensor
 
 def flat(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
     """One vector [P] of ``tensors``; zeros of the size of ``like`` where one is ``None``."""
-    parts = [
-        (torch.zeros_like(p) if t is None else t).detach().reshape(-1)
-        for t, p in zip(tensors, like, strict=True)
-    ]
-    return torch.cat(parts)
+    parts = [torch.zeros_like(p) if t is None else t.detach() for t, p in zip(tensors, like, strict=True)]
+    dense = [
+        part.to_dense() if part.is_sparse else part for part in parts
+    ]  # of an embedding with sparse=True
+    return torch.cat([part.reshape(-1) for part in dense])
 
 
 def parts(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import Tensor
 
 
@@ -12,8 +13,9 @@ def saved_bytes(roots: Iterable[Tensor]) -> int:
     while pending:
         node = pending.pop()
         for tensor in _saved(node):
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
+            if tensor.layout == torch.strided:
+                storage = tensor.untyped_storage()
+                storages[storage.data_ptr()] = storage.nbytes()
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)

@@ -189,7 +189,7 @@ class Layers:
             own = torch.zeros((), dtype=torch.float64)
             if position in found:
                 own = _summed([f.at(two) for f in found[position]]).sum(0).double()
-            expected = torch.zeros_like(own) if gradient is None else gradient.flatten().double()
+            expected = torch.zeros_like(own) if gradient is None else gradient.to_dense().flatten().double()
             away = float((own - expected).norm())
             if away > 1e-3 * float(expected.norm()) + rounding:
                 return f"{names[position]} is off by {away:.3g}"

@@ -20,6 +20,7 @@ from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.graph_memory import saved_bytes
+from losscope.operators.twice import differentiable_twice
 
 _AGREE = 1e-3  # of the norm of the gradient, in float32: rounding of two ways to sum it
 
@@ -38,6 +39,7 @@ class Linearisation:
     parameters: Sequence[Tensor]
 
     @cached_property
+    @differentiable_twice()
     def slope(self) -> list[Tensor]:
         """∂ℓ/∂f with its graph."""
         return list(torch.autograd.grad(self.loss, self.predictions, create_graph=True))
@@ -67,6 +69,7 @@ class Linearisation:
         """Memory that its graphs keep alive."""
         return saved_bytes([*self._pullback[1], *self.slope])
 
+    @differentiable_twice()
     def push(self, vector: Tensor) -> list[Tensor]:
         """J v, for a vector [P] over the parameters."""
         u, pulled = self._pullback
@@ -89,6 +92,7 @@ class Linearisation:
         )
         return flat(found, self.parameters)
 
+    @differentiable_twice()
     def curve(self, vector: Sequence[Tensor]) -> list[Tensor]:
         """∂²ℓ/∂f² w."""
         known = [(s, v) for s, v in zip(self.slope, vector, strict=True) if s.requires_grad]

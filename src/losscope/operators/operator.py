@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
+from losscope.operators.twice import differentiable_twice
 
 __all__ = ["LinearOperator"]
 
@@ -54,7 +55,8 @@ class LinearOperator(ABC):
         block = vectors.detach().to(device=self.device, dtype=self.dtype)
         block = block[:, None] if vectors.dim() == 1 else block
         self.products += block.shape[1]
-        result = self.apply(block)
+        with torch.enable_grad(), differentiable_twice():
+            result = self.apply(block)
         return result[:, 0] if vectors.dim() == 1 else result
 
     def __add__(self, other: "LinearOperator") -> "LinearOperator":
