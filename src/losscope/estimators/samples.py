@@ -49,3 +49,22 @@ def caution(count: int) -> float:
         return math.inf
     spread = 2 / (9 * (count - 1))
     return (1 - spread - 1.645 * math.sqrt(spread)) ** -1.5
+
+
+def student(count: int) -> float:
+    """What the standard error of ``count`` samples is multiplied by, so that two of it hold the mean as often as two
+    standard errors of many samples do: t₀.₉₇₇(m-1) / 2, by its expansion in 1/(m-1), Abramowitz and Stegun, 26.7.5.
+    """
+    if count < 2:
+        return math.inf
+    nu = count - 1
+    return 1 + 1.25 / nu + 1.53 / nu**2 + 1.43 / nu**3
+
+
+def spread_of_forms(square: float, trace: float, size: int) -> float:
+    """The variance of xᵀBx for a symmetric B [n, n] of ‖B‖_F² = ``square`` and tr B, x uniform on the sphere of √n.
+
+    2n/(n+2) (‖B‖_F² - (tr B)²/n). Where few eigenvalues make up B, a few forms vary less than that by luck as often as
+    not (they are like χ² of as many degrees of freedom): an error bar that is to hold takes the larger of the two.
+    """
+    return 2 * size / (size + 2) * max(square - trace**2 / size, 0.0)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
-from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.samples import LEAST, Samples, caution, spread_of_forms, student
 from losscope.estimators.search import Course, resumable
-from losscope.estimators.vectors import Probes, dots, without
+from losscope.estimators.vectors import Probes, dots, gram, without
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["hutchinson"]
@@ -66,7 +66,7 @@ def deflated(
     error) are earlier unbiased samples of tr A, from vectors that are independent of the new ones: uncorrelated with
     these, because the new ones are unbiased whatever Q is, they enter one mean, each sample with the same weight.
     """
-    fresh, tail = Samples(), Samples()
+    op, fresh, tail, inside = budget.op, Samples(), Samples(), Samples()
     while True:
         vectors = probes.signs(budget.block(LEAST))
         if basis.shape[1]:
@@ -74,9 +74,17 @@ def deflated(
         images = budget.multiply(vectors)
         fresh.extend((known + dots(vectors, images)).tolist())
         tail.extend(dots(images, images).tolist())
+        if basis.shape[1]:
+            inside.extend(gram(basis, images).square().sum(0).tolist())
         count = prior[0] + len(fresh)
         value = (prior[0] * prior[1] + len(fresh) * fresh.mean) / count
-        own = fresh.stderr if len(fresh) > 1 else prior[2] * math.sqrt(prior[0]) if prior[0] else math.inf
+        own = prior[2] * math.sqrt(prior[0]) if prior[0] else math.inf
+        if len(fresh) > 1:
+            rest = op.size - basis.shape[1]
+            spread = (
+                spread_of_forms(tail.mean - inside.mean, fresh.mean - known, rest) if basis.shape[1] else 0.0
+            )
+            own = student(len(fresh)) * math.sqrt(max(fresh.variance, spread) / len(fresh))
         stderr = math.hypot(prior[0] * prior[2], len(fresh) * own) / count
         frobenius = math.sqrt(squares + tail.mean)
         if basis.shape[1]:

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
-from losscope.estimators.samples import LEAST, Samples, caution
+from losscope.estimators.samples import LEAST, Samples, caution, spread_of_forms, student
 from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hutchinson import deflated
 from losscope.estimators.vectors import Probes, dots, gram, without
@@ -148,7 +148,7 @@ class LeaveOneOut:
         if self.exhausted or len(self._core) < m:
             return self.plain()
         off, kept, _ = self._left_out()
-        forms = ((self._overlaps - 2 * kept) * self._images).sum(0) + (kept * (self._core @ kept)).sum(0)
+        forms = self._forms(kept)
         lengths = (n - kept.square().sum(0)).clamp_min(_small())
         inside = self._core.trace() - (off * (self._core @ off)).sum(0)
         return Samples((inside + (n - m + 1) * forms / lengths).tolist())
@@ -177,7 +177,7 @@ class LeaveOneOut:
         ehe = (core.diagonal() - 2 * a * core + a**2 * own[:, None]) / sine**2
         ehv = (cross.T - a * cross.diagonal()[:, None]) / sine
         er = -a * corner[:, None] / sine
-        forms = ((self._overlaps - 2 * kept) * self._images).sum(0) + (kept * (self._core @ kept)).sum(0)
+        forms = self._forms(kept)
         forms = forms[:, None] + 2 * ew * (er - ehv) + ew**2 * ehe
         lengths = (n - kept.square().sum(0))[:, None] + ew**2
         both = self._core.trace() - own[:, None] - ehe + (n - m + 2) * forms / lengths.clamp_min(_small())
@@ -199,7 +199,26 @@ class LeaveOneOut:
         rounding = self.budget.noise(traces.mean, self.frobenius)
         if len(self) == len(self._core) == self.budget.op.size:
             return rounding
-        return math.sqrt(traces.stderr**2 + self.covariance(traces) + rounding**2)
+        variance = traces.stderr**2 + self.covariance(traces)
+        if not self.exhausted and len(self) == len(self._core):
+            variance = max(variance, self._expected() / len(self))
+        return math.hypot(student(len(self)) * math.sqrt(variance), rounding)
+
+    def _forms(self, kept: Tensor) -> Tensor:
+        """uᵢᵀAuᵢ [m]."""
+        return ((self._overlaps - 2 * kept) * self._images).sum(0) + (kept * (self._core @ kept)).sum(0)
+
+    def _expected(self) -> float:
+        """The variance of one form uᵀAu that the size of what the basis leaves makes expect.
+
+        ‖(I-Q_iQ_iᵀ)Aωᵢ‖ = |sᵢᵀrᵢ| holds the images of the basis as well, and so is rather too large.
+        """
+        n, m = self.budget.op.size, len(self)
+        _, kept, corner = self._left_out()
+        forms = self._forms(kept)
+        rest = n - m + 1
+        trace = float((rest * forms / (n - kept.square().sum(0)).clamp_min(_small())).mean())
+        return spread_of_forms(float(corner.square().mean()) * rest / n, trace, rest)
 
     def result(self, traces: Samples) -> Estimate:
         """The mean of the leave-one-out estimates."""
