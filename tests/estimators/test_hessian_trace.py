@@ -10,8 +10,9 @@ from torch import nn
 import losscope
 from losscope.core.errors import NotReadable
 from losscope.estimators.budget import Budget
+from losscope.estimators.search import stages
 from losscope.estimators.traces import residual_draws
-from losscope.estimators.traces.draws import draw_until, steps
+from losscope.estimators.traces.draws import draw_until
 from losscope.estimators.traces.gauss_newton_draws import Mixtures, gauss_newton_draws
 from losscope.estimators.traces.gauss_newton_trace import gauss_newton_trace
 from losscope.estimators.traces.hessian_trace import hessian_trace
@@ -27,7 +28,7 @@ from losscope.operators.residual import PenaltyHessian, Residual
 
 def ended(draws):
     """What draws give at their end."""
-    *_, (found, done) = steps(draws)
+    *_, (found, done) = stages(draws)
     assert done
     return found
 

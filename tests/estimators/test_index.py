@@ -10,6 +10,7 @@ from losscope.core.errors import BadUsage
 from losscope.estimators import budget as budget_module
 from losscope.estimators.extremes import index as module
 from losscope.estimators.extremes.index import index
+from losscope.estimators.extremes.lanczos import Lanczos
 from losscope.operators.dense import Dense
 
 
@@ -46,9 +47,10 @@ def test_a_search_that_does_not_ask_again_is_rejected(monkeypatch):
     """The planted mutant takes the first answer: of five copies it counts those that rounding has shown."""
     right = module._Search._hold
 
-    def hold_once(self, found, low, tolerance):
-        right(self, found, low, tolerance)
-        self._eigsh = lambda *_: module.eigsh(Dense(torch.eye(len(self.held)).double()), 1)
+    def hold_once(self, found, low):
+        right(self, found, low)
+        eye = Dense(torch.eye(len(self.held)).double())
+        monkeypatch.setattr(module, "Lanczos", lambda *_, **__: Lanczos(eye, 1))
 
     monkeypatch.setattr(module._Search, "_hold", hold_once)
     values = torch.cat([-torch.ones(5), torch.linspace(0.1, 1, 100)])

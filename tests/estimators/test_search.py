@@ -33,6 +33,7 @@ SAMPLED = {
     "effective_dimension": lambda f: f(Dense(FULL), 0.3, rtol=0, steps=8, exact=False, seed=3),
     "spectral_density": lambda f: f(Dense(FULL), probes=12, steps=8, exact=False, seed=3),
     "count_below": lambda f: f(Dense(FULL), 0.7, probes=12, steps=8, exact=False, seed=3),
+    "condition_number": lambda f: f(Dense(FULL - 0.3 * torch.eye(120)), exact=False, seed=3),
     "solve": lambda f: f(Dense(FULL), torch.ones(120, 2, dtype=torch.float64), rtol=1e-10),
 }
 
@@ -124,6 +125,19 @@ def test_the_trace_of_a_hessian_obeys_time_and_goes_on(activation, monkeypatch):
     assert abs(last.value - truth) < 4 * last.stderr + 1e-12
 
 
+def test_an_index_in_stretches(monkeypatch):
+    """What is held moves on, and nothing is claimed on the way that the end does not bear out."""
+    indefinite = Dense(FULL - 0.3 * torch.eye(120))
+    truth = int((torch.linalg.eigvalsh(indefinite.dense()) < 0).sum())
+    search = estimators.index.search(indefinite, exact=False)
+    for _ in range(200):
+        found = search.run(products=20)
+        assert found.lower <= truth <= found.upper
+        if search.done:
+            break
+    assert found.decided and found.lower == truth and search.done
+
+
 def test_a_search_that_is_over_stays():
     search = estimators.trace.search(Dense(torch.diag(torch.arange(10.0))))
     assert search.run().value == search.run().value == 45.0
@@ -155,7 +169,7 @@ def test_what_is_refused():
 
 
 def test_signatures_say_what_comes_back():
-    for name in [*SAMPLED, "trace", "hessian_trace"]:
+    for name in [*SAMPLED, "trace", "hessian_trace", "index"]:
         estimator = getattr(estimators, name)
         answer = inspect.signature(estimator).return_annotation
         assert answer is estimator.__annotations__["return"] and answer.__name__ in (
@@ -163,6 +177,7 @@ def test_signatures_say_what_comes_back():
             "Diagonal",
             "SpectralDensity",
             "Solution",
+            "Index",
         )
         assert not inspect.isgeneratorfunction(estimator)
     assert search_module.Search in (estimators.Search,)

@@ -74,6 +74,11 @@ class Budget:
         return self._before + perf_counter() - self._began
 
     @property
+    def seconds_left(self) -> float:
+        """Seconds until this stretch is over."""
+        return max(0.0, self._seconds - (perf_counter() - self._began))
+
+    @property
     def overdue(self) -> bool:
         """Whether time has run out."""
         return perf_counter() - self._began >= self._seconds

@@ -19,9 +19,9 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 __all__ = ["Search"]
 
@@ -123,6 +123,17 @@ def resumable(course: Callable[P, Course[R]]) -> Resumable[P, R]:
     vars(estimator).update(parts)
     estimator.__annotations__ = {**course.__annotations__, "return": answer}
     return typing.cast(Resumable[P, R], estimator)
+
+
+def stages(course: Generator[R, Any, R]) -> Iterator[tuple[R, bool]]:
+    """What is known at each pause of a course, and at its end, and whether it is the end. Nothing is sent to it."""
+    while True:
+        try:
+            found = next(course)
+        except StopIteration as end:
+            yield end.value, True
+            return
+        yield found, False
 
 
 def mapped(course: Course[R], function: Callable[[R], T]) -> Course[T]:

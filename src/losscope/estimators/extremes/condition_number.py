@@ -24,7 +24,8 @@ from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import real
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
-from losscope.estimators.extremes.lanczos import Eigenpairs, Which, eigsh
+from losscope.estimators.extremes.lanczos import Lanczos
+from losscope.estimators.search import Course, resumable, stages
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["condition_number"]
@@ -33,6 +34,7 @@ _DENSE = 500  # size up to which all eigenvalues are made
 _TINY = 64  # multiples of the rounding error, relative to ‖A‖, that a value may be wrong by
 
 
+@resumable
 def condition_number(
     op: LinearOperator,
     damping: float = 0.0,
@@ -43,7 +45,7 @@ def condition_number(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
+) -> Course[Estimate]:
     """κ(A + δI); the error is a bound, and infinite where the matrix may be singular: then κ is at least the value.
 
     Eigenvalues are found to ``rtol`` times the largest: beyond κ = 1 / rtol the error is large, unless the search finds
@@ -65,32 +67,31 @@ def condition_number(
         budget.report(error)
         return _quotient(budget, (largest, error), (smallest, error))
 
-    def search(of: LinearOperator, which: Which, cost: int = 1) -> Eigenpairs:
-        return eigsh(
-            of,
-            1,
-            which,
-            rtol=rtol,
-            seconds=max(0.0, seconds - budget.elapsed),
-            products=budget.left // cost,
-            seed=seed,
-            progress=lambda _, bound: budget.report(bound),
-        )
-
     damped = _Counted(budget, damping)
-    top = search(damped, "LM")
-    largest = abs(top.values[0])
-    rounding = _TINY * budget.rounding * largest
-    if budget.late:
-        return _quotient(budget, (largest, top.bounds[0]), (largest, math.inf))
-    low = search(damped, "SA")
-    value, bound = low.values[0], low.bounds[0] + rounding
-    if value < 0 and budget.left >= 2 and not budget.late:
-        inner = search(_Squared(damped), "SA", cost=2)
+    largest = above = rounding = 0.0
+    for top, done in stages(Lanczos(damped, 1, "LM", seed=seed).course(budget, rtol)):
+        largest, above = abs(top.values[0]), top.bounds[0]
+        rounding = _TINY * budget.rounding * largest
+        if not done or budget.late:
+            yield from budget.pause(_quotient(budget, (largest, above), (largest, math.inf)))
+    answer = Estimate(1.0, math.inf)
+    for low, done in stages(Lanczos(damped, 1, "SA", seed=seed).course(budget, rtol)):
+        value, bound = low.values[0], low.bounds[0] + rounding
+        answer = _quotient(budget, (largest, above + rounding), (abs(value), bound))
+        if not done:
+            yield from budget.pause(answer)
+        elif value >= 0:
+            return answer
+    while budget.left < 2 or budget.overdue:
+        yield from budget.pause(answer)
+    for inner, done in stages(Lanczos(_Squared(damped), 1, "SA", seed=seed).course(budget, rtol, cost=2)):
         square, error = max(inner.values[0], 0.0), inner.bounds[0] + rounding * largest
         value = math.sqrt(square)
         bound = value - math.sqrt(square - error) if square > error else math.inf
-    return _quotient(budget, (largest, top.bounds[0] + rounding), (abs(value), bound))
+        answer = _quotient(budget, (largest, above + rounding), (value, bound))
+        if not done:
+            yield from budget.pause(answer)
+    return answer
 
 
 def _quotient(budget: Budget, top: tuple[float, float], low: tuple[float, float]) -> Estimate:

@@ -17,6 +17,7 @@ one start vector sees one only.
 Source: Parlett, *The Symmetric Eigenvalue Problem*, 1998, section 10.1 and chapter 13.
 """
 
+import copy
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from torch import Tensor
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.exact import dense
-from losscope.estimators.extremes.lanczos import Eigenpairs, Which, eigsh
+from losscope.estimators.extremes.lanczos import Eigenpairs, Lanczos
+from losscope.estimators.search import Course, resumable, stages
 from losscope.estimators.vectors import gram, without
 from losscope.operators.operator import LinearOperator
 
@@ -67,6 +69,7 @@ class Index:
         return Estimate(float(self.lower), float(self.upper - self.lower), self.products, self.seconds)
 
 
+@resumable
 def index(
     op: LinearOperator,
     *,
@@ -76,7 +79,7 @@ def index(
     exact: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Index:
+) -> Course[Index]:
     """The number of negative eigenvalues, between bounds.
 
     ``rtol``: eigenvalues are found to this part of the largest in absolute value; what is nearer to 0 stays undecided.
@@ -100,7 +103,7 @@ def index(
         return Index(
             below, below + near, tuple(values.tolist()), bounds, tolerance, budget.used, budget.elapsed
         )
-    return _Search(budget, seconds, seed).run()
+    return (yield from _Search(budget, seed).course())
 
 
 class _Lifted(LinearOperator):
@@ -118,59 +121,64 @@ class _Lifted(LinearOperator):
 class _Search:
     """Orthonormal vectors on whose span A is not clearly positive, and their images."""
 
-    def __init__(self, budget: Budget, seconds: float, seed: int) -> None:
-        self.budget, self._seconds, self._seed = budget, seconds, seed
+    def __init__(self, budget: Budget, seed: int) -> None:
+        self.budget, self._seed, self._tolerance = budget, seed, 0.0
         self.held = torch.empty(budget.op.size, 0, dtype=budget.working, device=budget.op.device)
         self._images = self.held
         self._bounds: list[float] = []
 
-    def run(self) -> Index:
-        n, wanted = self.budget.op.size, 4
-        largest = self._eigsh(self.budget.op, 1, "LM", 0.1)
-        scale = abs(largest.values[0]) + largest.residuals[0]
-        tolerance = _TINY * self.budget.rounding * scale
-        while not self.budget.late and self.held.shape[1] < n:
-            lifted = _Lifted(self.budget, self.held, 1.5 * scale)
-            found = self._eigsh(lifted, min(wanted, n - self.held.shape[1]), "SA", self.budget.rtol)
-            sizes = [max(bound, tolerance) for bound in found.bounds]
-            low = [i for i, size in enumerate(sizes) if found.values[i] <= size]
-            if not low and found.converged:
-                return self._result(tolerance, self.held.shape[1], found.values, sizes)
-            self._hold(found, low, tolerance)
-            if not found.converged:
-                break
+    def course(self) -> Course[Index]:
+        budget, n, wanted = self.budget, self.budget.op.size, 4
+        scale = 0.0
+        search = Lanczos(_Lifted(budget, self.held, 0.0), 1, "LM", seed=self._seed)
+        for largest, done in stages(search.course(budget, 0.1)):
+            scale = abs(largest.values[0]) + largest.residuals[0]
+            self._tolerance = _TINY * budget.rounding * scale
+            if not done:
+                yield from budget.pause(self._result(n))
+        while self.held.shape[1] < n:
+            if budget.late:
+                yield from budget.pause(self._result(n))
+            k, lifted = min(wanted, n - self.held.shape[1]), _Lifted(budget, self.held, 1.5 * scale)
+            search = Lanczos(lifted, k, "SA", seed=self._seed + self.held.shape[1])
+            found, low = None, []
+            for found, done in stages(search.course(budget, budget.rtol)):
+                low = self._low(found)
+                if not done:
+                    yield from budget.pause(self._with(found, low)._result(n))
+            assert found is not None
+            if not low:
+                sizes = [max(bound, self._tolerance) for bound in found.bounds]
+                return self._result(self.held.shape[1], found.values, sizes)
+            while budget.left < len(low):
+                yield from budget.pause(self._with(found, low)._result(n))
+            self._hold(found, low)
             wanted = min(2 * wanted, _MOST) if len(low) == len(found) else 2
-        return self._result(tolerance, n)
+        return self._result(n)
 
-    def _eigsh(self, op: LinearOperator, k: int, which: Which, rtol: float) -> Eigenpairs:
-        used = self.budget.used
-        found = eigsh(
-            op,
-            k,
-            which,
-            rtol=rtol,
-            seconds=max(0.0, self._seconds - self.budget.elapsed),
-            products=max(1, self.budget.left),
-            seed=self._seed + self.held.shape[1],
-            progress=lambda _, bound: self.budget.report(bound),
-        )
-        self.budget.used = used + found.products
-        return found
+    def _low(self, found: Eigenpairs) -> list[int]:
+        """Which of the values are not above 0 beyond their errors."""
+        return [i for i, b in enumerate(found.bounds) if found.values[i] <= max(b, self._tolerance)]
 
-    def _hold(self, found: Eigenpairs, low: list[int], tolerance: float) -> None:
+    def _hold(self, found: Eigenpairs, low: list[int]) -> None:
         """Move vectors out of the way, as far as products allow to look at them."""
         low = low[: max(0, self.budget.left)]
         if low:
             vectors, _ = torch.linalg.qr(without(self.held, found.vectors[:, low].to(self.held))[0])
             self._images = torch.cat([self._images, self.budget.multiply(vectors)], 1)
             self.held = torch.cat([self.held, vectors], 1)
-            self._bounds += [max(found.bounds[i], tolerance) for i in low]
+            self._bounds += [max(found.bounds[i], self._tolerance) for i in low]
 
-    def _result(
-        self, tolerance: float, upper: int, others: Iterable[float] = (), sizes: Iterable[float] = ()
-    ) -> Index:
+    def _with(self, found: Eigenpairs, low: list[int]) -> "_Search":
+        """What is known if these vectors are looked at now."""
+        other = copy.copy(self)
+        other._bounds = list(self._bounds)
+        other._hold(found, low)
+        return other
+
+    def _result(self, upper: int, others: Iterable[float] = (), sizes: Iterable[float] = ()) -> Index:
         projected = gram(self.held, self._images)
         values = torch.linalg.eigvalsh((projected + projected.T) / 2)
-        lower = int((values < -tolerance).sum())
+        lower = int((values < -self._tolerance).sum())
         smallest, bounds = (*values.tolist(), *others), (*sorted(self._bounds, reverse=True), *sizes)
-        return Index(lower, upper, smallest, bounds, tolerance, self.budget.used, self.budget.elapsed)
+        return Index(lower, upper, smallest, bounds, self._tolerance, self.budget.used, self.budget.elapsed)

@@ -14,7 +14,7 @@ vector sees one copy until rounding shows the others. Thick restart: Wu and Simo
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -166,6 +166,19 @@ class Lanczos:
             now = time.perf_counter() - began
             late = 2 * now - last > seconds or self.used >= allowed
             last = now
+
+    def course(self, budget: Budget, rtol: float, cost: int = 1) -> Generator[Eigenpairs, None, Eigenpairs]:
+        """The search within a budget, of which a product of the operator takes ``cost``; yields where it is spent."""
+        while True:
+            found = self.run(
+                rtol=rtol,
+                seconds=budget.seconds_left,
+                products=max(1, budget.left // cost),
+                progress=lambda _, bound: budget.report(bound),
+            )
+            if found.converged:
+                return found
+            yield found
 
     def settled(self, found: _Ritz, rtol: float) -> bool:
         """Whether every bound is small enough, and has been for some steps in which no value moved out of its bound.

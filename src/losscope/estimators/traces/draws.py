@@ -1,7 +1,7 @@
 """Sums over samples from repeated draws: each sample of a batch is an independent draw, so that few passes suffice."""
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -29,17 +29,6 @@ class Part:
 
 Draws = Generator[Part, None, Part]
 """Yields what is known where time is up, to be resumed; returns the end."""
-
-
-def steps(course: Draws) -> Iterator[tuple[Part, bool]]:
-    """What is known at each pause and at the end, and whether it is the end."""
-    while True:
-        try:
-            found = next(course)
-        except StopIteration as end:
-            yield end.value, True
-            return
-        yield found, False
 
 
 def least_draws(samples: int) -> int:

@@ -16,7 +16,8 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget
-from losscope.estimators.traces.draws import Draws, Part, draw_until, steps
+from losscope.estimators.search import stages
+from losscope.estimators.traces.draws import Draws, Part, draw_until
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
@@ -48,7 +49,7 @@ def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 
     def part(layers: Layers, share: float) -> Draws:
         return of_batch(objective, layers, share, budget, random)
 
-    *_, (total, _) = steps(by_batch(objective, budget.rtol, part))
+    *_, (total, _) = stages(by_batch(objective, budget.rtol, part))
     return Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
 
 
@@ -65,7 +66,7 @@ def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], 
         if coefficient:
             seen += abs(coefficient)
             before = total
-            for found, done in steps(part(Layers(objective, index), share)):
+            for found, done in stages(part(Layers(objective, index), share)):
                 total = Part(before.value, before.variance)
                 total.add(coefficient, found)
                 if not done:

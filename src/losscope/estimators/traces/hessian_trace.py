@@ -17,9 +17,9 @@ import torch
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
 from losscope.estimators.samples import LEAST, Samples, caution
-from losscope.estimators.search import Course, resumable
+from losscope.estimators.search import Course, resumable, stages
 from losscope.estimators.traces import gauss_newton_draws, residual_draws
-from losscope.estimators.traces.draws import Draws, Part, steps
+from losscope.estimators.traces.draws import Draws, Part
 from losscope.estimators.traces.gauss_newton_draws import by_batch
 from losscope.estimators.vectors import Probes, dots
 from losscope.objective.objective import Objective
@@ -67,7 +67,7 @@ def course_of_parts(
     parts = _Parts(objective, budget, torch.Generator().manual_seed(seed), most)
     rtol = budget.rtol if objective.whole.penalty is None else _SHARE * budget.rtol
     found = Estimate(0.0, math.inf)
-    for data, done in steps(by_batch(objective, rtol, parts.of_batch)):
+    for data, done in stages(by_batch(objective, rtol, parts.of_batch)):
         total = Part(data.value, data.variance)
         if objective.whole.penalty is not None:
             penalty, products = _penalty(objective, budget.rtol, total, seed)
@@ -90,7 +90,7 @@ class _Parts:
         budget, flat, part = self._budget, self._flat(layers), Part()
         own = share if flat else _SHARE * share
         draws = gauss_newton_draws.of_batch(self._objective, layers, own, budget, self._random)
-        for part, done in steps(draws):
+        for part, done in stages(draws):
             budget.report(math.sqrt(part.variance))
             if not done:
                 yield part if flat else Part(part.value, math.inf)
@@ -100,7 +100,7 @@ class _Parts:
         draws = residual_draws.of_batch(
             layers, lambda value: _SHARE * share * abs(known + value), budget, left, self._random
         )
-        for rest, done in steps(draws):
+        for rest, done in stages(draws):
             part = Part(known + rest.value, spread + rest.variance)
             budget.report(math.sqrt(part.variance))
             if not done:
