@@ -241,3 +241,13 @@ def test_errors_of_draws_without_replacement():
     budget = Budget(Dense(torch.eye(1)))
     whole = ended(draw_until(lambda: next(columns), lambda _: 0.0, budget, of=8))
     assert whole.value == pytest.approx(truth, rel=1e-14) and whole.variance == 0 and budget.used == 8
+
+
+def test_half_precision_is_not_called_exact():
+    """The value is off by roundings, and its error says so; in single precision it is 0."""
+    for dtype in (torch.bfloat16, torch.float32):
+        whole = classifier(nn.ReLU(), penalty=None)
+        rounded = losscope.Objective(whole.whole.model, nn.CrossEntropyLoss(), whole.batches, dtype=dtype)
+        found, exact = hessian_trace(rounded, 0.0), hessian_trace(whole, 0.0).value
+        assert abs(found.value - exact) <= 2 * found.stderr + 1e-5 * exact
+        assert (found.stderr > 0) == (dtype == torch.bfloat16)

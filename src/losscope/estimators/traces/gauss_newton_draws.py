@@ -16,6 +16,7 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget
+from losscope.estimators.rounding import rounded
 from losscope.estimators.search import stages
 from losscope.estimators.traces.draws import Draws, Part, draw_until
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
@@ -50,7 +51,8 @@ def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 
         return of_batch(objective, layers, share, budget, random)
 
     *_, (total, _) = stages(by_batch(objective, budget.rtol, part))
-    return Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
+    error = math.sqrt(total.variance)
+    return rounded(total.value, error, budget.used, budget.elapsed, budget.op.dtype)
 
 
 def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], Draws]) -> Draws:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.estimate import Estimate
+from losscope.estimators.rounding import rounded
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
 from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
@@ -37,7 +38,7 @@ def gauss_newton_trace(objective: Objective, *, most_outputs: int = MOST_OUTPUTS
         if coefficient:
             value, used = _of_batch(Layers(objective, index), most_outputs)
             total, passes = total + coefficient * value, passes + used
-    return Estimate(total, 0.0, passes, time.perf_counter() - began)
+    return rounded(total, 0.0, passes, time.perf_counter() - began, objective.parameters[0].dtype)
 
 
 def _of_batch(layers: Layers, most_outputs: int) -> tuple[float, int]:

@@ -10,6 +10,7 @@ import time
 import torch
 
 from losscope.core.estimate import Estimate
+from losscope.estimators.rounding import rounded
 from losscope.objective.objective import Objective
 from losscope.operators.layers import Layers
 
@@ -40,4 +41,5 @@ def gradient_covariance_trace(objective: Objective) -> Estimate:
             count += layers.samples
     # Of every sample its part in L was taken; g_i is N times that.
     value = count * squares - float(mean.square().sum())
-    return Estimate(max(value, 0.0), 0.0, len(objective.batches), time.perf_counter() - began)
+    spent = time.perf_counter() - began
+    return rounded(max(value, 0.0), 0.0, len(objective.batches), spent, objective.parameters[0].dtype)

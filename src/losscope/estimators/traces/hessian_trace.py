@@ -16,6 +16,7 @@ import torch
 
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
+from losscope.estimators.rounding import rounded
 from losscope.estimators.samples import LEAST, Samples, caution
 from losscope.estimators.search import Course, resumable, stages
 from losscope.estimators.traces import gauss_newton_draws, residual_draws
@@ -73,7 +74,7 @@ def course_of_parts(
             penalty, products = _penalty(objective, budget.rtol, total, seed)
             total.add(1.0, penalty)
             budget.used += products if done else 0
-        found = Estimate(total.value, math.sqrt(total.variance), budget.used, budget.elapsed)
+        found = rounded(total.value, math.sqrt(total.variance), budget.used, budget.elapsed, budget.op.dtype)
         if not done:
             yield from budget.pause(found)
     return found

@@ -22,6 +22,7 @@ import torch
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
+from losscope.estimators.rounding import rounded
 from losscope.estimators.samples import LEAST, Samples, caution
 from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hessian_trace import course_of_parts
@@ -115,4 +116,4 @@ def _exact(budget: Budget) -> Course[Estimate]:
         images = budget.multiply(vectors)
         entries.extend(images[range(first, first + count), range(count)].tolist())
         budget.report(math.inf if len(entries) < n else 0.0)
-    return Estimate(n * entries.mean, 0.0, budget.used, budget.elapsed)
+    return rounded(n * entries.mean, 0.0, budget.used, budget.elapsed, budget.op.dtype)
