@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
+from losscope.objective.randomness import kept_randomness
 
 _FORMS = "data is (inputs, targets), a dictionary of inputs, or an iterable of these"
 
@@ -34,7 +35,8 @@ class Batch:
 def batches(data: Any) -> list[Batch]:
     """All batches of ``data``, kept. A tuple is one batch, any other iterable is many.
 
-    Kept, because a loader that shuffles or augments would give another objective at every look.
+    Kept, because a loader that shuffles or augments would give another objective at every look. What it draws moves
+    no random state, neither the global ones nor that of its own generator.
     """
     if data is None:
         return [Batch()]
@@ -42,7 +44,14 @@ def batches(data: Any) -> list[Batch]:
         data = [data]
     if not isinstance(data, Iterable):
         raise BadUsage("this is no data", seen=type(data).__name__, remedy=_FORMS)
-    found = [_batch(item) for item in data]
+    own = [getattr(one, "generator", None) for one in (data, getattr(data, "sampler", None))]
+    generators = [(g, g.get_state()) for g in own if isinstance(g, torch.Generator)]
+    try:
+        with kept_randomness(), torch.inference_mode(False):
+            found = [_ordinary(_batch(item)) for item in data]
+    finally:
+        for generator, state in generators:
+            generator.set_state(state)
     if not found or not any(batch.samples for batch in found):
         raise BadUsage(
             "the data hold no sample", seen=f"an empty or exhausted {type(data).__name__}", remedy=_FORMS
@@ -67,6 +76,18 @@ def _batch(item: Any) -> Batch:
     if len(inputs) == 1 and isinstance(inputs[0], tuple | list):
         inputs = list(inputs[0])
     return Batch(inputs=tuple(inputs), target=target, samples=_samples(inputs))
+
+
+def _ordinary(batch: Batch) -> Batch:
+    """Tensors made in inference mode take no part in a graph; copies of them do."""
+    found = [False]
+
+    def look(tensor: Tensor) -> Tensor:
+        found[0] = found[0] or tensor.is_inference()
+        return tensor
+
+    batch.moved(look)
+    return batch.moved(lambda t: t.clone() if t.is_inference() else t) if found[0] else batch
 
 
 def _samples(values: Iterable[Any]) -> int:

@@ -1,9 +1,9 @@
-"""Evaluate a model without leaving a trace: buffers, random state and ``.grad`` are as before.
+"""Evaluate a model without leaving a trace: parameters, buffers, random state and ``.grad`` are as before.
 
 A model in training mode is evaluated in training mode, since that is the objective that is trained: batch
 normalisation uses the batch, dropout draws. Its masks are the same at every look at one batch, so that products with
-one Hessian belong to one function. Attention takes the path that can be differentiated twice, and what is compiled runs
-as it is written.
+one Hessian belong to one function. Attention takes the path that can be differentiated twice, what is compiled runs
+as it is written, and activations are kept where the model would compute them again (``recomputation.py``).
 """
 
 import sys
@@ -18,6 +18,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscope.core.errors import BadUsage
 from losscope.objective.batches import Batch
+from losscope.objective.randomness import fixed_randomness
+from losscope.objective.recomputation import checkpointing_off
+from losscope.objective.writes import kept_attributes, watch_parameters
 
 Loss = Callable[..., Tensor]
 Penalty = Callable[[nn.Module], Tensor]
@@ -70,18 +73,49 @@ class Evaluator:
 
     def __init__(self, whole: Whole, names: list[str], seed: int) -> None:
         self.whole, self.names, self.seed = whole, names, seed
+        self._written: set[str] = set()
+        self._seen: tuple[Any, set[int]] = (None, set())
 
     def __call__(self, what: str, batch: Batch | None, index: int, parameters: list[Tensor] | None) -> Any:
-        """Evaluate at ``parameters``, or at the model's own."""
-        buffers = {name: buffer.clone() for name, buffer in self.whole.named_buffers()}
-        given = {} if parameters is None else dict(zip(self.names, parameters, strict=True))
+        """Evaluate at ``parameters``, or at the model's own.
+
+        Whether the model writes into parameters of its own is watched at the first evaluation of a batch, and again
+        after a change of modes or parameters. Those that it writes into are handed in as copies.
+        """
+        now = [m.training for m in self.whole.modules()], [p._version for p in self.whole.parameters()]
+        if self._seen[0] != now:
+            self._seen = now, set()
+        if index not in self._seen[1]:
+            with watch_parameters(self.whole) as changed:
+                found = self._called(what, batch, index, None)
+            self._seen[1].add(index)
+            self._written |= changed
+            if parameters is None and not changed:
+                return found
+        return self._called(what, batch, index, parameters)
+
+    def _called(self, what: str, batch: Batch | None, index: int, parameters: list[Tensor] | None) -> Any:
         with (
             fixed_randomness(self.seed + index),
             sdpa_kernel(SDPBackend.MATH),
-            torch.enable_grad(),
+            differentiable(),
             _not_compiled(),
+            checkpointing_off(),
+            kept_attributes(self.whole),
         ):
-            return functional_call(self.whole, {**buffers, **given}, (what, batch), tie_weights=True)
+            own = dict(self.whole.named_parameters()) if self._written else {}
+            copies = {name: own[name].clone() for name in self._written}
+            if parameters is not None:  # views of a vector that is the caller's
+                copies |= {name: p.clone() for name, p in zip(self.names, parameters, strict=True)}
+            buffers = {name: buffer.clone() for name, buffer in self.whole.named_buffers()}
+            return functional_call(self.whole, {**buffers, **copies}, (what, batch), tie_weights=True)
+
+
+@contextmanager
+def differentiable(graphs: bool = True) -> Iterator[None]:
+    """Graphs are recorded, whatever the caller has switched off. ``graphs=False``: as under ``torch.no_grad``."""
+    with torch.inference_mode(False), torch.set_grad_enabled(graphs):
+        yield
 
 
 def _not_compiled() -> AbstractContextManager[Any]:
@@ -89,14 +123,3 @@ def _not_compiled() -> AbstractContextManager[Any]:
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
-
-
-@contextmanager
-def fixed_randomness(seed: int) -> Iterator[None]:
-    """Random numbers of torch that depend on ``seed`` alone; the global state is untouched."""
-    used = torch.cuda.is_available() and torch.cuda.is_initialized()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if used else []):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices that are not in use
-        if used:
-            torch.cuda.manual_seed(seed)
-        yield

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.read import read
 from losscope.core.errors import BadUsage, NotReadable
-from losscope.losses.target_stats import TargetStats
+from losscope.objective import levels
 from losscope.objective.batches import batches, cast
-from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole
+from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole, differentiable
+from losscope.objective.factors import factors_of
 from losscope.objective.vectors import flat, parts
-from losscope.objective.weighting import coefficients
+from losscope.objective.weighting import Weighing, weigh
+
+_COUNTED = {"sum": "samples, since the loss sums", "denominator": "denominators", "samples": "samples"}
 
 
 class Objective:
@@ -26,10 +29,13 @@ class Objective:
     ``loss`` the model returns it (Hugging Face: ``.loss``). ``data`` is one batch ``(inputs, targets)``, a dictionary
     of inputs, or an iterable of batches, which are kept. ``penalty`` is a function of the model, or a number λ for
     ½λ‖θ‖², PyTorch's weight decay. ``dtype`` and ``device`` make a copy of model and data; without them the
-    model is looked at as it is, and is never changed: buffers, ``.grad``, modes and random state stay.
+    model is looked at as it is, and is never changed: parameters (also those that it writes into itself, as for
+    ``max_norm``), buffers, attributes, ``.grad``, modes and random state stay.
 
     The model's mode is part of the objective: in training mode batch normalisation uses the batch, and dropout draws
-    the same masks, fixed by ``seed``, at every look. Each batch enters with the weight of its denominator. A parameter
+    the same masks, fixed by ``seed``, at every look. Each batch enters with the weight of its denominator, or where
+    that is not known, of its samples (``weighing.by``). L is a mean over samples also for a loss that sums; the loss
+    as it was given is ``scale`` times the data term, and :meth:`as_given` is what an optimiser steps on. A parameter
     that several modules share counts once; those with ``requires_grad=False`` are constants.
 
     Cost: one forward pass over the data for a value, one gradient for a gradient. Raises ``BadUsage`` where there is
@@ -84,6 +90,13 @@ class Objective:
             )
         self.names = [name.removeprefix("model.") for name, _ in trained]
         self.parameters = [parameter for _, parameter in trained]
+        for name, tensor in (*self.whole.named_parameters(), *self.whole.named_buffers()):
+            if tensor.is_inference():
+                raise BadUsage(
+                    "the model was made or loaded inside torch.inference_mode(): it has no derivatives",
+                    seen=name.removeprefix("model."),
+                    remedy="make it outside, or give a copy.deepcopy() that was made outside",
+                )
         for name, parameter in trained:
             if parameter.is_complex():
                 raise BadUsage("a parameter is complex", seen=name.removeprefix("model."))
@@ -93,7 +106,9 @@ class Objective:
         self._evaluate = Evaluator(self.whole, [name for name, _ in trained], seed)
 
     def __repr__(self) -> str:
-        return f"<Objective of {self.size:,} parameters over {self.samples:,} samples: {self.expression}>"
+        many = f" in {len(self.batches)} batches, weighed by their {_COUNTED[self.weighing.by]}"
+        over = f"{self.samples:,} samples{many if len(self.batches) > 1 else ''}"
+        return f"<Objective of {self.size:,} parameters over {over}: {self.expression}>"
 
     # --- what it is -------------------------------------------------------------------------------
     @property
@@ -109,7 +124,8 @@ class Objective:
     @property
     def theta(self) -> Tensor:
         """The parameters as one vector [P], a copy."""
-        return flat(self.parameters, self.parameters)
+        with differentiable():
+            return flat(self.parameters, self.parameters)
 
     @cached_property
     def expression(self) -> str:
@@ -120,15 +136,48 @@ class Objective:
     @cached_property
     def anatomies(self) -> list[Anatomy | None]:
         """The objective of each batch as read off its autograd graph; ``None`` where it cannot be read."""
-        with torch.enable_grad():
-            return [_read(self.loss_of(index)) for index in range(len(self.batches))]
+        return [anatomy for anatomy, _ in self._readings]
+
+    @cached_property
+    def _readings(self) -> list[tuple[Anatomy | None, tuple[float, ...]]]:
+        """Anatomy, and the factors of the parts, of each batch."""
+        with differentiable():
+            losses = (self.loss_of(index) for index in range(len(self.batches)))
+            return [(_read(loss), factors_of(loss)) for loss in losses]
+
+    @cached_property
+    def weighing(self) -> Weighing:
+        """How batches are weighed: ``factors``, and ``by`` "denominator", "sum", or "samples" for want of a better."""
+        if len(self.batches) == 1 and self.batches[0].samples == 1:
+            return Weighing([1.0], "denominator")
+        return weigh(self.anatomies, self.batches, [factors for _, factors in self._readings])
 
     @cached_property
     def coefficients(self) -> list[float]:
         """With what factor the loss of each batch enters L; they sum to 1 for a loss that is a mean."""
-        if len(self.batches) == 1 and self.batches[0].samples == 1:
-            return [1.0]
-        return coefficients(self.anatomies, self.batches)
+        return self.weighing.factors
+
+    @cached_property
+    def scale(self) -> float:
+        """How many times the data term of L the loss is as it was given, in the mean over the batches.
+
+        1 for a mean. A loss that sums is summed over the samples of a batch, while L is a mean over samples: then it
+        is their number. An optimiser that steps on the loss as given descends :meth:`as_given` and not L.
+        """
+        found = 1 / sum(self.coefficients)
+        return 1.0 if math.isclose(found, 1.0, rel_tol=1e-9) else found
+
+    def as_given(self) -> "Objective":
+        """The loss as it was given, in the mean over the batches, and the penalty: what an optimiser steps on.
+
+        Itself where the loss is a mean. Learning rates are those of its curvature.
+        """
+        if self.scale == 1:
+            return self
+        given = copy.copy(self)
+        given.coefficients = [self.scale * factor for factor in self.coefficients]
+        given.scale = 1.0
+        return given
 
     def terms(self) -> tuple[Term, ...]:
         """The terms of the loss, as read off the first batch."""
@@ -137,24 +186,12 @@ class Objective:
     @property
     def floor(self) -> float | None:
         """The smallest value that the data term can take, by the contracts of its losses; ``None`` unknown."""
-        floors = [(term.coefficient, term.floor) for term in self.terms()]
-        known = [c * f for c, f in floors if f is not None and c >= 0]
-        return sum(known) if floors and len(known) == len(floors) else None
+        return levels.floor(self.anatomies, self.coefficients)
 
     @property
     def chance(self) -> float | None:
         """The data term of the best constant predictor for these targets; ``None`` unknown."""
-        total = 0.0
-        for index, term in enumerate(self.terms()):
-            stats = TargetStats()
-            for anatomy in self.anatomies:
-                if anatomy is not None and index < len(anatomy.terms):
-                    anatomy.terms[index].observe(stats)
-            level = term.chance(stats)
-            if level is None:
-                return None
-            total += term.coefficient * level.value
-        return total if self.terms() else None
+        return levels.chance(self.anatomies, self.coefficients)
 
     @property
     def skill(self) -> float | None:
@@ -171,26 +208,28 @@ class Objective:
 
     def data_value(self, theta: Tensor | None = None) -> float:
         """The mean loss over the data."""
-        at = self._at(theta)
-        with torch.no_grad():
-            return sum(c * float(self.loss_of(i, at)) for i, c in enumerate(self.coefficients) if c)
+        at, factors = self._at(theta), self.coefficients
+        with differentiable(False):
+            return sum(c * float(self.loss_of(i, at)) for i, c in enumerate(factors) if c)
 
     def penalty_value(self, theta: Tensor | None = None) -> float:
         """λ R(θ); 0 without a penalty."""
         if self.whole.penalty is None:
             return 0.0
-        with torch.no_grad():
-            return float(self.penalty_of(self._at(theta)))
+        at = self._at(theta)
+        with differentiable(False):
+            return float(self.penalty_of(at))
 
     def gradient(self, theta: Tensor | None = None) -> Tensor:
         """∇L(θ) [P]."""
         at = self._at(theta)
         leaves = self.parameters if at is None else at
         total: Tensor | None = None
-        for coefficient, value in self.pieces(at):
-            found = torch.autograd.grad(value, leaves, allow_unused=True)
-            piece = flat(found, leaves).mul_(coefficient)
-            total = piece if total is None else total.add_(piece)
+        with differentiable():
+            for coefficient, value in self.pieces(at):
+                found = torch.autograd.grad(value, leaves, allow_unused=True)
+                piece = flat(found, leaves).mul_(coefficient)
+                total = piece if total is None else total.add_(piece)
         assert total is not None
         return total
 
@@ -205,20 +244,30 @@ class Objective:
 
     def loss_of(self, index: int, at: list[Tensor] | None = None) -> Tensor:
         """The loss of one batch with its graph, in the parameters themselves or in those given."""
-        return _scalar(self._evaluate("loss", self.batches[index], index, at), "loss")
+        return _scalar(self._graph("loss", index, at), "loss")
 
     def prediction_of(self, index: int, at: list[Tensor] | None = None) -> Any:
         """What the model makes of one batch, with its graph."""
-        return self._evaluate("prediction", self.batches[index], index, at)
+        return self._graph("prediction", index, at)
 
     def both_of(self, index: int, at: list[Tensor] | None = None) -> tuple[Any, Tensor]:
         """Prediction and loss of one batch, of one evaluation and in one graph."""
-        prediction, loss = self._evaluate("both", self.batches[index], index, at)
+        prediction, loss = self._graph("both", index, at)
         return prediction, _scalar(loss, "loss")
 
     def penalty_of(self, at: list[Tensor] | None = None) -> Tensor:
         """The penalty with its graph."""
-        return _scalar(self._evaluate("penalty", None, len(self.batches), at), "penalty")
+        return _scalar(self._graph("penalty", len(self.batches), at), "penalty")
+
+    def _graph(self, what: str, index: int, at: list[Tensor] | None) -> Any:
+        if torch.is_inference_mode_enabled():  # what is made of the graph here would be 0 without a word
+            raise BadUsage(
+                "derivatives are not recorded here",
+                seen="torch.inference_mode()",
+                remedy="leave it, or use torch.no_grad(), under which all of this works",
+            )
+        batch = self.batches[index] if index < len(self.batches) else None
+        return self._evaluate(what, batch, index, at)
 
     def _at(self, theta: Tensor | None) -> list[Tensor] | None:
         if theta is None:
@@ -227,7 +276,9 @@ class Objective:
             raise BadUsage(
                 "θ must be a vector of all parameters", seen=f"{tuple(theta.shape)}, not ({self.size},)"
             )
-        return [part.detach().requires_grad_() for part in parts(theta, self.parameters)]
+        with differentiable():
+            own = theta.clone() if theta.is_inference() else theta
+            return [part.detach().requires_grad_() for part in parts(own, self.parameters)]
 
 
 def _copied(whole: Whole, dtype: torch.dtype | None, device: torch.device | str | None) -> Whole:
@@ -283,7 +334,8 @@ def _scalar(value: Any, what: str) -> Tensor:
         raise BadUsage(
             f"the {what} does not depend on the parameters in a differentiable way", seen="no autograd graph"
         )
-    return value.reshape(())
+    with differentiable():
+        return value.reshape(())
 
 
 def _read(loss: Tensor) -> Anatomy | None:

@@ -11,6 +11,9 @@ stable in all directions of positive curvature if λ is below
 The preconditioner is taken as it is, since it changes slowly; that of Adam adapts, so that λ climbs to the limit and
 stays ("adaptive edge of stability"). Training tends to the limit at constant rates and goes on there: λ near it is no
 alarm, far above it the next steps overshoot, or the rate has just been raised. It says nothing about generalisation.
+
+H is the Hessian of what the optimiser steps on: the loss as it was given. An objective is a mean over samples; of a
+loss that sums, what is stepped on has ``objective.scale`` times the curvature (``Objective.as_given``).
 """
 
 import math
@@ -67,7 +70,8 @@ def stability(
 
     SGD (momentum, dampening, Nesterov), Adam, AdamW, RMSprop and Adagrad are read with their state; for others
     ``preconditioner`` [P] is what their step divides by. Weight decay that is part of the gradient counts, unless the
-    objective has a penalty, which then is taken to be it. Cost: some 20 Hessian-vector products.
+    objective has a penalty, which then is taken to be it. The loss is stepped on as it was given: for one that sums,
+    rates are those of the sum over a batch. Cost: some 20 Hessian-vector products.
 
     >>> line = torch.nn.Linear(1, 1, bias=False)
     >>> x = torch.tensor([[1.0], [2.0]])
@@ -97,7 +101,7 @@ def stability_of(
     largest = float(rates.max())
     if largest <= 0:
         raise BadUsage("all learning rates are 0", seen=step.name, remedy="look after the warm-up has begun")
-    matrix: LinearOperator = Hessian(objective)
+    matrix: LinearOperator = Hessian(objective.as_given())
     if objective.whole.penalty is None and any(step.decays):
         matrix = matrix + diagonal(objective, decays.sqrt(), "weight decay")
     root = diagonal(objective, (rates / largest / denominators).sqrt(), "step")

@@ -4,7 +4,9 @@ On the quadratic around a point, a step with rates D is stable where λmax(D^½H
 2 + 2β, with averaged gradients (Adam) below (2 + 2β)/(1 - β): Cohen et al., 2021, arXiv:2103.00065, and 2022,
 arXiv:2207.14484. Training at a constant rate tends to that edge and goes on there, so that a factor near 1 is no alarm.
 Far below the edge the curvature does not limit the learning rate; beyond it the next steps overshoot along the sharpest
-direction until they have left for a flatter region, or diverge. Not looked at where the optimiser is not known.
+direction until they have left for a flatter region, or diverge. The optimiser steps on the loss as it was given: of one
+that sums, H is that of the sum over a batch, not of the mean that an objective is. Not looked at where the optimiser is
+not known.
 """
 
 import math
@@ -20,33 +22,51 @@ _EDGE = 1.25  # factors between 1/this and this: at the edge, where constant rat
 
 _AT = Text(
     en="{name} ({momentum}) at learning rate {rates} is at the edge of stability: sharpness {value:.4g} of "
-    "{limit:.4g}, where training at a constant rate tends to be",
+    "{limit:.4g}, where training at a constant rate tends to be{of}",
     zh="{name}（{momentum}）在学习率 {rates} 下处于稳定边缘：锐度 {value:.4g}，界限 {limit:.4g}，"
-    "恒定学习率的训练通常会趋于此处",
+    "恒定学习率的训练通常会趋于此处{of}",
 )
 _BELOW = Text(
     en="{name} ({momentum}) at learning rate {rates} is stable here, up to {factor:.3g} times that: sharpness "
-    "{value:.4g} of {limit:.4g}",
-    zh="{name}（{momentum}）在学习率 {rates} 下于此处稳定，直至其 {factor:.3g} 倍：锐度 {value:.4g}，界限 {limit:.4g}",
+    "{value:.4g} of {limit:.4g}{of}",
+    zh="{name}（{momentum}）在学习率 {rates} 下于此处稳定，直至其 {factor:.3g} 倍：锐度 {value:.4g}，"
+    "界限 {limit:.4g}{of}",
 )
 _BEYOND = Text(
     en="{name} ({momentum}) at learning rate {rates} is beyond the edge of stability: sharpness {value:.4g} of "
-    "{limit:.4g}; steps along the sharpest direction overshoot, {factor:.3g} times the rate would not",
+    "{limit:.4g}; steps along the sharpest direction overshoot, {factor:.3g} times the rate would not{of}",
     zh="{name}（{momentum}）在学习率 {rates} 下超出稳定边缘：锐度 {value:.4g}，界限 {limit:.4g}；沿最陡方向的步会越过，"
-    "学习率降至 {factor:.3g} 倍则不会",
+    "学习率降至 {factor:.3g} 倍则不会{of}",
 )
 _FREE = Text(
     en="{name} at learning rate {rates}: no direction curves upwards, no rate is too large by curvature",
     zh="{name} 学习率 {rates}：没有向上弯曲的方向，曲率不限制学习率",
 )
 
+_SUMMED = Text(
+    en="; the loss is stepped on as it sums, with {scale:.4g} times the curvature of the mean",
+    zh="；优化器作用于求和的损失，其曲率为均值的 {scale:.4g} 倍",
+)
+_AS_IT_IS = Text(en="", zh="")
+_RATE = Text(
+    en="on the loss as it sums, {scale:.4g} times the mean, gradient descent is stable below a learning rate of "
+    "{plain:.4g}, with momentum 0.9 below {momentum:.4g}",
+    zh="对求和的损失（均值的 {scale:.4g} 倍），梯度下降在学习率低于 {plain:.4g} 时稳定，动量 0.9 时低于 {momentum:.4g}",
+)
+
 
 def _run(place: Place) -> Iterator[Fact]:
-    step = place.step
+    step, scale = place.step, place.objective.scale
+    penalised = place.objective.whole.penalty is not None
+    if scale != 1 and not penalised and place.top.values[0] > place.top.bounds[0]:
+        rates = {"plain": 2 / place.top.values[0] / scale, "momentum": 3.8 / place.top.values[0] / scale}
+        yield Fact(
+            name="stable-rate-of-sum", text=_RATE(scale=scale, **rates), figures={"scale": scale, **rates}
+        )
     if step is None:
         return
-    if step.uniform and (place.objective.whole.penalty is not None or not any(step.decays)):
-        found = of_sharpness(step, place.top[0].scaled(step.rates[0]))
+    if step.uniform and (scale == 1 if penalised else not any(step.decays)):
+        found = of_sharpness(step, place.top[0].scaled(scale * step.rates[0]))
     else:
         found = stability_of(step, place.objective, seconds=_SHARE * place.left, seed=place.seed)
     yield Fact(
@@ -58,10 +78,12 @@ def _run(place: Place) -> Iterator[Fact]:
             value=found.sharpness.value,
             limit=found.limit,
             factor=found.factor,
+            of=_AS_IT_IS() if scale == 1 else _SUMMED(scale=scale),
         ),
         value=found.sharpness,
         figures={
             "limit": found.limit,
+            "scale": scale,
             "factor": found.factor if math.isfinite(found.factor) else None,
             "rates": list(found.rates),
             "stable rates": [r if math.isfinite(r) else None for r in found.stable_rates],

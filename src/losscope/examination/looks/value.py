@@ -1,4 +1,7 @@
-"""Where the loss is: value, data term and penalty, chance level, floor and skill."""
+"""Where the loss is: value, data term and penalty, chance level, floor and skill.
+
+All are of the objective, a mean over samples. Of a loss that sums it is told how many times that mean it is.
+"""
 
 from collections.abc import Iterator
 
@@ -27,6 +30,17 @@ _CHANCE = Text(
     en="the best constant prediction would give {chance:.4g}", zh="最优常数预测的损失为 {chance:.4g}"
 )
 
+_SUMS = Text(
+    en="the loss as it is given sums over a batch, to {scale:.6g} times its mean over samples, which all of this is "
+    "about: a learning rate for the mean, divided by {scale:.6g}, is one for the sum",
+    zh="所给损失在批次上求和，为样本均值的 {scale:.6g} 倍，此处均按均值："
+    "均值的学习率除以 {scale:.6g} 即为求和损失的学习率",
+)
+_BY_SAMPLES = Text(
+    en="the denominator of the loss is not known: its {batches:,} batches are weighed by their samples",
+    zh="损失的分母未知：{batches:,} 个批次按样本数加权",
+)
+
 
 def _run(place: Place) -> Iterator[Fact]:
     objective = place.objective
@@ -37,6 +51,10 @@ def _run(place: Place) -> Iterator[Fact]:
         ),
         value=Estimate(place.value),
     )
+    if objective.scale != 1:
+        yield Fact(name="scale", text=_SUMS(scale=objective.scale), value=Estimate(objective.scale))
+    if objective.weighing.by == "samples" and len(objective.batches) > 1:
+        yield Fact(name="weighing", text=_BY_SAMPLES(batches=len(objective.batches)), value=None)
     penalty = objective.penalty_value()
     data = place.value - penalty
     if penalty:
