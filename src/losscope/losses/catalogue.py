@@ -13,13 +13,17 @@ from losscope.losses.spec import LossSpec
 def get(name: str) -> LossSpec:
     """The contract of the loss called ``name``, however its function, its module or the field call it.
 
-    Raises :class:`losscope.core.errors.BadUsage` for an unknown name.
+    Raises :class:`losscope.core.errors.BadUsage` for an unknown name, and for what is no text.
 
     >>> get("cross_entropy").range
     (0.0, inf)
     >>> get("nn.BCEWithLogitsLoss").name, get("RNN-T").name, get("focal loss").name
     ('binary_cross_entropy_with_logits', 'transducer', 'focal')
     """
+    if not isinstance(name, str):
+        raise BadUsage(
+            "a loss is named by a text", seen=repr(name)[:60], remedy='for example "cross_entropy"'
+        )
     known = specs()
     spelled = name.strip().lower().replace("-", "_").replace(" ", "_")
     if spelled in known:
