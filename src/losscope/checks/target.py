@@ -8,7 +8,6 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,11 @@ from losscope.checks.options import all_tensors, call, following, tensors_where_
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
 from losscope.core.errors import BadUsage
-from losscope.core.importing import attribute
+from losscope.core.importing import attribute, split
+from losscope.core.places import place
+from losscope.losses.catalogue import get, importable
 
-_HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
+_HELP = "name it as package.module:Loss, folder/file.py:Loss, or package.module:Loss(option=value)"
 _FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
 
 
@@ -71,32 +72,22 @@ def resolve(text: str, seconds: float | None = None) -> Target:
         ) from None
 
 
+def in_catalogue(text: str) -> str:
+    """Where the loss of the catalogue is that goes by this name: an audit takes what can be imported."""
+    try:
+        spec = get(call(text, text, _HELP)[0])
+    except BadUsage:
+        return ""
+    paths = filter(None, (importable(f) for f in (spec.function, spec.module)))
+    where = " or ".join(f"losscope audit {path}" for path in paths)
+    return f"{spec.name} is a loss of the catalogue: {where or f'losscope losses {spec.name}'}"
+
+
 def _resolve(text: str) -> Target:
-    module_name, separator, rest = text.partition(":")
-    if not separator or not module_name or not rest:
-        raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
-    module_name = _of_file(module_name)
+    module_name, rest = split(text, _HELP, in_catalogue)
     path, options, called = call(rest, text, _HELP)
     found = attribute(module_name, path, text, _HELP)
     return of(found, options, imported=(module_name, path), called=called)
-
-
-def _of_file(name: str) -> str:
-    """The module of a file in or below the working folder: ``pkg/losses.py`` is ``pkg.losses``."""
-    if not name.endswith(".py"):
-        return name
-    file = Path(name)
-    here, inside = Path.cwd(), file.resolve()
-    if not file.is_file():
-        raise BadUsage("there is no such file", seen=name, remedy=_HELP)
-    parts = inside.relative_to(here).with_suffix("").parts if inside.is_relative_to(here) else ()
-    if not parts or not all(part.isidentifier() for part in parts):
-        raise BadUsage(
-            "a file is no module of the working folder",
-            seen=name,
-            remedy=f"go to {inside.parent} and give {inside.stem}:Loss",
-        )
-    return ".".join(parts)
 
 
 def of(
@@ -184,7 +175,9 @@ def _made_by(
     except Exception as error:
         if parameters:
             return None  # a loss whose arguments all have defaults
-        raise BadUsage(f"{factory.__name__} raised", seen=f"{type(error).__name__}: {error}") from error
+        raise BadUsage(
+            f"{factory.__name__} raised", seen=f"{type(error).__name__}: {error}{place(error)}"
+        ) from error
     if not callable(loss):
         if parameters:
             return None
@@ -249,7 +242,7 @@ def _build(loss: type, options: dict[str, Any]) -> Any:
         return _seeded(loss, options)
     except Exception as error:
         raise BadUsage(
-            f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}"
+            f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}{place(error)}"
         ) from error
 
 

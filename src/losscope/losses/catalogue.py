@@ -35,6 +35,20 @@ def get(name: str) -> LossSpec:
     raise BadUsage("no loss has this name", seen=name, remedy=remedy)
 
 
+def importable(value: Any) -> str:
+    """``package.module:name`` of a function or class by the shortest path that holds it; empty where none does.
+
+    >>> importable(get("cross_entropy").module), importable(get("dice").function)
+    ('torch.nn:CrossEntropyLoss', 'losscope.losses:dice_loss')
+    """
+    module, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "")
+    ends = [i for i, c in enumerate(f"{module}.") if c == "." and i]
+    for holder in (module[:end] for end in ends):
+        if getattr(import_module(holder), name, None) is value:
+            return f"{holder}:{name}"
+    return ""
+
+
 def _letters(name: str) -> str:
     """A name without its module, its punctuation and the word "loss": what people agree about."""
     letters = "".join(c for c in name.strip().rsplit(".", 1)[-1].lower() if c.isalnum())
