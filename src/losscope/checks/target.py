@@ -6,13 +6,14 @@ that returns a loss.
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from losscope.checks.by_keyword import by_keyword
+from losscope.checks.entry import FIXED_OPTIONS, entry, refuse_unknown, signature
 from losscope.checks.options import all_tensors, call, following, tensors_where_meant
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
@@ -22,7 +23,6 @@ from losscope.core.places import place
 from losscope.losses.catalogue import get, importable
 
 _HELP = "name it as package.module:Loss, folder/file.py:Loss, or package.module:Loss(option=value)"
-_FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +125,10 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         )
     if (made := _made_by(loss, options, imported, called=called)) is not None:
         return made
-    function = getattr(loss, "forward", loss) if hasattr(loss, "parameters") else loss
-    positional, keywords = _signature(function)
+    function = entry(loss, type(loss).__name__) if hasattr(loss, "parameters") else loss
+    positional, keywords = signature(function)
+    if function is loss:
+        refuse_unknown(getattr(loss, "__name__", type(loss).__name__), options, keywords)
     named = type(loss) if function is not loss else loss
     module, path = imported or (getattr(named, "__module__", ""), getattr(named, "__qualname__", ""))
 
@@ -134,7 +136,7 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         merged = {**options, **more}
         if function is not loss:
             return _following(_module_with(loss, more))
-        return (lambda *arguments: loss(*arguments, **following(merged, arguments))) if merged else loss
+        return _filled(loss, positional, merged) if merged else loss
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
     kept = {k: v for k in sorted(accepts) if (v := getattr(loss, k, None)) is not None}
@@ -149,12 +151,22 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         source=lambda more: (
             _imported(*imported, more)
             if imported and function is not loss
-            else _source(module, path, {**made, **more}, instance=function is not loss)
+            else _source(module, path, {**made, **more}, instance=function is not loss, taken=positional)
         ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
         by_attribute=function is not loss,
     )
+
+
+def _filled(
+    loss: Callable[..., Any], positional: Sequence[str], options: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """A function with options; inputs go by name where an option stands before them."""
+    rest = [name for name in positional if name not in options]
+    if rest == list(positional)[: len(rest)]:
+        return lambda *inputs: loss(*inputs, **following(options, inputs))
+    return lambda *inputs: loss(**dict(zip(rest, inputs, strict=False)), **following(options, inputs))
 
 
 def _made_by(
@@ -168,7 +180,7 @@ def _made_by(
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return None
-    if parameters and (not called or _signature(factory)[0]):
+    if parameters and (not called or signature(factory)[0]):
         return None
     try:
         loss = _seeded(factory, options)
@@ -199,19 +211,13 @@ def _made_by(
 
 def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | None) -> Target:
     module, path = imported or (loss.__module__, loss.__qualname__)
-    _, keywords = _signature(loss)
-    unknown = sorted(set(options) - set(keywords)) if keywords else []
-    if unknown and "kwargs" not in keywords:
-        known = ", ".join(k for k in keywords if k not in _FIXED_OPTIONS)
-        raise BadUsage(
-            f"{path} has no option {unknown[0]}", seen=f"{unknown[0]}=…", remedy=f"it has: {known}"
-        )
-    options = usual([n for n in _signature(loss)[0] if n not in options]) | options
+    _, keywords = signature(loss)
+    refuse_unknown(path, options, keywords)
+    options = usual([n for n in signature(loss)[0] if n not in options]) | options
     instance = _build(loss, options)
     if not callable(instance):
         raise BadUsage(f"{path} is not a loss: its instances cannot be called", seen=f"{module}:{path}")
-    function = getattr(instance, "forward", instance.__call__)
-    positional, _ = _signature(function)
+    positional, _ = signature(entry(instance, path))
 
     def make(more: Mapping[str, Any]) -> Callable[..., Any]:
         return _following(_seeded(loss, {**options, **more}) if more else instance)
@@ -220,7 +226,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
         name=f"{module}.{path}",
         make=make,
         parameters=tuple(positional),
-        accepts=frozenset(keywords) - _FIXED_OPTIONS,
+        accepts=frozenset(keywords) - FIXED_OPTIONS,
         options=options,
         source=lambda more: _source(
             module, path, {**options, **more}, instance=True, seeded=_draws(instance)
@@ -231,7 +237,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
 
 
 def _build(loss: type, options: dict[str, Any]) -> Any:
-    required = [n for n in _signature(loss)[0] if n not in options]
+    required = [n for n in signature(loss)[0] if n not in options]
     if required:
         example = ", ".join(f"{n}=…" for n in required)
         raise BadUsage(
@@ -246,26 +252,9 @@ def _build(loss: type, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _signature(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
-    """Names without a default that can be given by position, and all names that can be given by keyword."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # builtins without a signature
-        return [], []
-    required = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-    ]
-    keywords = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        keywords.append("kwargs")
-    return required, keywords
-
-
 def _attributes(loss: Any) -> list[str]:
     """Options that a live module keeps as attributes of the same name."""
-    _, keywords = _signature(type(loss))
+    _, keywords = signature(type(loss))
     return [k for k in keywords if hasattr(loss, k)]
 
 
@@ -341,14 +330,27 @@ def _draws(loss: Any) -> bool:
 
 
 def _source(
-    module: str, path: str, options: Mapping[str, Any], *, instance: bool, seeded: bool = False
+    module: str,
+    path: str,
+    options: Mapping[str, Any],
+    *,
+    instance: bool,
+    seeded: bool = False,
+    taken: Sequence[str] = (),
 ) -> str:
     """Lines that make ``loss`` in a fresh interpreter; ``seeded``: its own weights are drawn with seed 0."""
     if not module or "<" in path:
         return "import torch  # loss: the callable that was audited"
     root = path.partition(".")[0]
     text = ", ".join(f"{k}={_literal(v)}" for k, v in options.items())
-    made = f"{path}({text})" if instance else path if not options else f"lambda *a: {path}(*a, {text})"
+    rest = [name for name in taken if name not in options]
+    by_name = "" if rest == list(taken)[: len(rest)] else ", ".join(f"{name}={name}" for name in rest)
+    wrapper = (
+        f"lambda {', '.join(rest)}: {path}({by_name}, {text})"
+        if by_name
+        else f"lambda *a: {path}(*a, {text})"
+    )
+    made = f"{path}({text})" if instance else wrapper if options else path
     seed = "torch.manual_seed(0); " if seeded else ""
     return f"import torch; from {module} import {root}\n{seed}loss = {made}"
 
