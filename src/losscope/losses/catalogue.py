@@ -1,12 +1,11 @@
 """The catalogue: every contract by name, and every function and module that losscope implements itself."""
 
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from losscope.core.errors import BadUsage
 from losscope.core.registry import discover
+from losscope.losses.index import called
 from losscope.losses.spec import LossSpec
 
 
@@ -20,19 +19,7 @@ def get(name: str) -> LossSpec:
     >>> get("nn.BCEWithLogitsLoss").name, get("RNN-T").name, get("focal loss").name
     ('binary_cross_entropy_with_logits', 'transducer', 'focal')
     """
-    if not isinstance(name, str):
-        raise BadUsage(
-            "a loss is named by a text", seen=repr(name)[:60], remedy='for example "cross_entropy"'
-        )
-    known = specs()
-    spelled = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if spelled in known:
-        return known[spelled]
-    if (key := _letters(name)) in (other := _other_names()):
-        return known[other[key]]
-    near = _near(key)
-    remedy = f"did you mean {', '.join(near)}?" if near else "`losscope losses` lists every loss"
-    raise BadUsage("no loss has this name", seen=name, remedy=remedy)
+    return specs()[called(name)]
 
 
 def importable(value: Any) -> str:
@@ -47,38 +34,6 @@ def importable(value: Any) -> str:
         if getattr(import_module(holder), name, None) is value:
             return f"{holder}:{name}"
     return ""
-
-
-def _letters(name: str) -> str:
-    """A name without its module, its punctuation and the word "loss": what people agree about."""
-    letters = "".join(c for c in name.strip().rsplit(".", 1)[-1].lower() if c.isalnum())
-    return letters.removesuffix("loss") or letters
-
-
-@cache
-def _other_names() -> dict[str, str]:
-    """The loss that each name belongs to; a name's first owner keeps it, and its own name comes first."""
-    known = specs().values()
-    ranks = (
-        lambda spec: (spec.name,),
-        lambda spec: tuple(getattr(f, "__name__", "") for f in (spec.function, spec.module) if f is not None),
-        lambda spec: spec.also,
-        lambda spec: (spec.title,),
-    )
-    found: dict[str, str] = {}
-    for names in ranks:
-        for spec in known:
-            for name in names(spec):
-                found.setdefault(_letters(name), spec.name)
-    return found
-
-
-def _near(key: str) -> list[str]:
-    """Up to three losses with a similar name, or with this word in one of their names."""
-    other = _other_names()
-    holding = [name for name in other if len(key) > 2 and key in name]
-    close = [*get_close_matches(key, other, n=6, cutoff=0.6), *sorted(holding, key=len)]
-    return list(dict.fromkeys(other[name] for name in close))[:3]
 
 
 @cache
