@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, type=LossName())
 @click.option("--family", type=Family(), help="List the losses of this family only.")
 @click.option("--task", type=TaskName(), help="List the losses of this task only (as in `audit --task`).")
-@click.option("--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON on stdout."
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw value, gradient and curvature into FILE.")
 def command(
     name: str | None, *, family: str | None, task: str | None, as_json: bool, plot: Path | None
