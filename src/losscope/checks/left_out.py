@@ -85,7 +85,8 @@ def _suspects(target: Target, *, by_name: bool) -> Iterator[tuple[str, ...]]:
     count = len(target.parameters)
     named = tuple(name for name in target.parameters if is_option(name))
     last = [target.parameters[-n:] for n in range(1, _MOST + 1) if count - n > 1 and not by_name]
-    yield from dict.fromkeys([*([named] if 0 < len(named) < count else []), *last])
+    sets = [named, *last] if 0 < len(named) < count else last
+    yield from dict.fromkeys(sets)
 
 
 def _bound(target: Target, numbers: Mapping[str, Any]) -> Target:

@@ -60,19 +60,18 @@ def command(
     """Test any loss, and show counterexamples for what is wrong with it.
 
     TARGET names a function, a class or an instance: package.module:Loss or folder/file.py:Loss, with options
-    package.module:Loss(gamma=2), or package.module:make() for a function that returns a loss. Values are numbers, texts,
-    lists, or tensor([1., 2.]). Names of the catalogue are not taken: losscope audit cross_entropy says where it is.
-    What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
-    on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130: interrupted.
+    package.module:Loss(gamma=2), or package.module:make() for a function that returns a loss. Values are numbers,
+    texts, lists, or tensor([1., 2.]). Names of the catalogue are not taken: losscope audit cross_entropy says where
+    it is. What it takes is found out by trying, unless --task says so. The checks run in a process of their own,
+    with limits on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130:
+    interrupted.
 
     \b
     losscope audit torch.nn:CrossEntropyLoss
-    losscope audit mypkg/losses.py:dice
     losscope audit mypkg.losses:FocalLoss(gamma=2) --task multi-class
     losscope audit mypkg.losses:WeightedCE --option weight=[1,2,3] --option reduction=sum
-    losscope audit 'mypkg.losses:WeightedCE(weight=[1, 2, 3])'
     losscope audit 'mypkg.losses:make()'
-    losscope audit mypkg.losses:dice --only finite,gradient --json audit.json
+    losscope audit mypkg/losses.py:dice --only finite,gradient --json audit.json
     losscope audit --list
     """
     language = "zh" if lang == "zh" else "en"
