@@ -12,8 +12,11 @@ import torch
 import torch.nn.functional as F
 
 import losscope
+from losscope.checks.audit import first_limit
+from losscope.checks.isolation import in_child
 from losscope.checks.subject import NotALoss, as_tensor
 from losscope.checks.time_limit import Overrun, time_limit
+from losscope.cli.progress import steps_shown
 from losscope.core.errors import BadUsage
 
 HERE = Path(__file__).parent
@@ -38,9 +41,51 @@ def test_the_line_names_the_fault(name: str, says: tuple[str, ...]) -> None:
 
 
 def test_a_first_call_that_does_not_return_is_said_to_be_one() -> None:
-    with pytest.raises(BadUsage, match=r"its first call, as .*, did not return") as caught:
+    with pytest.raises(BadUsage, match=r"its first call did not return; as ") as caught:
         losscope.audit(badly_behaved.hangs, seconds=2)
     assert "--task" not in str(caught.value)
+
+
+def test_a_slow_loss_is_said_to_be_slow() -> None:
+    def slow(input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.4)
+        return F.l1_loss(input, target)
+
+    def hangs_later(input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if target.dtype.is_floating_point:
+            time.sleep(1000)
+        return F.cross_entropy(input, target)
+
+    with pytest.raises(BadUsage, match=r"a call takes about 0\.4 s, and \d did not .*raise .*--seconds 4"):
+        losscope.audit(slow, seconds=1)
+    with pytest.raises(BadUsage, match=r"call \d+ did not return; as .*name its --task"):
+        losscope.audit(hangs_later, seconds=2)
+
+
+def test_more_time_is_more_time_for_a_slow_loss() -> None:
+    assert [first_limit(s) for s in (1, 30, 60, 600)] == [1, 30, 30, 300]
+
+
+def test_a_log_is_told_how_far_a_long_audit_is(capsys: pytest.CaptureFixture) -> None:
+    clock = iter([0.0, 3.0, 11.0, 12.0, 27.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losscope.cli.progress.time.monotonic", lambda: next(clock))
+        with steps_shown("m:loss") as show:
+            assert show is not None
+            for state in ((0, 0, ""), (0, 0, ""), (1, 9, "finite"), (2, 9, "gradient")):
+                show(*state)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(", after ")[2] for line in told] == [
+        "11 s: importing it, and finding out what it takes",
+        "27 s: 2 of 9 done, now gradient",
+    ]
+
+
+def test_who_waits_is_told_that_he_does() -> None:
+    beats: list[int] = []
+    with pytest.raises(TimeoutError):
+        in_child(lambda _: time.sleep(60), 1.5, waiting=lambda: beats.append(1))
+    assert beats == [1]
 
 
 def test_the_most_plausible_kind_is_told() -> None:

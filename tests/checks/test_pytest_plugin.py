@@ -20,6 +20,9 @@ def test_bad(loss_audit):
 def test_not_a_loss(loss_audit):
     loss_audit(badly_behaved.returns_none, only=QUICK)
 
+def test_misspelt(loss_audit):
+    loss_audit(badly_behaved.good, skip=["brodcasting"])
+
 def test_skipped(loss_audit):
     loss_audit(badly_behaved.wrong_broadcast, only=QUICK, skip=["broadcasting"])
 """
@@ -32,7 +35,10 @@ def test_a_suite_of_somebody_elses(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
-    assert "2 failed, 2 passed" in done.stdout, done.stdout
+    assert "3 failed, 2 passed" in done.stdout, done.stdout
     assert "is accepted silently" in done.stdout
     assert "losscope: " in done.stdout
     assert "Traceback" not in done.stdout
+    body, _, _ = done.stdout.partition("short test summary")
+    assert body.count("did you mean broadcasting") == 1
+    assert "During handling" not in done.stdout

@@ -60,7 +60,7 @@ def test_json_to_a_file_and_to_stdout(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("to_examine", "this names nothing"),
+        ("to_examine", "it holds to_examine:objective"),
         ("to_examin:objective", "there is no module"),
         ("to_examine:objectiv", "did you mean objective"),
         ("to_examine:number", "gives no objective (seen: int)"),

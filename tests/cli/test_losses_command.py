@@ -74,6 +74,12 @@ def test_a_wrong_name_is_told_the_nearest(wrong: str, meant: str) -> None:
         losscope.losses.get("xyzzyplugh")
 
 
+@pytest.mark.parametrize("wrong", [3, None, ["mse"], torch.nn.functional.mse_loss])
+def test_what_is_no_name_is_told_in_one_line(wrong: object) -> None:
+    with pytest.raises(BadUsage, match="named by a text"):
+        losscope.losses.get(wrong)  # type: ignore[arg-type]
+
+
 def test_a_notebook_shows_what_the_command_tells() -> None:
     shown = losscope.losses.get("cross_entropy")._repr_html_()
     for text in ("<b>cross_entropy</b>", "0.500288 with label_smoothing=0.1", "log loss", "[0, ∞)"):

@@ -17,6 +17,9 @@ from losscope.core.errors import NotARun
         (["explain", "Double_Sofmax"], "did you mean double-softmax?"),
         (["run"], "no script to run was named"),
         (["report", __file__], "lies in no run folder"),
+        (["audit", "a:b", "--option"], "option '--option' requires an argument"),
+        (["losses", "--jsn"], "no such option '--jsn'; did you mean '--json'?"),
+        (["audit", "a:b", "--seconds", "x"], "'x' is not a valid number; losscope audit --help tells"),
     ],
 )
 def test_one_line_with_the_remedy(words: list[str], said: str, capsys: pytest.CaptureFixture) -> None:

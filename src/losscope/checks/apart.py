@@ -45,15 +45,21 @@ def audit_apart(
         )
         return Told(data=found.to_json(language), summary=found.summary(language), bugs=len(found.bugs))
 
+    last: tuple[int, int, str] = (0, 0, "")
+
+    def show(told: tuple[int, int, str] | None = None) -> None:
+        nonlocal last
+        last = last if told is None else told
+        if progress is not None:
+            progress(*last)
+
     if not can_isolate():
-        return work(lambda told: progress(*told) if progress is not None else None)
+        return work(show)
     specs()  # read once, here
     module = target.partition(":")[0]
     limit = 2 * first_limit(seconds) + seconds + _SLACK
     try:
-        return in_child(
-            work, limit, memory=None, told=lambda told: progress(*told) if progress is not None else None
-        )
+        return in_child(work, limit, memory=None, told=show, waiting=show)
     except TimeoutError:
         raise BadUsage(
             f"the audit did not end within {limit:g} s",

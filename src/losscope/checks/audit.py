@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from losscope.checks import pace
 from losscope.checks.ambient import plain
 from losscope.checks.check import Check, all_checks
 from losscope.checks.engine import execute
@@ -129,10 +130,11 @@ def audit(
     propriety, convexity, ``torch.func``, ``torch.compile`` and more; every failure comes with the smallest
     counterexample found and lines to paste into an issue.
 
-    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``), or a group of tasks; without it the task is
-    inferred. ``only`` and ``skip`` select checks by name. The checks run in a forked child with a time limit
-    (``seconds`` for all of them) and a memory limit, so that a loss that hangs or allocates hugely cannot take this
-    process along; what it starts ends with the audit. ``isolate=False`` runs them here.
+    ``task`` names what the loss takes (``losscope.losses.tasks.TASKS``), or a group of tasks; without it the task
+    is inferred. ``only`` and ``skip`` select checks by name. The checks run in a forked child with a time limit
+    (``seconds`` for all of them; for import and inference half of that, or 30 s) and a memory limit, so that a loss
+    that hangs or allocates hugely cannot take this process along; what it starts ends with the audit.
+    ``isolate=False`` runs them here.
     ``progress(done, total, name)`` is called before each check. The global random state is untouched.
 
     Raises ``BadUsage``, one line, for something that is no loss. Cost: a few seconds.
@@ -162,6 +164,7 @@ def _audited(
 ) -> Audit:
     began = time.perf_counter()
     forget()
+    pace.forget()
     target, inferred = _taken(target, task, seconds, apart=apart)
     subject = subject_of(target, inferred)
     evidence: list[Evidence] = []
@@ -188,13 +191,13 @@ def _audited(
 
 
 def _per_check(seconds: float) -> float:
-    """One check that hangs must leave time for the others."""
-    return min(_PER_CHECK, max(1.0, seconds / 4))
+    """One check that hangs must leave time for the others; whoever gives more time has a slow loss."""
+    return max(min(_PER_CHECK, max(1.0, seconds / 4)), seconds / 16)
 
 
 def first_limit(seconds: float) -> float:
-    """The limit for the import, and for finding out what the loss takes."""
-    return min(_BEGIN, seconds)
+    """The limit for the import, and for finding out what the loss takes: half of all, and 30 s of the usual 60."""
+    return min(seconds, max(_BEGIN, seconds / 2))
 
 
 def _taken(target: Target, task: str | None, seconds: float, *, apart: bool) -> tuple[Target, Inferred]:
@@ -221,8 +224,8 @@ def _inferred(target: Target, task: str | None, seconds: float, *, apart: bool) 
     except TimeoutError:
         raise BadUsage(
             f"{target.name} did not answer within {first_limit(seconds):g} s",
-            seen=f"{'its first call' if note.count < 2 else 'a call'}, as {note.words or 'any task'}, did not return",
-            remedy="raise the limit with --seconds"
+            seen=f"{pace.told(first_limit(seconds))}; as {note.words or 'any task'}",
+            remedy=f"raise the limit with --seconds {4 * math.ceil(first_limit(seconds))}"
             + ("" if task or note.count < 2 else ", or name its --task"),
         ) from None
     except ChildProcessError as error:

@@ -11,8 +11,18 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from losscope.checks.candidates import HEAD, Refusal, Tried, attempt, search, sizings, subject_with
+from losscope.checks.candidates import (
+    HEAD,
+    Refusal,
+    Search,
+    Tried,
+    attempt,
+    search,
+    sizings,
+    subject_with,
+)
 from losscope.checks.forgetting import forgetting, remembers
+from losscope.checks.left_out import at_fault, is_option, left_out, refusal
 from losscope.checks.meaning import consistent, meaning, reversed_meaning
 from losscope.checks.naming import contradictions, words
 from losscope.checks.ordering import Order
@@ -33,6 +43,8 @@ from losscope.losses.tasks import TASKS
 _CASES = 3
 _HINT = 0.5
 """What one point of a hint is worth beside a meaning that fits."""
+_WEAK = ("the first that it accepts", "it accepts nothing else")
+"""Reasons that say nothing for a task."""
 _CLASSES = ("multi-class", "class-probabilities", "log-probabilities", "ordinal")
 _PER_PIXEL = {
     "segmentation-one-hot-probabilities": "segmentation-probabilities",
@@ -77,9 +89,39 @@ def infer(
         return found
     found = search(target, note)
     if not found.accepted:
-        raise unfit(target, found)
-    accepted = _not_ruled_out(found.accepted)
-    return _with_memory(target, _best(target, accepted))
+        raise _options_at_fault(target, found) or unfit(target, found)
+    return _with_memory(target, _certain(target, _best(target, _not_ruled_out(found.accepted))))
+
+
+def _certain(target: Target, inferred: Inferred) -> Inferred:
+    """The same, where something speaks for it; what was taken for an input may be an option that was left out."""
+    options = None if inferred.contract else left_out(target, _well, by_name=inferred.why not in _WEAK)
+    if options is None:
+        return inferred
+    names, seen = options
+    if any(map(is_option, names)):
+        raise refusal(target, names, f"as input it fits {inferred.task} at most; {seen}")
+    hint = " ".join(f"--option {name}=…" for name in names)
+    return replace(inferred, why=f"{inferred.why}; perhaps an option was left out: {hint}")
+
+
+def _options_at_fault(target: Target, found: Search) -> BadUsage | None:
+    """The fault where an option is the reason why a loss takes no inputs."""
+    if (options := left_out(target, _well)) is not None:
+        return refusal(target, *options)
+    return at_fault(target, _task, {r.task: r.text for r in found.refused})
+
+
+def _task(target: Target, not_for: tuple[str, ...] = ()) -> str:
+    """The task of a target; empty where it takes no inputs, or this for such a reason only."""
+    found = search(target)
+    best = _best(target, _not_ruled_out(found.accepted)) if found.accepted else None
+    return best.task if best is not None and best.why not in not_for else ""
+
+
+def _well(target: Target) -> str:
+    """The task of a target for which something speaks."""
+    return _task(target, _WEAK)
 
 
 def _not_ruled_out(accepted: list[Tried]) -> list[Tried]:
@@ -137,9 +179,16 @@ def _given(target: Target, task: str, spec: LossSpec | None, note: Callable[[str
     chosen = TASKS[task]
     note(task)
     usual, others = sizings(target)
-    tried = attempt(target, chosen, [*usual, *others], strict=False)
+
+    def attempted(other: Target) -> Tried | Refusal:
+        return attempt(other, chosen, [*usual, *others], strict=False)
+
+    tried = attempted(target)
     if isinstance(tried, Refusal):
-        if (cause := surroundings(target, [tried])) is not None:
+        cause = surroundings(target, [tried]) or at_fault(
+            target, lambda other: task if isinstance(attempted(other), Tried) else "", {task: tried.text}
+        )
+        if cause is not None:
             raise cause
         raise BadUsage(f"{target.name} does not take the inputs of the task {task}", seen=tried.text)
     same = spec is not None and [a.kind for a in spec.arguments] == [a.kind for a in chosen.arguments]
@@ -193,7 +242,7 @@ def _why(best: Tried, fit: float, count: int) -> str:
     smallest = "the loss is smallest where this task says" if fit >= LIKELY else ""
     if smallest or best.hints:
         return " and ".join(filter(None, ("its names hint at it" if best.hints else "", smallest)))
-    return "the first that it accepts" if count > 1 else "it accepts nothing else"
+    return _WEAK[0] if count > 1 else _WEAK[1]
 
 
 def _chosen(tried: Tried, why: str, spec: LossSpec | None = None) -> Inferred:

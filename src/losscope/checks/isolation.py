@@ -31,6 +31,7 @@ from losscope.core.text import Text
 _MEMORY = 4 << 30  # bytes beyond what the process has when the checks begin
 _PATIENCE = 10.0  # seconds for the end of a process
 _LOOK = 0.002
+_BEAT = 1.0  # seconds
 
 _SLOW = Text(
     en="not finished within {seconds:g} s; the loss was stopped",
@@ -70,11 +71,13 @@ def in_child(
     *,
     memory: int | None = _MEMORY,
     told: Callable[[Any], None] = lambda _: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Any:
     """The result of ``work`` in a child (an exception is raised here); ``TimeoutError`` where it takes too long.
 
-    ``work`` is given a function that passes news to ``told`` here. ``ChildProcessError`` tells how a child ended that
-    gave no result. ``memory``: bytes beyond what the process has; ``None`` for no limit.
+    ``work`` is given a function that passes news to ``told`` here. ``ChildProcessError`` tells how a child ended
+    that gave no result. ``waiting`` is called once a second while there is no news. ``memory``: bytes beyond what
+    the process has; ``None`` for no limit.
     """
 
     def answer(send: Connection) -> None:
@@ -84,8 +87,12 @@ def in_child(
     with _Child(answer, memory) as child:
         final, result = False, None
         while not final:
-            if not child.receiver.poll(max(deadline - time.monotonic(), 0)):
-                raise TimeoutError
+            left = max(deadline - time.monotonic(), 0)
+            if not child.receiver.poll(min(left, _BEAT)):
+                if left <= _BEAT:
+                    raise TimeoutError
+                waiting()
+                continue
             try:
                 final, result = child.receiver.recv()
             except EOFError:

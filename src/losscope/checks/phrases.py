@@ -70,6 +70,12 @@ _OWN = {
 _KNOWN = {**ELICITED, **DECLARED, **_OWN}
 _PATTERNS = (
     (re.compile(r"it is (\S+) of the catalogue"), "它就是目录中的 {0}"),
+    (
+        re.compile(
+            r"(the first that it accepts|it accepts nothing else); perhaps an option was left out: (.+)"
+        ),
+        "{0}；也许漏掉了选项：{1}",
+    ),
     (re.compile(r"it takes (.+)"), "它接受 {0}"),
     (re.compile(r"predictions of ±1e4 \((.+)\)"), "预测为 ±1e4（{0}）"),
     (re.compile(r"predictions of ±(\S+)"), "预测为 ±{0}"),

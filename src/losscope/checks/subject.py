@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losscope.checks.ambient import kept
 from losscope.checks.forks import Forked, one_process
+from losscope.checks.pace import counted
 from losscope.losses.arguments import SIZES, Argument, Sizes, draw_case
 from losscope.losses.spec import LossSpec, Options, needed_options
 
@@ -72,7 +73,7 @@ class Subject:
     def on(self, *case: Tensor) -> Tensor:
         """The loss of these very tensors."""
         try:
-            with one_process(), kept():
+            with one_process(), kept(), counted():
                 result = self.call(*case)
         except (KeyboardInterrupt, MemoryError):
             raise

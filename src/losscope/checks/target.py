@@ -6,22 +6,23 @@ that returns a loss.
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from losscope.checks.by_keyword import by_keyword
+from losscope.checks.entry import FIXED_OPTIONS, entry, refuse_unknown, signature
 from losscope.checks.options import all_tensors, call, following, tensors_where_meant
 from losscope.checks.sizes import usual
 from losscope.checks.time_limit import Overrun, time_limit
 from losscope.core.errors import BadUsage
-from losscope.core.importing import attribute
+from losscope.core.importing import attribute, split
+from losscope.core.places import place
+from losscope.losses.catalogue import get, importable
 
-_HELP = "name it as package.module:Loss, or package.module:Loss(option=value)"
-_FIXED_OPTIONS = frozenset({"args", "kwargs", "self"})
+_HELP = "name it as package.module:Loss, folder/file.py:Loss, or package.module:Loss(option=value)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,32 +72,22 @@ def resolve(text: str, seconds: float | None = None) -> Target:
         ) from None
 
 
+def in_catalogue(text: str) -> str:
+    """Where the loss of the catalogue is that goes by this name: an audit takes what can be imported."""
+    try:
+        spec = get(call(text, text, _HELP)[0])
+    except BadUsage:
+        return ""
+    paths = filter(None, (importable(f) for f in (spec.function, spec.module)))
+    where = " or ".join(f"losscope audit {path}" for path in paths)
+    return f"{spec.name} is a loss of the catalogue: {where or f'losscope losses {spec.name}'}"
+
+
 def _resolve(text: str) -> Target:
-    module_name, separator, rest = text.partition(":")
-    if not separator or not module_name or not rest:
-        raise BadUsage("this does not name a loss", seen=text, remedy=_HELP)
-    module_name = _of_file(module_name)
+    module_name, rest = split(text, _HELP, in_catalogue)
     path, options, called = call(rest, text, _HELP)
     found = attribute(module_name, path, text, _HELP)
     return of(found, options, imported=(module_name, path), called=called)
-
-
-def _of_file(name: str) -> str:
-    """The module of a file in or below the working folder: ``pkg/losses.py`` is ``pkg.losses``."""
-    if not name.endswith(".py"):
-        return name
-    file = Path(name)
-    here, inside = Path.cwd(), file.resolve()
-    if not file.is_file():
-        raise BadUsage("there is no such file", seen=name, remedy=_HELP)
-    parts = inside.relative_to(here).with_suffix("").parts if inside.is_relative_to(here) else ()
-    if not parts or not all(part.isidentifier() for part in parts):
-        raise BadUsage(
-            "a file is no module of the working folder",
-            seen=name,
-            remedy=f"go to {inside.parent} and give {inside.stem}:Loss",
-        )
-    return ".".join(parts)
 
 
 def of(
@@ -134,8 +125,10 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         )
     if (made := _made_by(loss, options, imported, called=called)) is not None:
         return made
-    function = getattr(loss, "forward", loss) if hasattr(loss, "parameters") else loss
-    positional, keywords = _signature(function)
+    function = entry(loss, type(loss).__name__) if hasattr(loss, "parameters") else loss
+    positional, keywords = signature(function)
+    if function is loss:
+        refuse_unknown(getattr(loss, "__name__", type(loss).__name__), options, keywords)
     named = type(loss) if function is not loss else loss
     module, path = imported or (getattr(named, "__module__", ""), getattr(named, "__qualname__", ""))
 
@@ -143,7 +136,7 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         merged = {**options, **more}
         if function is not loss:
             return _following(_module_with(loss, more))
-        return (lambda *arguments: loss(*arguments, **following(merged, arguments))) if merged else loss
+        return _filled(loss, positional, merged) if merged else loss
 
     accepts = frozenset(keywords) if function is loss else frozenset(_attributes(loss))
     kept = {k: v for k in sorted(accepts) if (v := getattr(loss, k, None)) is not None}
@@ -158,12 +151,22 @@ def _of(loss: Any, options: dict[str, Any], imported: tuple[str, str] | None, *,
         source=lambda more: (
             _imported(*imported, more)
             if imported and function is not loss
-            else _source(module, path, {**made, **more}, instance=function is not loss)
+            else _source(module, path, {**made, **more}, instance=function is not loss, taken=positional)
         ),
         hints=f"{label} {module} {' '.join(positional)} {(inspect.getdoc(loss) or '')[:200]}",
         loss=loss,
         by_attribute=function is not loss,
     )
+
+
+def _filled(
+    loss: Callable[..., Any], positional: Sequence[str], options: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """A function with options; inputs go by name where an option stands before them."""
+    rest = [name for name in positional if name not in options]
+    if rest == list(positional)[: len(rest)]:
+        return lambda *inputs: loss(*inputs, **following(options, inputs))
+    return lambda *inputs: loss(**dict(zip(rest, inputs, strict=False)), **following(options, inputs))
 
 
 def _made_by(
@@ -177,14 +180,16 @@ def _made_by(
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return None
-    if parameters and (not called or _signature(factory)[0]):
+    if parameters and (not called or signature(factory)[0]):
         return None
     try:
         loss = _seeded(factory, options)
     except Exception as error:
         if parameters:
             return None  # a loss whose arguments all have defaults
-        raise BadUsage(f"{factory.__name__} raised", seen=f"{type(error).__name__}: {error}") from error
+        raise BadUsage(
+            f"{factory.__name__} raised", seen=f"{type(error).__name__}: {error}{place(error)}"
+        ) from error
     if not callable(loss):
         if parameters:
             return None
@@ -206,19 +211,13 @@ def _made_by(
 
 def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | None) -> Target:
     module, path = imported or (loss.__module__, loss.__qualname__)
-    _, keywords = _signature(loss)
-    unknown = sorted(set(options) - set(keywords)) if keywords else []
-    if unknown and "kwargs" not in keywords:
-        known = ", ".join(k for k in keywords if k not in _FIXED_OPTIONS)
-        raise BadUsage(
-            f"{path} has no option {unknown[0]}", seen=f"{unknown[0]}=…", remedy=f"it has: {known}"
-        )
-    options = usual([n for n in _signature(loss)[0] if n not in options]) | options
+    _, keywords = signature(loss)
+    refuse_unknown(path, options, keywords)
+    options = usual([n for n in signature(loss)[0] if n not in options]) | options
     instance = _build(loss, options)
     if not callable(instance):
         raise BadUsage(f"{path} is not a loss: its instances cannot be called", seen=f"{module}:{path}")
-    function = getattr(instance, "forward", instance.__call__)
-    positional, _ = _signature(function)
+    positional, _ = signature(entry(instance, path))
 
     def make(more: Mapping[str, Any]) -> Callable[..., Any]:
         return _following(_seeded(loss, {**options, **more}) if more else instance)
@@ -227,7 +226,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
         name=f"{module}.{path}",
         make=make,
         parameters=tuple(positional),
-        accepts=frozenset(keywords) - _FIXED_OPTIONS,
+        accepts=frozenset(keywords) - FIXED_OPTIONS,
         options=options,
         source=lambda more: _source(
             module, path, {**options, **more}, instance=True, seeded=_draws(instance)
@@ -238,7 +237,7 @@ def _of_class(loss: type, options: dict[str, Any], imported: tuple[str, str] | N
 
 
 def _build(loss: type, options: dict[str, Any]) -> Any:
-    required = [n for n in _signature(loss)[0] if n not in options]
+    required = [n for n in signature(loss)[0] if n not in options]
     if required:
         example = ", ".join(f"{n}=…" for n in required)
         raise BadUsage(
@@ -249,30 +248,13 @@ def _build(loss: type, options: dict[str, Any]) -> Any:
         return _seeded(loss, options)
     except Exception as error:
         raise BadUsage(
-            f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}"
+            f"{loss.__name__} could not be built", seen=f"{type(error).__name__}: {error}{place(error)}"
         ) from error
-
-
-def _signature(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
-    """Names without a default that can be given by position, and all names that can be given by keyword."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # builtins without a signature
-        return [], []
-    required = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-    ]
-    keywords = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        keywords.append("kwargs")
-    return required, keywords
 
 
 def _attributes(loss: Any) -> list[str]:
     """Options that a live module keeps as attributes of the same name."""
-    _, keywords = _signature(type(loss))
+    _, keywords = signature(type(loss))
     return [k for k in keywords if hasattr(loss, k)]
 
 
@@ -348,14 +330,27 @@ def _draws(loss: Any) -> bool:
 
 
 def _source(
-    module: str, path: str, options: Mapping[str, Any], *, instance: bool, seeded: bool = False
+    module: str,
+    path: str,
+    options: Mapping[str, Any],
+    *,
+    instance: bool,
+    seeded: bool = False,
+    taken: Sequence[str] = (),
 ) -> str:
     """Lines that make ``loss`` in a fresh interpreter; ``seeded``: its own weights are drawn with seed 0."""
     if not module or "<" in path:
         return "import torch  # loss: the callable that was audited"
     root = path.partition(".")[0]
     text = ", ".join(f"{k}={_literal(v)}" for k, v in options.items())
-    made = f"{path}({text})" if instance else path if not options else f"lambda *a: {path}(*a, {text})"
+    rest = [name for name in taken if name not in options]
+    by_name = "" if rest == list(taken)[: len(rest)] else ", ".join(f"{name}={name}" for name in rest)
+    wrapper = (
+        f"lambda {', '.join(rest)}: {path}({by_name}, {text})"
+        if by_name
+        else f"lambda *a: {path}(*a, {text})"
+    )
+    made = f"{path}({text})" if instance else wrapper if options else path
     seed = "torch.manual_seed(0); " if seeded else ""
     return f"import torch; from {module} import {root}\n{seed}loss = {made}"
 

@@ -30,7 +30,7 @@ from losscope.report.stream import wants_colour
     "--json",
     "json_file",
     type=click.Path(path_type=Path),
-    help="Write the result as JSON to FILE; - for stdout.",
+    help="Write the result as JSON to FILE too; - for JSON on stdout only.",
 )
 @click.option(
     "--only", type=CheckNames(), metavar="CHECKS", help="Run only these checks, separated by commas."
@@ -41,7 +41,7 @@ from losscope.report.stream import wants_colour
     type=Finite(min=1),
     default=60.0,
     show_default=True,
-    help="Time limit for all checks.",
+    help="Time limit for all checks; before them import and inference have half of it each, or 30 s.",
 )
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of the report.")
 @click.option("--list", "listing", is_flag=True, help="List the checks and the tasks.")
@@ -59,18 +59,19 @@ def command(
 ) -> int:
     """Test any loss, and show counterexamples for what is wrong with it.
 
-    TARGET names a function, a class or an instance: package.module:Loss, or package.module:Loss(gamma=2) with options,
-    or package.module:make() for a function that returns a loss. Values are numbers, texts, lists, or tensor([1., 2.]).
-    What it takes is found out by trying, unless --task says so. The checks run in a process of their own, with limits
-    on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130: interrupted.
+    TARGET names a function, a class or an instance: package.module:Loss or folder/file.py:Loss, with options
+    package.module:Loss(gamma=2), or package.module:make() for a function that returns a loss. Values are numbers,
+    texts, lists, or tensor([1., 2.]). Names of the catalogue are not taken: losscope audit cross_entropy says where
+    it is. What it takes is found out by trying, unless --task says so. The checks run in a process of their own,
+    with limits on time and memory. Exit code 0: no bug found; 1: bugs found; 2: the target is no loss; 130:
+    interrupted.
 
     \b
     losscope audit torch.nn:CrossEntropyLoss
     losscope audit mypkg.losses:FocalLoss(gamma=2) --task multi-class
     losscope audit mypkg.losses:WeightedCE --option weight=[1,2,3] --option reduction=sum
-    losscope audit 'mypkg.losses:WeightedCE(weight=[1, 2, 3])'
     losscope audit 'mypkg.losses:make()'
-    losscope audit mypkg.losses:dice --only finite,gradient --json audit.json
+    losscope audit mypkg/losses.py:dice --only finite,gradient --json audit.json
     losscope audit --list
     """
     language = "zh" if lang == "zh" else "en"

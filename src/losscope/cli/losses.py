@@ -15,6 +15,7 @@ from losscope.core.errors import BadUsage
 from losscope.report.stream import columns
 
 if TYPE_CHECKING:
+    from losscope.losses.index import Entry
     from losscope.losses.spec import LossSpec
 
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, type=LossName())
 @click.option("--family", type=Family(), help="List the losses of this family only.")
 @click.option("--task", type=TaskName(), help="List the losses of this task only (as in `audit --task`).")
-@click.option("--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the contract (or all of them) as JSON on stdout."
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw value, gradient and curvature into FILE.")
 def command(
     name: str | None, *, family: str | None, task: str | None, as_json: bool, plot: Path | None
@@ -40,24 +43,23 @@ def command(
     losscope losses dice --plot dice.svg
     losscope losses --json
     """
-    from losscope.losses.catalogue import get, specs
+    from losscope.losses.index import called
 
     if name is None:
         if plot is not None:
             raise BadUsage(
                 "--plot needs the name of a loss", remedy="losscope losses cross_entropy --plot out.svg"
             )
-        chosen = _chosen([*specs().values()], family, task)
-        if not chosen:
-            _nothing(task or "", family)
-        if as_json or chosen:
-            _json(chosen) if as_json else _table(chosen)
+        _list(family, task, as_json=as_json)
         return
-    spec = get(name)
+    name = called(name)
     if family or task:
         raise BadUsage(
-            "--family and --task choose from the list", remedy=f"losscope losses {spec.name}, without them"
+            "--family and --task choose from the list", remedy=f"losscope losses {name}, without them"
         )
+    from losscope.losses.catalogue import get
+
+    spec = get(name)
     if plot is not None:
         _plot(spec, plot)
     if as_json:
@@ -66,15 +68,25 @@ def command(
         _contract(spec)
 
 
-def _chosen(losses: "list[LossSpec]", family: str | None, task: str | None) -> "list[LossSpec]":
-    from losscope.losses.taking import taking
+def _list(family: str | None, task: str | None, *, as_json: bool) -> None:
+    """The losses of a family and a task; the whole list, or a family's, is read without importing torch."""
+    from losscope.losses.index import entries
 
-    if family is not None:
-        family = names.family(family)
-        losses = [spec for spec in losses if spec.family == family]
-    if task is None:
-        return losses
-    return taking(losses, names.task(task))
+    family = names.family(family) if family is not None else None
+    chosen = [name for name, entry in entries().items() if family in (None, entry.family)]
+    if task is not None:
+        from losscope.losses.catalogue import get
+        from losscope.losses.taking import taking
+
+        chosen = [spec.name for spec in taking([get(name) for name in chosen], names.task(task))]
+        if not chosen:
+            _nothing(task, family)
+    if as_json:
+        from losscope.losses.catalogue import get
+
+        _json([get(name) for name in chosen])
+    elif chosen:
+        _table([entries()[name] for name in chosen])
 
 
 def _nothing(task: str, family: str | None) -> None:
@@ -83,7 +95,7 @@ def _nothing(task: str, family: str | None) -> None:
 
     task = names.task(task)
     if family is not None:
-        text = f"no loss of the family {names.family(family)} is of this task; losscope losses --task {task}"
+        text = f"no loss of the family {family} is of this task; losscope losses --task {task}"
     else:
         takes = f"{TASKS[task].about}; " if task in TASKS else ""
         yours = f"losscope audit TARGET --task {task} tests yours"
@@ -98,9 +110,9 @@ def _json(what: "LossSpec | list[LossSpec]") -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2))
 
 
-def _table(specs: "list[LossSpec]") -> None:
+def _table(specs: "list[Entry]") -> None:
     """One line per loss, family by family."""
-    from losscope.losses.describe import interval
+    from losscope.losses.index import interval
 
     width, widest = max(len(s.name) for s in specs), max(len(interval(s.range)) for s in specs)
     family = ""

@@ -137,9 +137,18 @@ def _forget_click() -> None:
 
 def _refuse(error: click.ClickException | LosscopeError) -> int:
     _debug(error)
-    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    _say(text)
+    _say(_in_our_words(error) if isinstance(error, click.ClickException) else str(error))
     return error.exit_code if isinstance(error, LosscopeError) else 2
+
+
+def _in_our_words(error: click.ClickException) -> str:
+    """What click says as every other line is written: "no such option '--jsn'; did you mean '--json'?"."""
+    text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    text = text[:1].lower() + text[1:]
+    context = getattr(error, "ctx", None)
+    if context is None or ";" in text:
+        return text
+    return f"{text}; {context.command_path} --help tells what there is"
 
 
 def _own_fault(error: Exception) -> int:

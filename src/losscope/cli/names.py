@@ -15,9 +15,9 @@ class LossName(click.ParamType):
     name = "loss"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
-        from losscope.losses.catalogue import specs
+        from losscope.losses.index import entries
 
-        return [CompletionItem(n, help=s.title) for n, s in specs().items() if n.startswith(incomplete)]
+        return [CompletionItem(n, help=e.title) for n, e in entries().items() if n.startswith(incomplete)]
 
 
 class Family(click.ParamType):
@@ -26,6 +26,8 @@ class Family(click.ParamType):
     name = "family"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list:
+        from losscope.losses.index import families
+
         return [CompletionItem(name) for name in families() if name.startswith(incomplete)]
 
 
@@ -54,15 +56,10 @@ class CheckNames(click.ParamType):
         ]
 
 
-def families() -> list[str]:
-    """The families of the catalogue, in order."""
-    from losscope.losses.catalogue import specs
-
-    return list(dict.fromkeys(spec.family for spec in specs().values()))
-
-
 def family(name: str) -> str:
     """The family of that name. Raises ``BadUsage`` that lists what there is."""
+    from losscope.losses.index import families
+
     return _one_of(families(), name.strip().lower().replace("-", "_"), "no family has this name")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import click
 
 from losscope.core.errors import BadUsage
+
+_FIRST, _EVERY = 10.0, 15.0  # seconds until somebody who reads a log is told something
+_BEGINNING = "importing it, and finding out what it takes"
 
 
 def listed(text: str | None) -> tuple[str, ...]:
@@ -55,10 +59,30 @@ def _write(path: Path, text: str) -> None:
 
 
 def steps_shown(target: str) -> AbstractContextManager[Callable[[int, int, str], None] | None]:
-    """A bar on stderr where somebody looks at it."""
-    if not sys.stderr.isatty():
+    """A bar on stderr where somebody looks at it; elsewhere, in a log, a line there while it takes long."""
+    if sys.stderr is None:
         return nullcontext(None)
-    return _Bar(target)
+    return _Bar(target) if sys.stderr.isatty() else _Lines(target)
+
+
+class _Lines:
+    """Says how far the work is, at most every quarter of a minute."""
+
+    def __init__(self, target: str) -> None:
+        self._target, self._began, self._next = target, time.monotonic(), _FIRST
+
+    def __enter__(self) -> Callable[[int, int, str], None]:
+        return self._show
+
+    def __exit__(self, *details: Any) -> None:
+        return
+
+    def _show(self, done: int, total: int, name: str) -> None:
+        passed = time.monotonic() - self._began
+        if passed >= self._next:
+            self._next = passed + _EVERY
+            state = f"{done} of {total} done, now {name}" if total else _BEGINNING
+            click.echo(f"losscope: {self._target}, after {passed:.0f} s: {state}", err=True)
 
 
 class _Bar:
@@ -75,7 +99,7 @@ class _Bar:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("importing", total=None, target=target)
+        self._task = self._bar.add_task(_BEGINNING, total=None, target=target)
 
     def __enter__(self) -> Callable[[int, int, str], None]:
         self._bar.start()
@@ -85,4 +109,5 @@ class _Bar:
         self._bar.stop()
 
     def _show(self, done: int, total: int, name: str) -> None:
-        self._bar.update(self._task, completed=done, total=total, description=name)
+        if total:
+            self._bar.update(self._task, completed=done, total=total, description=name)

@@ -9,6 +9,8 @@ import click
 class Finite(click.FloatRange):
     """A number of a range that is neither nan nor infinite."""
 
+    name = "number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):

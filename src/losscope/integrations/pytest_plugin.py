@@ -36,9 +36,11 @@ def loss_audit() -> "Callable[..., Audit]":
         from losscope.core.errors import BadUsage  # lazy: the same
 
         try:
-            found = audit(loss, task, skip=skip, **options)
+            found, fault = audit(loss, task, skip=skip, **options), ""
         except BadUsage as error:
-            pytest.fail(f"losscope: {error}", pytrace=False)
+            found, fault = None, str(error)
+        if found is None:  # outside of the handler: pytest would print the cause as well
+            pytest.fail(f"losscope: {fault}", pytrace=False)
         if found.bugs or (found.conventions and not conventions):
             pytest.fail(found.summary(), pytrace=False)
         return found

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from losscope.core.registry import discover
+from losscope.losses.index import interval
 from losscope.losses.spec import LossSpec, Options, needed_options
 from losscope.losses.taking import tasks_of
 from losscope.losses.target_stats import TargetStats
@@ -60,14 +61,6 @@ def takes(spec: LossSpec) -> str:
         ", ".join(f"{a.name} [{a.axes or a.of.axes}] ({a.of.about})" for a in spec.arguments)
         or spec.input_space
     )
-
-
-def interval(bounds: tuple[float, float]) -> str:
-    """A range as people write it, the upper bound first named: [0, ∞)."""
-    low, high = bounds
-    left = "(−∞" if math.isinf(low) else f"[{low:g}".replace("-", "−")
-    right = "∞)" if math.isinf(high) else f"{high:g}]".replace("-", "−")
-    return f"{left}, {right}"
 
 
 def implementation(spec: LossSpec) -> str:
