@@ -2,7 +2,9 @@
 
 What the loss is computed from is found in the model's output: the tensors through which all of ∇L flows. That is
 checked once, ∇L = Jᵀ ∂ℓ/∂f: a model whose loss reaches parameters beside its output (an auxiliary loss, say) is
-refused, since a Gauss-Newton matrix of a part of it would be wrong without a word.
+refused, since a Gauss-Newton matrix of a part of it would be wrong without a word. Where the graph has a path beside
+the output along which the gradient is 0, one product tells whether the second derivative is 0 as well (``0 * x.sum()``)
+or not (½‖b‖² at b = 0).
 
 J v is the derivative of u ↦ Jᵀu, which is linear in u (the double-backward trick: Townsend, 2017), so that every
 network that can be differentiated twice has it. Both products reuse one graph.
@@ -20,6 +22,7 @@ from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.graph_memory import saved_bytes
+from losscope.operators.reach import suffices
 from losscope.operators.twice import differentiable_twice
 
 _AGREE = 1e-3  # of the norm of the gradient, in float32: rounding of two ways to sum it
@@ -154,7 +157,9 @@ def _taken_apart(
         found = Linearisation(index, objective.coefficients[index], chosen, loss, objective.parameters)
         through = found.pull([s.detach() for s in found.slope])
         tolerance = _AGREE if whole.dtype == torch.float32 else 1e-8 if whole.dtype == torch.float64 else 0.1
-        if float((through - whole).norm()) <= tolerance * float(whole.norm()) + 1e-30:
+        if float((through - whole).norm()) > tolerance * float(whole.norm()) + 1e-30:
+            continue
+        if suffices(chosen, loss, objective.parameters) or _flat_beside(found, tolerance):
             return found
     raise BadUsage(
         "the loss is not a function of the model's output alone",
@@ -163,6 +168,29 @@ def _taken_apart(
         else "no tensor of the output reaches it",
         remedy="use the Hessian, or return what the loss is computed from",
     )
+
+
+def _flat_beside(batch: Linearisation, tolerance: float) -> bool:
+    """Whether ∇²ℓ v = Jᵀ (∂²ℓ/∂f²) J v + Σ ∂ℓ/∂f ∇²f v for a random v: no curvature comes by other paths."""
+    leaves = batch.parameters
+    generator = torch.Generator(leaves[0].device).manual_seed(0)
+    v = [torch.randn(p.shape, generator=generator, dtype=p.dtype, device=p.device) for p in leaves]
+
+    def along(gradient: Sequence[Tensor | None]) -> Tensor:
+        """The derivative of a gradient along v."""
+        known = [(g, one) for g, one in zip(gradient, v, strict=True) if g is not None and g.requires_grad]
+        if not known:
+            return torch.zeros_like(flat(v, leaves))
+        outputs, weights = [g for g, _ in known], [one for _, one in known]
+        return flat(
+            torch.autograd.grad(outputs, leaves, weights, retain_graph=True, allow_unused=True), leaves
+        )
+
+    slope = [s.detach() for s in batch.slope]
+    pulled = torch.autograd.grad(batch.predictions, leaves, slope, create_graph=True, allow_unused=True)
+    whole = along(torch.autograd.grad(batch.loss, leaves, create_graph=True, allow_unused=True))
+    through = batch.pull(batch.curve(batch.push(flat(v, leaves)))) + along(pulled)
+    return float((whole - through).norm()) <= tolerance * float(whole.norm()) + 1e-30
 
 
 def _is_loss(tensor: Tensor, slope: Tensor, loss: Tensor) -> bool:
