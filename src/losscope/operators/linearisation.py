@@ -21,6 +21,7 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
+from losscope.operators.derivatives import add_products_
 from losscope.operators.graph_memory import saved_bytes
 from losscope.operators.reach import suffices
 from losscope.operators.twice import differentiable_twice
@@ -173,24 +174,18 @@ def _taken_apart(
 def _flat_beside(batch: Linearisation, tolerance: float) -> bool:
     """Whether ∇²ℓ v = Jᵀ (∂²ℓ/∂f²) J v + Σ ∂ℓ/∂f ∇²f v for a random v: no curvature comes by other paths."""
     leaves = batch.parameters
-    generator = torch.Generator(leaves[0].device).manual_seed(0)
-    v = [torch.randn(p.shape, generator=generator, dtype=p.dtype, device=p.device) for p in leaves]
-
-    def along(gradient: Sequence[Tensor | None]) -> Tensor:
-        """The derivative of a gradient along v."""
-        known = [(g, one) for g, one in zip(gradient, v, strict=True) if g is not None and g.requires_grad]
-        if not known:
-            return torch.zeros_like(flat(v, leaves))
-        outputs, weights = [g for g, _ in known], [one for _, one in known]
-        return flat(
-            torch.autograd.grad(outputs, leaves, weights, retain_graph=True, allow_unused=True), leaves
-        )
-
+    like = flat(leaves, leaves)
+    generator = torch.Generator(like.device).manual_seed(0)
+    v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     slope = [s.detach() for s in batch.slope]
-    pulled = torch.autograd.grad(batch.predictions, leaves, slope, create_graph=True, allow_unused=True)
-    whole = along(torch.autograd.grad(batch.loss, leaves, create_graph=True, allow_unused=True))
-    through = batch.pull(batch.curve(batch.push(flat(v, leaves)))) + along(pulled)
-    return float((whole - through).norm()) <= tolerance * float(whole.norm()) + 1e-30
+    whole, rest = torch.zeros_like(v)[:, None], torch.zeros_like(v)[:, None]
+    for total, outputs, weights in ((whole, [batch.loss], None), (rest, batch.predictions, slope)):
+        gradient = torch.autograd.grad(
+            outputs, leaves, weights, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        add_products_(total, 1.0, gradient, leaves, v[:, None])
+    through = rest[:, 0] + batch.pull(batch.curve(batch.push(v)))
+    return float((whole[:, 0] - through).norm()) <= tolerance * float(whole.norm()) + 1e-30
 
 
 def _is_loss(tensor: Tensor, slope: Tensor, loss: Tensor) -> bool:
