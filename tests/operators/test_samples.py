@@ -103,14 +103,19 @@ def check(model, data, eigen=True):
         assert float(EKFAC(objective, "exact").trace().value) == pytest.approx(float(fisher.sum()), rel=1e-9)
 
 
-@pytest.mark.parametrize("n", [1, 2, T, 5])
-@pytest.mark.parametrize("read", ["first", "mean"])
-@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize(("read", "n"), [("first", 2), ("first", T), ("mean", 5)])
+@pytest.mark.parametrize("inner", [name for name in INNER if "encoder" not in name])
 def test_every_order_of_axes(inner, read, n):
     check(*reads(inner, read, n))
 
 
-@pytest.mark.parametrize("inner", ["encoder", "encoder, places first", "folded, places first"])
+@pytest.mark.parametrize(("read", "n"), [("first", 1), ("first", 2), ("last", 5)])
+@pytest.mark.parametrize("inner", ["encoder", "encoder, places first"])
+def test_an_encoder_layer(inner, read, n):
+    check(*reads(inner, read, n))
+
+
+@pytest.mark.parametrize("inner", ["encoder, places first", "folded, places first"])
 def test_batches_of_one_and_of_more(inner):
     """What one sample leaves open is not decided by it."""
     model, (x, y) = reads(inner, "last", 6)
@@ -167,7 +172,7 @@ class Leaking(nn.Module):
         return self.head(torch.cat([x[:-1], x[-1:] + 0.1 * x[:1]]))
 
 
-@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("n", [2, 8])
 @pytest.mark.parametrize(("make", "why"), [(Shuffled, "an order"), (Normalised, "mixes"), (Leaking, "mixes")])
 def test_what_is_not_told_apart_is_refused(make, why, n):
     torch.manual_seed(0)
@@ -185,8 +190,8 @@ def test_where_samples_meet_the_diagonal_is_an_unbiased_estimate():
     model, x, y = Normalised().double(), torch.randn(5, T, D).double(), torch.randint(3, (5,))
     objective = losscope.Objective(model, F.cross_entropy, (x, y))
     expected = Fisher(objective).dense().diagonal()
-    draws = [Diagonal(objective, "exact", seed=seed).dense().diagonal() for seed in range(150)]
-    assert (torch.stack(draws).mean(0) - expected).norm() < 0.2 * expected.norm()
+    draws = [Diagonal(objective, "exact", seed=seed).dense().diagonal() for seed in range(100)]
+    assert (torch.stack(draws).mean(0) - expected).norm() < 0.25 * expected.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
