@@ -22,6 +22,7 @@ from losscope.objective.vectors import flat, parts
 from losscope.operators.derivatives import add_products_
 from losscope.operators.linearisation import linearise_one
 from losscope.operators.multi_affine import piecewise
+from losscope.operators.state import state
 
 __all__ = ["foreign", "foreign_in_loss", "state_of", "try_second_derivatives"]
 
@@ -35,14 +36,14 @@ _TRIED: WeakKeyDictionary[Objective, tuple[object, BadUsage | None]] = WeakKeyDi
 
 
 def state_of(objective: Objective) -> object:
-    """What a verdict holds for: the modes, and where the graph is not torch's own, the parameters."""
+    """What a verdict holds for: the modes, and where the graph is not torch's own, all of the objective's state."""
     modes = [module.training for module in objective.whole.modules()]
     kept = _FOREIGN.get(objective)
     if kept is None or kept[0] != modes:
         _FOREIGN[objective] = modes, dict(_listed(objective))
     if not foreign(objective):
         return modes
-    return modes, [(p._version, p.data_ptr()) for p in objective.parameters]
+    return state(objective)
 
 
 def foreign(objective: Objective) -> list[str]:
@@ -68,10 +69,11 @@ def try_second_derivatives(objective: Objective) -> None:
     Once for the parameters as they are. Cost: a forward pass of one batch where all operations are torch's own;
     otherwise about six gradients of one batch.
     """
-    state = state_of(objective)
+    now = state_of(objective)
     kept = _TRIED.get(objective)
-    if kept is None or kept[0] != state:
-        kept = _TRIED[objective] = state, _tried(objective)
+    if kept is None or kept[0] != now:
+        with torch.enable_grad():
+            kept = _TRIED[objective] = now, _tried(objective)
     if kept[1] is not None:
         raise kept[1]
 

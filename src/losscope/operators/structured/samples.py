@@ -20,6 +20,7 @@ from torch import Tensor
 from losscope.core.errors import NotReadable
 from losscope.objective.objective import Objective
 from losscope.operators.linearisation import Linearisation
+from losscope.operators.state import state
 from losscope.operators.structured.use import Product, Use, Vector
 
 FIRST, SECOND = 0, 1
@@ -47,14 +48,11 @@ _POWERS = 8
 
 
 def axes_of(objective: Objective) -> Axes:
-    """What was found for an objective, kept as long as its parameters and modes stay."""
-    state = (
-        [(p._version, p.data_ptr()) for p in objective.parameters],
-        [module.training for module in objective.whole.modules()],
-    )
+    """What was found for an objective, kept as long as it stays as it is."""
+    now = state(objective)
     kept = _AXES.get(objective)
-    if kept is None or kept[0] != state:
-        kept = _AXES[objective] = state, Axes()
+    if kept is None or kept[0] != now:
+        kept = _AXES[objective] = now, Axes()
     return kept[1]
 
 
