@@ -9,6 +9,8 @@ from torch import nn
 
 import losscope
 from losscope.core.errors import BadUsage
+from losscope.estimators.traces.trace import trace
+from losscope.operators import linearisation
 from losscope.operators.gauss_newton import GaussNewton
 from losscope.operators.hessian import Hessian
 from losscope.operators.jacobian import NTK, Jacobian
@@ -126,6 +128,45 @@ def test_a_loss_that_reaches_parameters_beside_the_output_is_refused():
     objective = losscope.Objective(model, loss, (torch.randn(5, 4).double(), torch.randint(3, (5,))))
     with pytest.raises(BadUsage, match="not a function of the model's output"):
         GaussNewton(objective) @ torch.ones(objective.size).double()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        lambda p, b: 0.5 * b.square().sum(),
+        lambda p, b: (p * b).mean() - (p * b.detach()).mean(),
+        lambda p, b: b.sum() ** 3 + 0.1 * b[0] * b[1],
+    ],
+    ids=["a square", "with the output", "a product"],
+)
+def test_a_path_beside_the_output_is_refused_where_its_gradient_is_zero(beside):
+    """A bias that starts at 0, of which no gradient tells."""
+    model = small()
+    nn.init.zeros_(model[2].bias)
+    loss = lambda p, y: F.cross_entropy(p, y) + beside(p, model[2].bias)  # noqa: E731
+    objective = losscope.Objective(model, loss, (torch.randn(5, 4).double(), torch.randint(3, (5,))))
+    with pytest.raises(BadUsage, match="not a function of the model's output"):
+        GaussNewton(objective) @ torch.ones(objective.size).double()
+    found, expected = trace(Hessian(objective), rtol=0.01), float(Hessian(objective).dense().trace())
+    assert abs(found.value - expected) <= 4 * found.stderr + 1e-9
+
+
+def test_gradients_alone_would_not_tell(monkeypatch):
+    """The planted mutant: no look at the graph. The matrix of a part of the loss is given out as that of the whole."""
+    monkeypatch.setattr(linearisation, "suffices", lambda *_: True)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_path_beside_the_output_is_refused_where_its_gradient_is_zero(lambda p, b: b.square().sum())
+
+
+def test_a_path_without_curvature_changes_nothing():
+    """As where all parameters must take part: a sum times 0."""
+    model = small()
+    data = torch.randn(5, 4).double(), torch.randint(3, (5,))
+    loss = lambda p, y: F.cross_entropy(p, y) + 0 * sum(q.square().sum() for q in model.parameters())  # noqa: E731
+    close(
+        GaussNewton(losscope.Objective(model, loss, data)).dense(),
+        gauss_newton(model, F.cross_entropy, [data]),
+    )
 
 
 @pytest.mark.parametrize("name", ["tanh", "convolution", "attention", "layer norm", "frozen"])

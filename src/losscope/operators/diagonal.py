@@ -16,8 +16,9 @@ class Diagonal(BlockDiagonal):
     """The diagonal of an objective's Fisher matrix (without the penalty), as a matrix with an inverse and a trace.
 
     ``kind``, ``draws``, ``seed`` and errors as for ``KFAC``. Exact for kind "exact" where samples do not meet in the
-    network; a parameter that the network uses in a way that is not known by layers has an unbiased estimate
-    (``structure`` says so). Cost: a forward pass, and about a gradient for each vector.
+    network. A parameter that the network uses in a way that is not known by layers has an unbiased estimate, and so has
+    one whose rows are not told apart by samples, before batch normalisation in training mode, say (``structure`` says
+    so). Cost: a forward pass, two backward passes that ask which rows are whose, and about a gradient for each vector.
 
     >>> import torch
     >>> line = torch.nn.Linear(2, 1, bias=False).double()

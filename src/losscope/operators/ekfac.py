@@ -21,8 +21,8 @@ class EKFAC(BlockDiagonal):
     """The EKFAC approximation of an objective's Fisher matrix (without the penalty), at its model's parameters.
 
     Arguments, blocks and errors as for ``KFAC``. In batch normalisation in training mode samples meet; what flows at
-    the places of a sample is taken for its own there. Cost: twice that of K-FAC, the eigenvectors of its factors, and
-    about a gradient by the weights for each vector.
+    the places of a sample is taken for its own there, and ``structure`` says "samples not told apart". Cost: twice that
+    of K-FAC, the eigenvectors of its factors, and about a gradient by the weights for each vector.
 
     >>> import torch
     >>> line = torch.nn.Linear(2, 1, bias=False).double()

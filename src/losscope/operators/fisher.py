@@ -21,7 +21,8 @@ from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY
 from losscope.operators.likelihood import scores_of
 from losscope.operators.linearisation import Linearisation
-from losscope.operators.of_objective import OfObjective, linearised
+from losscope.operators.of_objective import linearised
+from losscope.operators.second_derivative import SecondDerivative
 
 __all__ = ["Fisher"]
 
@@ -29,7 +30,7 @@ Curve = Callable[[list[Tensor]], list[Tensor]]
 Kind = Literal["exact", "mc", "empirical"]
 
 
-class Fisher(OfObjective):
+class Fisher(SecondDerivative):
     """The Fisher information of an objective's likelihood, [P, P]; rows are weighted as the loss weights them.
 
     ``draws`` labels per row for "mc", from ``seed``. The penalty does not enter. Cost of a product: as Gauss-Newton's.
@@ -45,6 +46,8 @@ class Fisher(OfObjective):
     >>> float(Fisher(objective).dense())  # 2 mean x²
     5.0
     """
+
+    of_network = False
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Fisher(OfObjective):
         for batch in self._batches:  # what cannot be done is said at once
             scores_of(objective, batch)
 
-    def apply(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         for batch in self._batches:
             curve = self._curves.get(batch)

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from losscope.objective.objective import Objective
-from losscope.operators.hessian import add_products_, gradients
+from losscope.operators.derivatives import add_products_, gradients
 from losscope.operators.kept import MEMORY
-from losscope.operators.of_objective import OfObjective, linearised
+from losscope.operators.of_objective import linearised
+from losscope.operators.second_derivative import SecondDerivative
 
 __all__ = ["GaussNewton"]
 
 
-class GaussNewton(OfObjective):
+class GaussNewton(SecondDerivative):
     """Σ c_b J_bᵀ (∂²ℓ_b/∂f²) J_b plus the Hessian of the penalty, [P, P].
 
     Cost of a product: a pass through the pullback's graph, and a backward pass: about 1.5 to 3 gradients. Raises
@@ -32,11 +33,13 @@ class GaussNewton(OfObjective):
             [0., 5.]], dtype=torch.float64)
     """
 
+    of_network = False
+
     def __init__(self, objective: Objective, *, memory: int = MEMORY) -> None:
         super().__init__(objective)
         self._batches = linearised(objective, memory)
 
-    def apply(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         for batch in self._batches:
             for j in range(vectors.shape[1]):

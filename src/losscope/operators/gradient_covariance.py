@@ -14,12 +14,13 @@ from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.operators.kept import MEMORY
 from losscope.operators.linearisation import Linearisation
-from losscope.operators.of_objective import OfObjective, linearised
+from losscope.operators.of_objective import linearised
+from losscope.operators.second_derivative import SecondDerivative
 
 __all__ = ["GradientCovariance"]
 
 
-class GradientCovariance(OfObjective):
+class GradientCovariance(SecondDerivative):
     """C [P, P] of an objective; with ``centred=False`` the second moment (1/N) Σ g_i g_iᵀ.
 
     A sample is an entry of the first axis of the predictions (a sequence counts as one), and its loss must not depend
@@ -34,6 +35,8 @@ class GradientCovariance(OfObjective):
     >>> float(GradientCovariance(Objective(line, torch.nn.functional.mse_loss, (x, t))).dense())  # of -2 and -6
     4.0
     """
+
+    of_network = False
 
     def __init__(self, objective: Objective, *, centred: bool = True, memory: int = MEMORY) -> None:
         super().__init__(objective)
@@ -67,7 +70,7 @@ class GradientCovariance(OfObjective):
             along = along - along.mean(0)
         return along / self._count**0.5
 
-    def apply(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor) -> Tensor:
         along = [self._along(batch, vectors) for batch in self._batches]
         mean = torch.cat(along).mean(0) if self.centred else vectors.new_zeros(vectors.shape[1])
         total = torch.zeros_like(vectors)

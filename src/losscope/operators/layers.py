@@ -5,9 +5,10 @@ squared norms and scalar products of per-sample gradients need a and g alone, ne
 (:mod:`losscope.operators.factors`). A layer is what the autograd graph shows to use a parameter
 (:mod:`losscope.operators.structured.uses`), whatever module it belongs to.
 
-That holds where samples do not meet (batch normalisation in training mode mixes them). It is checked on two samples
-against a plain backward pass, for each parameter; where the check fails, or a parameter is used in another way, this is
-said and not used.
+That holds where samples do not meet (batch normalisation in training mode mixes them), and where it is known which row
+is whose. Both are asked of every row (:mod:`losscope.operators.structured.samples`); what is read off the graph is
+checked on two samples against a plain backward pass, for each parameter. Where a check fails, or a parameter is used in
+another way, this is said and not used.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -145,7 +146,16 @@ class Layers:
         return total
 
     def _check(self, names: Sequence[str], found: Sequence[Use]) -> None:
-        """Two samples against a plain backward pass; where they are not found at once, they are looked for."""
+        """The order of every row, and two samples against a plain backward pass."""
+        self._places.find(found)
+        lost = [use for use in found if isinstance(use, Product) and self._places.axis(use) is None]
+        if lost:
+            raise NotReadable(
+                "the network mixes the samples, as batch normalisation in training mode"
+                if self._places.meet
+                else "rows of a layer are not places of samples in an order that is known",
+                seen=names[lost[0].weight],
+            )
         slope = [s.detach() for s in self.batch.slope]
         two = sorted({0, self.samples - 1})
         alone = [torch.zeros_like(s) for s in slope]
@@ -159,14 +169,7 @@ class Layers:
         plain, outputs = grads[: len(self.parameters)], grads[len(self.parameters) :]
         for layer, g in zip(self.layers, outputs, strict=True):
             layer.shape = torch.Size() if g is None else g.shape
-        if self._off(names, plain, outputs, two) is None:
-            return
-        self._places.find(found)
         off = self._off(names, plain, outputs, two)
-        if off is not None and self._places.meet(found):
-            raise NotReadable(
-                "the network mixes the samples, as batch normalisation in training mode", seen=off
-            )
         if off is not None:
             raise NotReadable("per-sample gradients by layers are not those of a backward pass", seen=off)
 

@@ -2,7 +2,9 @@
 
 What the loss is computed from is found in the model's output: the tensors through which all of ∇L flows. That is
 checked once, ∇L = Jᵀ ∂ℓ/∂f: a model whose loss reaches parameters beside its output (an auxiliary loss, say) is
-refused, since a Gauss-Newton matrix of a part of it would be wrong without a word.
+refused, since a Gauss-Newton matrix of a part of it would be wrong without a word. Where the graph has a path beside
+the output along which the gradient is 0, one product tells whether the second derivative is 0 as well (``0 * x.sum()``)
+or not (½‖b‖² at b = 0).
 
 J v is the derivative of u ↦ Jᵀu, which is linear in u (the double-backward trick: Townsend, 2017), so that every
 network that can be differentiated twice has it. Both products reuse one graph.
@@ -19,7 +21,9 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
+from losscope.operators.derivatives import add_products_
 from losscope.operators.graph_memory import saved_bytes
+from losscope.operators.reach import suffices
 from losscope.operators.twice import differentiable_twice
 
 _AGREE = 1e-3  # of the norm of the gradient, in float32: rounding of two ways to sum it
@@ -154,7 +158,9 @@ def _taken_apart(
         found = Linearisation(index, objective.coefficients[index], chosen, loss, objective.parameters)
         through = found.pull([s.detach() for s in found.slope])
         tolerance = _AGREE if whole.dtype == torch.float32 else 1e-8 if whole.dtype == torch.float64 else 0.1
-        if float((through - whole).norm()) <= tolerance * float(whole.norm()) + 1e-30:
+        if float((through - whole).norm()) > tolerance * float(whole.norm()) + 1e-30:
+            continue
+        if suffices(chosen, loss, objective.parameters) or _flat_beside(found, tolerance):
             return found
     raise BadUsage(
         "the loss is not a function of the model's output alone",
@@ -163,6 +169,23 @@ def _taken_apart(
         else "no tensor of the output reaches it",
         remedy="use the Hessian, or return what the loss is computed from",
     )
+
+
+def _flat_beside(batch: Linearisation, tolerance: float) -> bool:
+    """Whether ∇²ℓ v = Jᵀ (∂²ℓ/∂f²) J v + Σ ∂ℓ/∂f ∇²f v for a random v: no curvature comes by other paths."""
+    leaves = batch.parameters
+    like = flat(leaves, leaves)
+    generator = torch.Generator(like.device).manual_seed(0)
+    v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    slope = [s.detach() for s in batch.slope]
+    whole, rest = torch.zeros_like(v)[:, None], torch.zeros_like(v)[:, None]
+    for total, outputs, weights in ((whole, [batch.loss], None), (rest, batch.predictions, slope)):
+        gradient = torch.autograd.grad(
+            outputs, leaves, weights, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        add_products_(total, 1.0, gradient, leaves, v[:, None])
+    through = rest[:, 0] + batch.pull(batch.curve(batch.push(v)))
+    return float((whole[:, 0] - through).norm()) <= tolerance * float(whole.norm()) + 1e-30
 
 
 def _is_loss(tensor: Tensor, slope: Tensor, loss: Tensor) -> bool:

@@ -122,6 +122,11 @@ _PRODUCTS = set(["Mul", "Mm", "Bmm", "Mv", "Dot", "PreluKernel"])
 _SUM_AND_PRODUCT = set(["Addmm", "Baddbmm", "Addmv", "Addbmm", "Addcmul"])
 
 
+def piecewise(node: str) -> bool:
+    """Whether an operation, by the name of its node, has kinks or jumps."""
+    return re.sub(r"Backward\d+$", "", node) in _PIECEWISE
+
+
 def offender(predictions: Iterable[Tensor]) -> str | None:
     """The first operation by which predictions are not linear in one parameter; ``None`` where all are."""
     dependence: dict[Any, int] = {}

@@ -12,19 +12,20 @@ import torch
 from torch import Tensor
 
 from losscope.objective.objective import Objective
+from losscope.operators.derivatives import add_products_, gradients
 from losscope.operators.graph_memory import saved_bytes
-from losscope.operators.hessian import add_products_, gradients
 from losscope.operators.kept import MEMORY, Kept
 from losscope.operators.linearisation import Linearisation, linearise
-from losscope.operators.of_objective import OfObjective
+from losscope.operators.second_derivative import SecondDerivative
 
 __all__ = ["PenaltyHessian", "Residual"]
 
 
-class Residual(OfObjective):
+class Residual(SecondDerivative):
     """Σ ∂ℓ/∂f · ∇²f of the data term, [P, P]: symmetric, in general indefinite.
 
-    Cost of a product: as the Hessian's. Raises ``BadUsage`` where the loss is not a function of the model's output.
+    Cost of a product, and what is tried: as the Hessian's. Raises ``BadUsage`` where the loss is not a function of the
+    model's output, or where a second derivative is wrong.
 
     >>> import torch
     >>> line = torch.nn.Linear(2, 1, bias=False)
@@ -43,14 +44,14 @@ class Residual(OfObjective):
             memory,
         )
 
-    def apply(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         for coefficient, pulled in self._pulled:
             add_products_(total, coefficient, pulled, self.objective.parameters, vectors)
         return total
 
 
-class PenaltyHessian(OfObjective):
+class PenaltyHessian(SecondDerivative):
     """∇² of the penalty, [P, P]: λ·I for ½λ‖θ‖², 0 without a penalty.
 
     >>> import torch
@@ -59,7 +60,7 @@ class PenaltyHessian(OfObjective):
     [[0.5, 0.0], [0.0, 0.5]]
     """
 
-    def apply(self, vectors: Tensor) -> Tensor:
+    def product(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
         if self.objective.whole.penalty is not None:
             for coefficient, gradient in gradients(self.objective, [(1.0, self.objective.penalty_of())]):

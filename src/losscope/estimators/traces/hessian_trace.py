@@ -28,6 +28,7 @@ from losscope.operators.layers import Layers
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.multi_affine import offender
 from losscope.operators.residual import PenaltyHessian, pulled_slope
+from losscope.operators.trial import try_second_derivatives
 
 __all__ = ["hessian_trace"]
 
@@ -65,6 +66,7 @@ def course_of_parts(
     objective: Objective, budget: Budget, seed: int, most: float = math.inf
 ) -> Course[Estimate]:
     """The course behind ``hessian_trace``, after at most about ``most`` passes."""
+    try_second_derivatives(objective)
     parts = _Parts(objective, budget, torch.Generator().manual_seed(seed), most)
     rtol = budget.rtol if objective.whole.penalty is None else _SHARE * budget.rtol
     found = Estimate(0.0, math.inf)

@@ -70,16 +70,20 @@ class Pass:
 
     def _plan(self, found: Sequence[Use], unread: set[int], samples: Samples) -> None:
         parameters = self._objective.parameters
-        for group in _groups(found):
-            part = self._part(group, parameters)
-            if part.samples_needed:
-                samples.find(group)
-                if any(isinstance(u, Vector) and samples.axis(u) is None for u in group):
-                    unread |= set(part.positions)
-                    continue
-            self.parts.append(part)
+        planned = [(self._part(group, parameters), group) for group in _groups(found)]
+        samples.find([use for part, group in planned if part.samples_needed for use in group])
+        for part, group in planned:
+            if part.by_sample and any(samples.axis(use) is None for use in group):
+                unread |= set(part.positions)
+            else:
+                self.parts.append(part)
         self.parts += [SignedPart(position) for position in sorted(unread)]
         self._planned = True
+
+    @staticmethod
+    def _takes(owner: dict[int, Part], use: Use) -> bool:
+        part = owner[use.positions[0]]
+        return isinstance(part, SignedPart) or part.takes(use)
 
     def _part(self, group: list[Use], parameters: Sequence[Tensor]) -> Part:
         positions = sorted({p for use in group for p in use.positions})
@@ -98,16 +102,26 @@ class Pass:
         known = {p for use in found for p in use.positions}
         new = (known | unread) - owner.keys()
         lost = {p for p in unread if not isinstance(owner.get(p), SignedPart)} - new
-        if new or lost:
-            name = self._objective.names[min(new | lost)]
-            raise BadUsage("the network does something else with a parameter in another batch", seen=name)
+        taken = {p for use in found for p in use.positions if p in owner and not self._takes(owner, use)}
+        if new or lost or taken:
+            raise BadUsage(
+                "the network does something else with a parameter in another batch",
+                seen=self._objective.names[min(new | lost | taken)],
+                remedy="give batches of one size, or without those of a single sample",
+            )
         shares: dict[int, tuple[Part, list[Use]]] = {id(part): (part, []) for part in self.parts}
         for use in found:
             part = owner[use.positions[0]]
             if not isinstance(part, SignedPart):
                 shares[id(part)][1].append(use)
-        if any(part.samples_needed for part in self.parts):
-            samples.find([use for part, own in shares.values() if part.samples_needed for use in own])
+        samples.find([use for part, own in shares.values() if part.samples_needed for use in own])
+        for part, own in shares.values():
+            if part.by_sample and any(samples.axis(use) is None for use in own):
+                raise BadUsage(
+                    "samples meet in one batch that did not in another",
+                    seen=self._objective.names[part.positions[0]],
+                    remedy="give batches of one size",
+                )
         return list(shares.values())
 
 

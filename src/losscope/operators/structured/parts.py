@@ -19,6 +19,8 @@ class Part(ABC):
     """``positions`` are those of its parameters, in the order of its block."""
 
     samples_needed = True
+    by_sample = False
+    """Wrong where rows of one sample are not told from those of others."""
 
     def __init__(self, positions: Sequence[int]) -> None:
         self.positions = tuple(positions)
@@ -26,6 +28,10 @@ class Part(ABC):
     def begin(self, uses: Sequence[Use], samples: Samples) -> None:
         """A new batch."""
         self.samples = samples
+
+    def takes(self, use: Use) -> bool:
+        """Whether it can sum up this use of its parameters, which another batch may have in another form."""
+        return set(use.positions) <= set(self.positions)
 
     @abstractmethod
     def add(self, pairs: Pairs) -> None:
@@ -89,6 +95,9 @@ class KroneckerPart(Part):
             return value
         return rows.mean(2, keepdim=True) if mean else rows.sum(2, keepdim=True)
 
+    def takes(self, use: Use) -> bool:
+        return isinstance(use, Product) and use.positions == self.positions
+
     def block(self) -> Block:
         layout = self.weight.layout
         if self._outputs is None or self._inputs is None:
@@ -109,10 +118,12 @@ class EigenPart(Part):
         self._start, self._hot = start, first.hot
         self._values: Tensor | float = 0.0
         self._inputs: dict[int, Tensor] = {}
+        self._meet = False
 
     def begin(self, uses: Sequence[Use], samples: Samples) -> None:
         super().begin(uses, samples)
         self._inputs = {id(use): use.inputs() for use in uses if isinstance(use, Product)}
+        self._meet = self._meet or any(samples.axis(use) is None for use in uses)
 
     def add(self, pairs: Pairs) -> None:
         gradients, inputs = [], []
@@ -130,16 +141,22 @@ class EigenPart(Part):
         else:
             self._values += second_moments(g, a, self._start.outputs, self._start.inputs)
 
+    def takes(self, use: Use) -> bool:
+        return isinstance(use, Product) and use.positions == self.positions
+
     def block(self) -> Block:
         start = self._start
         values = torch.zeros_like(start.values) + self._values
-        return Eigen(
-            start.outputs, start.inputs, values, start.weight, start.what.replace("Kronecker", "eigenbasis")
+        what = start.what.replace("Kronecker", "eigenbasis") + (
+            ", samples not told apart" if self._meet else ""
         )
+        return Eigen(start.outputs, start.inputs, values, start.weight, what)
 
 
 class ExactPart(Part):
     """The second moment of per-sample gradients of parameters that are added or multiplied, in full."""
+
+    by_sample = True
 
     def __init__(self, positions: Sequence[int], size: int) -> None:
         super().__init__(positions)
@@ -151,6 +168,9 @@ class ExactPart(Part):
         rows = torch.cat([_of_vectors(self.samples, pairs, position) for position in self.positions], 1)
         self._total = _plus(self._total, rows.T @ rows)
 
+    def takes(self, use: Use) -> bool:
+        return isinstance(use, Vector)
+
     def block(self) -> Block:
         if self._total is None:
             return Diagonal(torch.zeros(self._size, dtype=self.samples.dtype), "not reached")
@@ -159,6 +179,8 @@ class ExactPart(Part):
 
 class DiagonalPart(Part):
     """The second moments of per-sample gradients, entry by entry; all uses of a parameter are summed first."""
+
+    by_sample = True
 
     def __init__(self, positions: Sequence[int], sizes: Sequence[int]) -> None:
         super().__init__(positions)
