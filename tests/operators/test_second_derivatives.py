@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 import losscope
 from losscope import estimators, operators
 from losscope.core.errors import BadUsage
-from losscope.operators import second_derivative, trial
+from losscope.operators import custom_functions, second_derivative, trial
 
 
 def custom(backward, forward=torch.sin):
@@ -205,7 +205,7 @@ def test_trying_does_not_count_and_changes_nothing():
     ("where", "name", "mutant", "wrong"),
     [
         (trial, "_off", lambda *_: False, DETACHED),
-        (trial, "_KNOWN_WRONG", {}, None),
+        (custom_functions, "KNOWN_WRONG", {}, None),
     ],
     ids=["no differences", "weight_norm unknown"],
 )
@@ -219,3 +219,24 @@ def test_planted_mistakes_are_noticed(monkeypatch, where, name, mutant, wrong):
         operators.Hessian(objective_of(normalised())).dense()
     monkeypatch.setattr(second_derivative.SecondDerivative, "asymmetry", lambda *_: None)
     operators.Hessian(objective_of(normalised())).dense()
+
+
+class Last(nn.Module):
+    """The custom function makes the predictions themselves: J v is 0, which is as symmetric as can be."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.line = nn.Linear(4, 3).double()
+
+    def forward(self, x):
+        return ONCE(self.line(x))
+
+
+@pytest.mark.parametrize("kind", ["GaussNewton", "GradientCovariance", "Fisher", "NTK", "Jacobian"])
+def test_a_pullback_that_cannot_be_differentiated_is_no_zero(kind):
+    torch.manual_seed(0)
+    data = torch.randn(6, 4).double(), torch.randint(3, (6,))
+    op = getattr(operators, kind)(losscope.Objective(Last(), nn.CrossEntropyLoss(), data))
+    with pytest.raises(BadUsage, match="transpose"):
+        op @ torch.ones(op.shape[1]).double()

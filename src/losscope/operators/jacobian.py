@@ -15,7 +15,6 @@ from losscope.operators.linearisation import Linearisation, linearise, tensors
 from losscope.operators.of_objective import linearised
 from losscope.operators.operator import LinearOperator
 from losscope.operators.tangent_kernel import tangent_kernel
-from losscope.operators.trial import foreign, state_of
 
 __all__ = ["NTK", "Jacobian"]
 
@@ -36,7 +35,6 @@ class Jacobian:
         self.objective = objective
         self._batches = linearised(objective, memory)
         self._rows = _rows(objective)
-        self._tried: object = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,31 +47,8 @@ class Jacobian:
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """J V [M, k], for V [P] or [P, k]."""
         block = _block(vectors, self.objective.size)
-        if (state := state_of(self.objective)) != self._tried:
-            self._try()
-            self._tried = state
         rows = [torch.stack([_flat(batch.push(v)) for v in block.unbind(1)], 1) for batch in self._batches]
         return torch.cat(rows)[:, 0] if vectors.dim() == 1 else torch.cat(rows)
-
-    def _try(self) -> None:
-        """uᵀ(Jv) = (Jᵀu)ᵀv for random u and v: Jv is a derivative of Jᵀu, which a custom function may give wrong."""
-        names = foreign(self.objective)
-        for batch in self._batches if names else ():
-            like = self.objective.theta
-            generator = torch.Generator(like.device).manual_seed(0)
-            v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-            drawn = [torch.randn(p.shape, generator=generator).to(p) for p in batch.predictions]
-            pushed, u = _flat(batch.push(v)).double(), _flat(drawn).double()
-            one, other = float(u @ pushed), float(batch.pull(drawn).double() @ v.double())
-            eps = torch.finfo(like.dtype).eps
-            if abs(one - other) > 1000 * eps * float(u.norm()) * max(
-                float(pushed.norm()), abs(other) / len(u) ** 0.5
-            ):
-                raise BadUsage(
-                    "torch gives this network a Jacobian that is not the transpose of its pullback",
-                    seen=f"uᵀ(Jv) = {one:.6g}, (Jᵀu)ᵀv = {other:.6g}, with {', '.join(names)} in the graph",
-                    remedy="compute its backward by torch's operations, without once_differentiable",
-                )
 
     @property
     def T(self) -> "_Transposed":  # noqa: N802  as everywhere

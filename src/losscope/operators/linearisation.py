@@ -21,6 +21,7 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
+from losscope.operators.custom_functions import names_of
 from losscope.operators.derivatives import add_products_
 from losscope.operators.graph_memory import saved_bytes
 from losscope.operators.reach import suffices
@@ -73,9 +74,38 @@ class Linearisation:
         """Memory that its graphs keep alive."""
         return saved_bytes([*self._pullback[1], *self.slope])
 
-    @differentiable_twice()
     def push(self, vector: Tensor) -> list[Tensor]:
-        """J v, for a vector [P] over the parameters."""
+        """J v, for a vector [P] over the parameters.
+
+        With custom functions in the graph it is tried once, uᵀ(Jv) = (Jᵀu)ᵀv: ``BadUsage`` where that fails.
+        """
+        if self._fault is not None:
+            raise self._fault
+        return self._pushed(vector)
+
+    @cached_property
+    def _fault(self) -> BadUsage | None:
+        """What is wrong with J v as a derivative of Jᵀu, which a custom function may give wrong."""
+        names = sorted({name for p in self.predictions if p.requires_grad for name in names_of(p)})
+        if not names:
+            return None
+        like = flat(self.parameters, self.parameters)
+        generator = torch.Generator(like.device).manual_seed(0)
+        v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        drawn = [torch.randn(p.shape, generator=generator).to(p) for p in self.predictions]
+        pushed, u = (torch.cat([t.reshape(-1).double() for t in ts]) for ts in (self._pushed(v), drawn))
+        one, other = float(u @ pushed), float(self.pull(drawn).double() @ v.double())
+        size = max(float(pushed.norm()), abs(other) / len(u) ** 0.5)
+        if abs(one - other) <= 1000 * torch.finfo(like.dtype).eps * float(u.norm()) * size:
+            return None
+        return BadUsage(
+            "torch gives this network a Jacobian that is not the transpose of its pullback",
+            seen=f"uᵀ(Jv) = {one:.6g}, (Jᵀu)ᵀv = {other:.6g}, with {', '.join(names)} in the graph",
+            remedy="compute its backward by torch's operations, without once_differentiable",
+        )
+
+    @differentiable_twice()
+    def _pushed(self, vector: Tensor) -> list[Tensor]:
         u, pulled = self._pullback
         column = parts(vector.contiguous(), self.parameters)
         known = [i for i, g in enumerate(pulled) if g.requires_grad]

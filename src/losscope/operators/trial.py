@@ -10,7 +10,6 @@ Kinks between the points (ReLU) or rounding make them differ; then nothing is sa
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
+from losscope.operators.custom_functions import KNOWN_WRONG, names_of, nodes_of
 from losscope.operators.derivatives import add_products_
 from losscope.operators.linearisation import linearise_one
 from losscope.operators.multi_affine import piecewise
@@ -26,7 +26,6 @@ from losscope.operators.state import state
 
 __all__ = ["foreign", "foreign_in_loss", "state_of", "try_second_derivatives"]
 
-_KNOWN_WRONG = {"WeightNormInterfaceBackward0": "weight_norm"}
 _CLEAR = 10  # times what two steps differ by
 _ROUNDED = 100  # roundings of the gradient over the step
 
@@ -59,7 +58,7 @@ def foreign_in_loss(objective: Objective) -> bool:
     if len(objective.batches) in listed:
         return True
     return any(
-        _names(batch.loss, batch.predictions) for batch in (linearise_one(objective, i) for i in listed)
+        names_of(batch.loss, batch.predictions) for batch in (linearise_one(objective, i) for i in listed)
     )
 
 
@@ -81,7 +80,7 @@ def try_second_derivatives(objective: Objective) -> None:
 def _tried(objective: Objective) -> BadUsage | None:
     for index, names in _FOREIGN[objective][1].items():
         if _contradicted(objective, index, names):
-            shown = ", ".join(_KNOWN_WRONG.get(name, name.removesuffix("Backward")) for name in names)
+            shown = ", ".join(KNOWN_WRONG.get(name, name.removesuffix("Backward")) for name in names)
             return BadUsage(
                 "torch gives this network a second derivative that is not the derivative of its gradient",
                 seen=f"a product with the Hessian contradicts finite differences, with {shown} in the graph",
@@ -91,7 +90,7 @@ def _tried(objective: Objective) -> BadUsage | None:
 
 
 def _remedy(names: Sequence[str]) -> str:
-    if any(name in _KNOWN_WRONG for name in names):
+    if any(name in KNOWN_WRONG for name in names):
         return "torch.nn.utils.parametrize.remove_parametrizations takes weight_norm off"
     return "compute its backward from ctx.saved_tensors by torch's operations, without detach or .data"
 
@@ -102,7 +101,7 @@ def _listed(objective: Objective) -> Iterator[tuple[int, list[str]]]:
     penalty = None if objective.whole.penalty is None else len(objective.batches)
     for index in (first, penalty):
         if index is not None:
-            names = _names(_piece(objective, index)(None))
+            names = names_of(_piece(objective, index)(None))
             if names:
                 yield index, names
 
@@ -113,32 +112,6 @@ def _piece(objective: Objective, index: int) -> Piece:
     return lambda at: objective.loss_of(index, at)
 
 
-def _names(value: Tensor, stops: Sequence[Tensor] = ()) -> list[str]:
-    """Names of the nodes of a graph that are custom functions, in Python or C++, or known to be wrong."""
-    found = set()
-    for node in _nodes(value, stops):
-        name: str = node.name()
-        custom = isinstance(node, torch.autograd.function.BackwardCFunction) or "CppNode" in name
-        if custom or name in _KNOWN_WRONG:
-            found.add(name)
-    return sorted(found)
-
-
-def _nodes(value: Tensor, stops: Sequence[Tensor] = ()) -> Iterator[Any]:
-    """Of a graph, above those that made ``stops``."""
-    pending: list[Any] = [value.grad_fn]
-    seen = {*pending, *(t.grad_fn for t in stops)}
-    while pending:
-        node = pending.pop()
-        if node is None:
-            continue
-        yield node
-        for following, _ in node.next_functions:
-            if following not in seen:
-                seen.add(following)
-                pending.append(following)
-
-
 def _contradicted(objective: Objective, index: int, names: list[str]) -> bool:
     """In double precision, unless the network cannot be had in it; then only where it has no kinks."""
     piece, leaves = _piece(objective, index), objective.parameters
@@ -146,11 +119,11 @@ def _contradicted(objective: Objective, index: int, names: list[str]) -> bool:
         return _off(piece, leaves)
     try:
         copied, own = _in_double(objective, index)
-        if _names(own(None)) == names:  # a closure keeps the parameters of the model itself
+        if names_of(own(None)) == names:  # a closure keeps the parameters of the model itself
             return _off(own, copied.parameters)
     except (BadUsage, RuntimeError, TypeError, ValueError):
         pass  # it is not to be copied, or written for one precision: it is tried as it is
-    kinks = any(piecewise(node.name()) for node in _nodes(piece(None)))
+    kinks = any(piecewise(node.name()) for node in nodes_of(piece(None)))
     return not kinks and all(p.dtype == torch.float32 for p in leaves) and _off(piece, leaves)
 
 
