@@ -95,3 +95,11 @@ def test_a_constant_penalty_costs_looks_and_raises_nothing():
         for only in ((), ("sharpness", "state", "spectrum"), ("state",)):
             found = losscope.examine(objective, 10, only=only)
             assert found.facts or found.left_out
+
+
+def test_more_seconds_are_not_promised_where_the_search_has_ended():
+    """Many small curvatures: the bound of the smallest is what the tolerance makes it, and is stated."""
+    h = torch.linspace(1e-4, 1.0, 300, dtype=torch.float64) ** 2
+    found = examined(lambda p: (h * p**2).sum(), [0.0] * 300)
+    assert not found.unfinished and "more seconds" not in found.summary()
+    assert found.sentence().startswith("A minimum") and found["state"].figures["converged"]

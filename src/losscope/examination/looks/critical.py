@@ -184,13 +184,12 @@ def _downwards(place: Place, seen: _Curvature) -> tuple[Message, dict[str, Any]]
 def _upwards(place: Place, seen: _Curvature, vanishes: bool) -> Message:
     """A minimum, nothing at all, or not known."""
     top, value, bound = seen.positive, seen.value, seen.bound
-    close = bound <= max(_NEGATIVE * top, abs(value)) or (top == 0 and seen.top_converged)
-    if not (seen.converged and close):
+    if not (seen.converged and (top > 0 or seen.top_converged)):
         return _OPEN(value=value, bound=bound)
     if max(top, abs(value)) <= bound:
         return _FLAT()
     gains = _GAINS_NOTHING() if vanishes else _GAINS(gain=_gain(place, top))
-    least = max(_NEGATIVE * top, bound, -value)  # a Ritz value bounds the smallest one from above only
+    least = max(_NEGATIVE * top, bound - value)  # a Ritz value bounds the smallest one from above only
     return _MINIMUM(gains=gains, least=least, top=top)
 
 
