@@ -64,10 +64,6 @@ def test_json_to_a_file_and_to_stdout(tmp_path, capsys):
         ("to_examin:objective", "there is no module"),
         ("to_examine:objectiv", "did you mean objective"),
         ("../to_examine.py:objective", "there is no such file (seen: ../to_examine.py)"),
-        (
-            "to_examine.py:objective",
-            "a module is named here, not a file (seen: to_examine.py); to_examine:NAME;",
-        ),
         ("to_examine:number", "gives no objective (seen: int)"),
         ("to_examine:failing", "raised ValueError"),
     ],
