@@ -63,6 +63,7 @@ def test_json_to_a_file_and_to_stdout(tmp_path, capsys):
         ("to_examine", "it holds to_examine:objective"),
         ("to_examin:objective", "there is no module"),
         ("to_examine:objectiv", "did you mean objective"),
+        ("../to_examine.py:objective", "there is no such file (seen: ../to_examine.py)"),
         ("to_examine:number", "gives no objective (seen: int)"),
         ("to_examine:failing", "raised ValueError"),
     ],
@@ -82,6 +83,12 @@ def test_where_a_result_cannot_go_is_said_before_the_work(option, tmp_path, caps
     assert "its folder does not exist" in capsys.readouterr().err
     assert main(["examine", "to_examine:ready", option, str(tmp_path)]) == 2
     assert "it is a folder" in capsys.readouterr().err
+
+
+def test_a_page_is_not_written_into_a_json_file(tmp_path, capsys):
+    assert main(["examine", "to_examine:ready", "-o", "page.json"]) == 2
+    assert "--json page.json writes JSON" in capsys.readouterr().err
+    assert not (tmp_path / "page.json").exists()
 
 
 def test_a_page_with_pictures_in_both_languages(tmp_path):

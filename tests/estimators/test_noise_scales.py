@@ -12,7 +12,11 @@ import losscope
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.noise.curvature_noise import curvature_noise_scale
-from losscope.estimators.noise.gradient_noise_scale import gradient_noise_scale, noise_scale_from_norms
+from losscope.estimators.noise.gradient_noise_scale import (
+    gradient_noise_scale,
+    noise_scale_from_norms,
+    noise_scale_of_parts,
+)
 from losscope.estimators.noise.leave_out import noise_and_signal
 
 MEAN = torch.tensor([0.5, -0.3, 0.2], dtype=torch.float64)
@@ -161,3 +165,13 @@ def test_noise_without_a_signal_has_no_finite_scale():
     x, t = torch.ones(4, 1).double(), torch.tensor([[1.0], [-1.0], [1.0], [-1.0]]).double().expand(4, 3)
     found = gradient_noise_scale(losscope.Objective(Shift(), weighted, (x, t)))
     assert found.scale.value == math.inf and found.signal.value < 0
+
+
+def test_random_parts_give_the_same_noise_scale():
+    """Of as many parts as samples exactly the same; of fewer, unbiased, with errors that hold."""
+    for penalty in (None, 0.1):
+        objective = drawn(0, penalty=penalty)
+        one, other = gradient_noise_scale(objective), noise_scale_of_parts(objective, parts=60)
+        assert other.scale.value == pytest.approx(one.scale.value)
+        assert other.scale.stderr == pytest.approx(one.scale.stderr)
+    assert well(repeated(60, lambda o: noise_scale_of_parts(o, parts=20)), 60)

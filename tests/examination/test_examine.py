@@ -72,9 +72,13 @@ def test_noise_scale_against_its_definition():
     objective = regression(0.5)
     (x, t) = objective.batches[0].inputs[0], objective.batches[0].target
     g = -2 * t * x  # at zero weights
-    expected = float((g - g.mean(0)).square().sum() / len(g) / g.mean(0).square().sum())
+    noise = float(g.var(0).sum())
+    signal = float(g.mean(0).square().sum()) - noise / len(g)  # without what the sample's own noise adds
     found = losscope.examine(objective, 10, only=["noise"])
-    assert found["noise-scale"].value.value == pytest.approx(expected)
+    scale = found["noise-scale"].value
+    assert scale.value == pytest.approx(noise / signal)
+    assert scale.value != pytest.approx(noise / float(g.mean(0).square().sum()), rel=0.01)
+    assert 0 < scale.stderr < scale.value and "±" in str(found["noise-scale"].text)
     with pytest.raises(KeyError):
         found["within-noise"]
 
@@ -191,11 +195,11 @@ def test_a_loss_that_is_no_number_is_one_line():
 
 
 def test_flatness_that_does_not_depend_on_scales():
-    """On the valley the worst relative move costs ½ρ²λmax of the all-ones matrix, ρ²; invariant along it."""
-    found = losscope.examine(product(2.0, 0.5), 10, only=["layer-flatness"])
-    assert found["adaptive-sharpness"].value.value == pytest.approx(1e-4, rel=0.02)
-    far = losscope.examine(product(200.0, 0.005), 10, only=["layer-flatness"])
-    assert far["adaptive-sharpness"].value.value == pytest.approx(1e-4, rel=0.02)
+    """On the valley the corners ±(1, 1) of the relative box cost 2ρ² ± 2ρ³; invariant along it."""
+    for u in (2.0, 200.0):
+        found = losscope.examine(product(u, 1 / u), 10, only=["layer-flatness"])
+        worst = found["adaptive-sharpness"].value.value
+        assert worst == pytest.approx(2e-4, rel=0.02)
 
 
 def test_noise_weighed_by_curvature():

@@ -49,6 +49,32 @@ def test_without_an_optimiser_nothing_is_said_of_it():
         losscope.examine(objective, 20, optimizer="sgd")
 
 
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda model: torch.optim.Adam(model.parameters()), "no state for a parameter yet"),
+        (lambda model: torch.optim.SGD(nn.Linear(2, 2).parameters(), 0.1), "holds no parameter"),
+        (lambda model: torch.optim.Rprop(model.parameters()), "no preconditioner that is known"),
+    ],
+)
+def test_an_optimiser_that_cannot_be_read_costs_one_look(make, why):
+    model, data = problem()
+    objective = losscope.Objective(model, F.cross_entropy, data)
+    found = losscope.examine(objective, 20, optimizer=make(model), only=["value", "stability"])
+    assert found["value"] and "stability" not in found.looks and not found.unfinished
+    (reason,) = found.left_out
+    assert "the optimiser's steps" in str(reason) and why in str(reason)
+
+
+def test_an_optimiser_by_position_is_one_line():
+    model, data = problem()
+    objective = losscope.Objective(model, F.cross_entropy, data)
+    with pytest.raises(BadUsage, match=r"a number of seconds \(seen: SGD\); .*optimizer=optimizer"):
+        losscope.examine(objective, torch.optim.SGD(model.parameters(), 0.1))  # type: ignore[arg-type]
+    with pytest.raises(BadUsage, match=r"a number of seconds \(seen: nan\)"):
+        losscope.examine(objective, float("nan"))
+
+
 def train(folder, make):
     """The rates are too small to move anything, so that the point of every update is known."""
     model, data = problem()

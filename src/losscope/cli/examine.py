@@ -59,6 +59,8 @@ def command(
     stable.
     """
     language: Language = "zh" if lang == "zh" else "en"
+    if output is not None and output.suffix.lower() == ".json":
+        raise BadUsage("-o writes an HTML page", seen=str(output), remedy=f"--json {output} writes JSON")
     writable(json_file, output)
     if Path(target).exists() and ":" not in target:
         _not_given("seconds", "only")

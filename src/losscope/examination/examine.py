@@ -2,6 +2,7 @@
 
 import html
 import math
+import numbers
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,13 @@ from typing import Any
 
 import torch
 
-from losscope.core.errors import BadUsage, NotReadable
+from losscope.core.errors import BadUsage, LosscopeError, NotReadable
 from losscope.core.text import LANGUAGES, Language, Message, Text
 from losscope.examination.look import Fact, Look, all_looks
 from losscope.examination.place import Place
 from losscope.objective.objective import Objective
 from losscope.operators.optimiser_step import Step, read_step
+from losscope.operators.second_moments import plain
 from losscope.operators.state import state
 
 __all__ = ["Examination", "examine"]
@@ -54,9 +56,12 @@ class Examination:
         raise KeyError(name)
 
     def sentence(self, language: Language = "en") -> str:
-        """What matters most, in one sentence."""
+        """What matters most, in one sentence: the kind of point first."""
         nothing = _UNDECIDED() if self.facts else _NOTHING(gradient=self.gradient_seconds)
-        found = [fact.text for fact in self.facts if fact.decides] or [nothing]
+        deciding = sorted(
+            (fact for fact in self.facts if fact.decides), key=lambda fact: fact.name != "state"
+        )
+        found = [fact.text for fact in deciding] or [nothing]
         text = ("; " if language == "en" else "；").join(m.render(language) for m in found)
         return text[:1].upper() + text[1:]
 
@@ -134,7 +139,8 @@ def examine(
     the time that is left is left out and named; iterations end with what they have, and :meth:`Examination.resume`
     goes on with them. The model is not changed.
 
-    Raises ``BadUsage``, one line, for something that is no objective, or an unknown look.
+    Raises ``BadUsage``, one line, for something that is no objective, no optimiser, or an unknown look. An optimiser
+    that cannot be read (of another model, before its first step) costs the look at its steps, with the reason.
 
     >>> import torch
     >>> line = torch.nn.Linear(1, 1, bias=False)
@@ -150,13 +156,34 @@ def examine(
             seen=type(objective).__name__,
             remedy="losscope.examine(losscope.Objective(model, loss, data))",
         )
-    if not 0 <= seconds < math.inf:
-        raise BadUsage("an examination takes a number of seconds", seen=str(seconds))
+    return _Course(Place(objective, 0.0, seed, _step(objective, optimizer)), _chosen(only)).go_on(
+        _number(seconds), progress
+    )
+
+
+def _number(seconds: float) -> float:
+    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        number = isinstance(seconds, numbers.Real)
+        raise BadUsage(
+            "an examination takes a number of seconds",
+            seen=str(seconds) if number else type(seconds).__name__,
+            remedy="" if number else "examine(objective, seconds, optimizer=optimizer)",
+        )
+    return float(seconds)
+
+
+def _step(
+    objective: Objective, optimizer: torch.optim.Optimizer | Step | None
+) -> Step | LosscopeError | None:
+    """What the optimiser does next, or why that is not known, which costs one look and not the others."""
     if optimizer is None or isinstance(optimizer, Step):
-        step = optimizer
-    else:
-        step = read_step(optimizer, objective.parameters, objective.names)
-    return _Course(Place(objective, 0.0, seed, step), _chosen(only)).go_on(seconds, progress)
+        return optimizer
+    if not isinstance(plain(optimizer), torch.optim.Optimizer):
+        raise BadUsage("an optimiser of torch is read", seen=type(optimizer).__name__)
+    try:
+        return read_step(optimizer, objective.parameters, objective.names)
+    except LosscopeError as error:
+        return error
 
 
 def _chosen(only: Collection[str]) -> list[Look]:
@@ -209,10 +236,16 @@ class _Course:
             )
         place.cut_short = False
         self.left_out.pop(look.name, None)
+        facts: list[Fact] = []
         try:
-            self.found[look.name] = list(look.run(place))
-        except (NotReadable, BadUsage) as error:  # this look is not possible here; others are
+            for fact in look.run(place):
+                facts.append(fact)  # what came before an error is kept
+        except (
+            NotReadable,
+            BadUsage,
+        ) as error:  # this look is not possible here, or not all of it; others are
             self.left_out[look.name] = _IMPOSSIBLE(title=look.title(), why=str(error))
+        self.found[look.name] = facts
         if not place.cut_short:
             self.wanting.discard(look.name)
 

@@ -1,25 +1,31 @@
 """The point that is examined: an objective, and what several looks need of it, computed once."""
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from losscope.core.errors import BadUsage, NotReadable
-from losscope.core.estimate import Estimate
+from losscope.core.errors import BadUsage, LosscopeError, NotReadable
 from losscope.estimators.extremes.lanczos import Eigenpairs, Lanczos, Which
+from losscope.estimators.noise.gradient_noise_scale import (
+    NoiseScale,
+    gradient_noise_scale,
+    noise_scale_of_parts,
+    penalty_gradient,
+)
 from losscope.estimators.search import Search
-from losscope.estimators.traces.gradient_covariance_trace import gradient_covariance_trace
-from losscope.estimators.traces.hutchinson import hutchinson
 from losscope.objective.objective import Objective
-from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.hessian import Hessian
 from losscope.operators.optimiser_step import Step
 
 _PAIRS = 3
+_PARTS = 16  # that the data are dealt into where single samples are out of reach
+_SURE = 4.0  # λ of the bound of rounding
 _SHARE = 0.35  # of the time that is left, for one eigenvalue problem
 _BASIS = 2 << 30  # bytes of the vectors that an eigenvalue search keeps
 
@@ -29,20 +35,27 @@ R = TypeVar("R")
 class Place:
     """``deadline`` is in seconds of ``time.perf_counter``. ``cut_short``: something a look used was ended by time.
 
-    ``step`` is that of the optimiser, where it is known.
+    ``step`` is that of the optimiser, where it is given; asked for, it raises where it could not be read.
     """
 
     def __init__(
-        self, objective: Objective, deadline: float, seed: int = 0, step: Step | None = None
+        self, objective: Objective, deadline: float, seed: int = 0, step: Step | LosscopeError | None = None
     ) -> None:
-        self.objective, self.deadline, self.seed, self.step = objective, deadline, seed, step
+        self.objective, self.deadline, self.seed, self._step = objective, deadline, seed, step
         self.cut_short = False
         self._gradient_seconds: float | None = None
         self._searches: dict[Which, Lanczos] = {}
         self._found: dict[Which, Eigenpairs] = {}
         self._tried: set[Which] = set()
-        self._refused: BadUsage | None = None
+        self._refused: LosscopeError | None = None
         self._ongoing: dict[str, Search[Any]] = {}
+
+    @property
+    def step(self) -> Step | None:
+        """What the optimiser does next."""
+        if isinstance(self._step, LosscopeError):
+            raise self._step
+        return self._step
 
     @property
     def left(self) -> float:
@@ -109,7 +122,7 @@ class Place:
             rtol = 1e-3 if which == "LA" else 3e-3
             try:
                 found = self._found[which] = search.run(rtol=rtol, seconds=_SHARE * self.left)
-            except BadUsage as error:  # no second derivative, or a wrong one: for every look
+            except LosscopeError as error:  # no second derivative, or a wrong one: for every look
                 self._refused = error
                 raise
             if found.converged:
@@ -128,13 +141,56 @@ class Place:
         return found
 
     @cached_property
-    def noise(self) -> Estimate:
-        """tr C of the per-sample gradients: exact by layers, or an estimate."""
+    def noise(self) -> NoiseScale:
+        """tr C, ‖ḡ‖² and their ratio: by single samples, by batches where samples meet, or by random parts.
+
+        Raises ``NotReadable`` where samples meet (batch normalisation in training mode) and there are fewer than three
+        batches, ``BadUsage`` where there are fewer than three samples.
+        """
         try:
-            return gradient_covariance_trace(self.objective)
+            return gradient_noise_scale(self.objective)
         except NotReadable:
-            covariance = GradientCovariance(self.objective)
-            return hutchinson(covariance, rtol=0.1, seconds=0.3 * self.left, seed=self.seed)
+            if self.samples_meet:
+                raise
+            return noise_scale_of_parts(self.objective, parts=_PARTS, seed=self.seed)
+
+    @cached_property
+    def samples_meet(self) -> bool:
+        """Whether batch normalisation takes its statistics from the batch: no sample then has a gradient of its own."""
+        return any(
+            isinstance(module, nn.modules.batchnorm._BatchNorm)
+            and (module.training or module.running_mean is None)
+            for module in self.objective.whole.model.modules()
+        )
+
+    @cached_property
+    def rounding(self) -> float:
+        """What rounding leaves of ‖∇L‖ where the terms that it is a mean of cancel.
+
+        A sum of n terms is off by λ√n u times their size, u = ½eps, with a probability that tends to 1 in λ (Higham and
+        Mary, SIAM J. Sci. Comput. 41 (2019), doi:10.1137/18M1226312, theorem 2.4). The terms are per-sample gradients
+        and the penalty's.
+        """
+        square = float(self.gradient.square().sum()) + 2 * float(
+            penalty_gradient(self.objective).square().sum()
+        )
+        with suppress(NotReadable, BadUsage):  # one term, or they cannot be told apart
+            square += self.noise.noise.value
+        longest = max(batch.samples for batch in self.objective.batches)
+        eps = torch.finfo(self.objective.parameters[0].dtype).eps
+        return _SURE * 0.5 * eps * math.sqrt(max(longest, 1) * max(square, 0.0))
+
+    def vanishes(self, top: float) -> bool:
+        """Whether the gradient is rounding: of its terms, or because θ itself has no more digits.
+
+        With the largest curvature λ, θ that is off by its last digit has a gradient of up to λ eps ‖θ‖.
+        """
+        norm, size = float(self.gradient.norm()), float(self.objective.theta.double().norm())
+        eps = torch.finfo(self.objective.parameters[0].dtype).eps
+        if norm <= top * eps * size:
+            return True
+        far = norm > math.sqrt(eps) * max(top * size, 1.0) and "noise" not in vars(self)
+        return not far and norm <= self.rounding
 
     def by_parameter(self, vector: Tensor) -> list[tuple[str, float]]:
         """Share of a unit vector's squared length in each parameter tensor, largest first."""

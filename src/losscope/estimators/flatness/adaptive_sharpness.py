@@ -74,6 +74,8 @@ def adaptive_sharpness(
         direction = slope if number == 0 and bool((slope != 0).any()) else z
         found.append(search.climb(direction, steps, rtol, began + seconds))
     value, u, ended = max(found, key=lambda item: item[0])
+    if value < 0:  # a maximum: the worst is not to move
+        value, u = 0.0, torch.zeros_like(u)
     rise = Estimate(value, 0.0, search.gradients, time.perf_counter() - began)
     return WorstRise(rise, tuple(v for v, _, _ in found), search.scale * u, ended)
 

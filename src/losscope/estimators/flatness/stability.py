@@ -40,7 +40,9 @@ class Stability:
     """``sharpness`` = λmax(D^½HD^½) ± a bound of its error, ``limit`` what it must stay below.
 
     ``factor``: all learning rates may be multiplied by it; infinite where no direction curves upwards. ``rates`` are
-    the present ones of the param groups, ``stable_rates`` the largest stable ones in the same proportion.
+    the present ones of the param groups, ``stable_rates`` the largest stable ones in the same proportion. Without
+    ``converged`` the search for λmax was ended by its limits: ``sharpness`` is then only a lower bound of it,
+    ``factor`` an upper one, or NaN where no upward curvature has been met yet.
     """
 
     sharpness: Estimate
@@ -49,11 +51,15 @@ class Stability:
     rates: tuple[float, ...]
     stable_rates: tuple[float, ...]
     momentum: str
+    converged: bool = True
 
     def __str__(self) -> str:
+        if math.isnan(self.factor):
+            return f"not known: the search for the sharpness was ended before it saw one ({self.momentum})"
         rates = ", ".join(f"{rate:.4g}" for rate in self.stable_rates)
         now = ", ".join(f"{rate:.4g}" for rate in self.rates)
-        return f"stable up to lr = {rates} (now {now}; {self.momentum})"
+        most = "" if self.converged else "at most "
+        return f"stable up to {most}lr = {rates} (now {now}; {self.momentum})"
 
 
 def stability(
@@ -106,16 +112,17 @@ def stability_of(
         matrix = matrix + diagonal(objective, decays.sqrt(), "weight decay")
     root = diagonal(objective, (rates / largest / denominators).sqrt(), "step")
     pairs = eigsh(Congruence(matrix, root), 1, "LA", rtol=rtol, seconds=seconds, products=products, seed=seed)
-    return of_sharpness(step, pairs[0].scaled(largest))
+    return of_sharpness(step, pairs[0].scaled(largest), pairs.converged)
 
 
-def of_sharpness(step: Step, found: Estimate) -> Stability:
-    """The limits that follow from λmax(D^½HD^½)."""
+def of_sharpness(step: Step, found: Estimate, converged: bool = True) -> Stability:
+    """The limits that follow from λmax(D^½HD^½), or from what an unfinished search knows of it."""
     limit = limit_of(step)
-    factor = limit / found.value if found.value > found.stderr else math.inf
+    nothing = math.inf if converged else math.nan
+    factor = limit / found.value if found.value > found.stderr else nothing
     words = "no momentum" if step.kind == "plain" else f"{_WORDS[step.kind]} {step.momentum:g}"
     stable = tuple(rate * factor for rate in step.learning_rates)
-    return Stability(found, limit, factor, step.learning_rates, stable, words)
+    return Stability(found, limit, factor, step.learning_rates, stable, words, converged)
 
 
 def _shaped(preconditioner: Tensor, objective: Objective) -> tuple[Tensor, ...]:

@@ -22,6 +22,11 @@ _NOISE = Text(
     "costs ½η²/B of that",
     zh="单个样本的噪声按曲率加权：tr(HC) = {value:.4g} ± {stderr:.1g}；学习率 η、批大小 B 的一步因此增加其 ½η²/B",
 )
+_MEET = Text(
+    en="batch normalisation takes its statistics from the batch: that is the noise of samples whose batch stays as it "
+    "is, and batches of other samples differ by more",
+    zh="批归一化使用批内统计量：以上是批不变时各样本的噪声，换一批样本时差异更大",
+)
 _SCALE = Text(
     en="noise costs as much as curvature at a batch size of about {batch:,.0f} ± {stderr:,.0f}",
     zh="批大小约为 {batch:,.0f} ± {stderr:,.0f} 时，噪声的代价与曲率相当",
@@ -49,6 +54,8 @@ def _run(place: Place) -> Iterator[Fact]:
             text=_SCALE(batch=scale.value, stderr=scale.stderr),
             value=scale,
         )
+    if place.samples_meet:
+        yield Fact(name="samples-meet", text=_MEET())
 
 
 LOOK = Look(

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from losscope.core.text import Text, percent
 from losscope.examination.look import Fact, Look
+from losscope.examination.numbers import with_error
 from losscope.examination.place import Place
 
 _NAMED = 12  # parameters that are named, of each direction
 
 _TOP = Text(
-    en="largest curvature {value:.5g} ± {bound:.1g} (then {others}), {share} of its direction in {where}",
-    zh="最大曲率 {value:.5g} ± {bound:.1g}（其后 {others}），其方向的 {share} 在 {where}",
+    en="largest curvature {value} (then {others}), {share} of its direction in {where}",
+    zh="最大曲率 {value}（其后 {others}），其方向的 {share} 在 {where}",
 )
 _STABLE = Text(
     en="gradient descent is stable below a learning rate of {plain:.4g}, with momentum 0.9 below {momentum:.4g}; "
@@ -24,8 +25,21 @@ _STABLE = Text(
     zh="梯度下降在学习率低于 {plain:.4g} 时稳定，动量 0.9 时低于 {momentum:.4g}；Adam 的步长另有缩放",
 )
 _FLAT = Text(
-    en="no direction curves upwards: largest eigenvalue {value:.4g}",
-    zh="没有向上弯曲的方向：最大特征值 {value:.4g}",
+    en="no direction curves upwards beyond the error: largest eigenvalue {value}",
+    zh="没有超出误差的向上弯曲方向：最大特征值 {value}",
+)
+_OPEN = Text(
+    en="the largest curvature is not known yet: the search was cut short, more seconds would tell",
+    zh="最大曲率尚不清楚：搜索被中断，需要更多时间",
+)
+_AT_LEAST = Text(
+    en="largest curvature at least {value:.4g}: the search was cut short, more seconds would tell",
+    zh="最大曲率至少为 {value:.4g}：搜索被中断，需要更多时间",
+)
+_AT_MOST = Text(
+    en="gradient descent is unstable above a learning rate of {plain:.4g}, with momentum 0.9 above {momentum:.4g}, "
+    "perhaps below that already",
+    zh="梯度下降在学习率高于 {plain:.4g} 时不稳定，动量 0.9 时高于 {momentum:.4g}，更低时也可能不稳定",
 )
 
 
@@ -43,12 +57,17 @@ def _run(place: Place) -> Iterator[Fact]:
         "directions": [dict(place.by_parameter(pairs.vectors[:, i])[:_NAMED]) for i in range(len(pairs))],
     }
     if value <= bound:
-        yield Fact(name="sharpness", text=_FLAT(value=value), value=pairs[0], figures=figures)
+        text = _FLAT(value=with_error(value, bound)) if pairs.converged else _OPEN()
+        yield Fact(name="sharpness", text=text, value=pairs[0], figures=figures)
         return
-    text = _TOP(value=value, bound=bound, others=others, share=percent(share), where=name)
+    known = with_error(value, bound, 5)
+    text = _TOP(value=known, others=others, share=percent(share), where=name)
+    if not pairs.converged:
+        text = _AT_LEAST(value=value)
     yield Fact(name="sharpness", text=text, value=pairs[0], figures=figures)
     rates = {"plain": 2 / value, "momentum": 3.8 / value}
-    yield Fact(name="stable-rate", text=_STABLE(**rates), value=None, figures=rates)
+    text = (_STABLE if pairs.converged else _AT_MOST)(**rates)
+    yield Fact(name="stable-rate", text=text, value=None, figures=rates)
 
 
 LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=8, run=_run)

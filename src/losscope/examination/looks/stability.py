@@ -42,6 +42,17 @@ _FREE = Text(
     en="{name} at learning rate {rates}: no direction curves upwards, no rate is too large by curvature",
     zh="{name} 学习率 {rates}：没有向上弯曲的方向，曲率不限制学习率",
 )
+_OPEN = Text(
+    en="{name} at learning rate {rates}: whether that is stable is not known yet, the search for the sharpness was cut "
+    "short; more seconds would tell",
+    zh="{name} 学习率 {rates}：是否稳定尚不清楚，锐度的搜索被中断；需要更多时间",
+)
+_AT_LEAST = Text(
+    en="{name} ({momentum}) at learning rate {rates}: sharpness at least {value:.4g} of {limit:.4g}, so that at most "
+    "{factor:.3g} times that is stable here; the search was cut short, more seconds would tell{of}",
+    zh="{name}（{momentum}）学习率 {rates}：锐度至少为 {value:.4g}，界限 {limit:.4g}，因此至多其 {factor:.3g} 倍在"
+    "此处稳定；搜索被中断，需要更多时间{of}",
+)
 
 _SUMMED = Text(
     en="; the loss is stepped on as it sums, with {scale:.4g} times the curvature of the mean",
@@ -56,19 +67,20 @@ _RATE = Text(
 
 
 def _run(place: Place) -> Iterator[Fact]:
-    step, scale = place.step, place.objective.scale
-    penalised = place.objective.whole.penalty is not None
-    if scale != 1 and not penalised and place.top.values[0] > place.top.bounds[0]:
+    scale, penalised = place.objective.scale, place.objective.whole.penalty is not None
+    if scale != 1 and not penalised and place.top.converged and place.top.values[0] > place.top.bounds[0]:
         rates = {"plain": 2 / place.top.values[0] / scale, "momentum": 3.8 / place.top.values[0] / scale}
         yield Fact(
             name="stable-rate-of-sum", text=_RATE(scale=scale, **rates), figures={"scale": scale, **rates}
         )
+    step = place.step  # raises where it cannot be read
     if step is None:
         return
     if step.uniform and (scale == 1 if penalised else not any(step.decays)):
-        found = of_sharpness(step, place.top[0].scaled(scale * step.rates[0]))
+        found = of_sharpness(step, place.top[0].scaled(scale * step.rates[0]), place.top.converged)
     else:
         found = stability_of(step, place.objective, seconds=_SHARE * place.left, seed=place.seed)
+    place.cut_short = place.cut_short or not found.converged
     yield Fact(
         name="stability",
         text=_text(found)(
@@ -84,6 +96,7 @@ def _run(place: Place) -> Iterator[Fact]:
         figures={
             "limit": found.limit,
             "scale": scale,
+            "converged": found.converged,
             "factor": found.factor if math.isfinite(found.factor) else None,
             "rates": list(found.rates),
             "stable rates": [r if math.isfinite(r) else None for r in found.stable_rates],
@@ -92,6 +105,8 @@ def _run(place: Place) -> Iterator[Fact]:
 
 
 def _text(found: Stability) -> Text:
+    if not found.converged:
+        return _AT_LEAST if found.sharpness.value > found.sharpness.stderr else _OPEN
     if found.factor == math.inf:
         return _FREE
     return _BELOW if found.factor > _EDGE else _BEYOND if found.factor < 1 / _EDGE else _AT
