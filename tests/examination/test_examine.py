@@ -41,7 +41,9 @@ def test_a_minimum_in_a_valley():
     found = losscope.examine(product(2.0, 0.5), 10)
     assert "minimum" in str(found["state"].text)
     assert found["sharpness"].value.value == pytest.approx(4.25)
-    assert found["stable-rate"].figures == pytest.approx({"plain": 2 / 4.25, "momentum": 3.8 / 4.25})
+    assert found["stable-rate"].figures == pytest.approx(
+        {"plain": 2 / 4.25, "momentum": 3.8 / 4.25, "scale": 1}
+    )
 
 
 def test_a_slope_comes_before_everything():

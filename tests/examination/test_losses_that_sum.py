@@ -77,13 +77,13 @@ def test_levels_are_at_the_scale_of_the_value(sizes):
     assert summed.value() == pytest.approx(mean.value())
     assert summed.chance == pytest.approx(float(y.var(correction=0))) == mean.chance
     assert summed.floor == 0 and summed.skill == pytest.approx(mean.skill)
-    found = losscope.examine(summed, 20, only=["value", "stability"])
+    found = losscope.examine(summed, 20, only=["value", "sharpness"])
     assert found["skill"].figures["chance"] == pytest.approx(mean.chance)
     scale = 100 / len(sizes)
     assert found["scale"].value.value == pytest.approx(scale)
     assert f"{scale:g} times its mean" in found.summary() and f"{scale:g} 倍" in found.summary("zh")
     top = float(torch.linalg.eigvalsh(2 * _second_moments(x))[-1])
-    assert found["stable-rate-of-sum"].figures["plain"] == pytest.approx(2 / (top * scale), rel=1e-3)
+    assert found["stable-rate"].figures["plain"] == pytest.approx(2 / (top * scale), rel=1e-3)
     assert not [f for f in losscope.examine(mean, 20, only=["value", "stability"]).facts if f.name == "scale"]
 
 

@@ -20,10 +20,15 @@ _TOP = Text(
     zh="最大曲率 {value}（其后 {others}），其方向的 {share} 在 {where}",
 )
 _STABLE = Text(
-    en="gradient descent is stable below a learning rate of {plain:.4g}, with momentum 0.9 below {momentum:.4g}; "
+    en="gradient descent is stable below a learning rate of {plain:.4g}, with momentum 0.9 below {momentum:.4g}{of}; "
     "Adam's steps are scaled otherwise",
-    zh="梯度下降在学习率低于 {plain:.4g} 时稳定，动量 0.9 时低于 {momentum:.4g}；Adam 的步长另有缩放",
+    zh="梯度下降在学习率低于 {plain:.4g} 时稳定，动量 0.9 时低于 {momentum:.4g}{of}；Adam 的步长另有缩放",
 )
+_SUMMED = Text(
+    en=" (of the loss as it sums, {scale:.4g} times its mean)",
+    zh="（按求和的损失，即其均值的 {scale:.4g} 倍）",
+)
+_MEAN = Text(en="", zh="")
 _FLAT = Text(
     en="no direction curves upwards beyond the error: largest eigenvalue {value}",
     zh="没有超出误差的向上弯曲方向：最大特征值 {value}",
@@ -37,9 +42,9 @@ _AT_LEAST = Text(
     zh="最大曲率至少为 {value:.4g}：搜索被中断，需要更多时间",
 )
 _AT_MOST = Text(
-    en="gradient descent is unstable above a learning rate of {plain:.4g}, with momentum 0.9 above {momentum:.4g}, "
+    en="gradient descent is unstable above a learning rate of {plain:.4g}, with momentum 0.9 above {momentum:.4g}{of}, "
     "perhaps below that already",
-    zh="梯度下降在学习率高于 {plain:.4g} 时不稳定，动量 0.9 时高于 {momentum:.4g}，更低时也可能不稳定",
+    zh="梯度下降在学习率高于 {plain:.4g} 时不稳定，动量 0.9 时高于 {momentum:.4g}{of}，更低时也可能不稳定",
 )
 
 
@@ -65,9 +70,13 @@ def _run(place: Place) -> Iterator[Fact]:
     if not pairs.converged:
         text = _AT_LEAST(value=value)
     yield Fact(name="sharpness", text=text, value=pairs[0], figures=figures)
-    rates = {"plain": 2 / value, "momentum": 3.8 / value}
-    text = (_STABLE if pairs.converged else _AT_MOST)(**rates)
-    yield Fact(name="stable-rate", text=text, value=None, figures=rates)
+    scale = max(place.objective.scale, 1.0)  # of the loss as it is stepped on; a penalty is not scaled
+    rates = {"plain": 2 / value / scale, "momentum": 3.8 / value / scale}
+    text = (_STABLE if pairs.converged else _AT_MOST)(
+        of=_SUMMED(scale=scale) if scale > 1 else _MEAN(), **rates
+    )
+    figures = {**rates, "scale": scale}
+    yield Fact(name="stable-rate", text=text, value=None, figures=figures)
 
 
 LOOK = Look(name="sharpness", title=Text(en="largest curvature", zh="最大曲率"), rank=2, cost=8, run=_run)

@@ -59,20 +59,10 @@ _SUMMED = Text(
     zh="；优化器作用于求和的损失，其曲率为均值的 {scale:.4g} 倍",
 )
 _AS_IT_IS = Text(en="", zh="")
-_RATE = Text(
-    en="on the loss as it sums, {scale:.4g} times the mean, gradient descent is stable below a learning rate of "
-    "{plain:.4g}, with momentum 0.9 below {momentum:.4g}",
-    zh="对求和的损失（均值的 {scale:.4g} 倍），梯度下降在学习率低于 {plain:.4g} 时稳定，动量 0.9 时低于 {momentum:.4g}",
-)
 
 
 def _run(place: Place) -> Iterator[Fact]:
     scale, penalised = place.objective.scale, place.objective.whole.penalty is not None
-    if scale != 1 and not penalised and place.top.converged and place.top.values[0] > place.top.bounds[0]:
-        rates = {"plain": 2 / place.top.values[0] / scale, "momentum": 3.8 / place.top.values[0] / scale}
-        yield Fact(
-            name="stable-rate-of-sum", text=_RATE(scale=scale, **rates), figures={"scale": scale, **rates}
-        )
     step = place.step  # raises where it cannot be read
     if step is None:
         return
