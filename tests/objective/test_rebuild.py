@@ -399,14 +399,17 @@ def test_nothing_of_the_users_is_kept_alive_and_nothing_changes():
     for name, tensor in plain.state[0].items():
         assert torch.equal(tensor, watching.state[0][name])
     assert torch.equal(plain.state[1], watching.state[1])
-    assert not kept.catch_up()  # the model is gone: the copies stay as they were
+    assert kept.catch_up() is None  # the model is gone: its last values are not
+    wanted = [tensor for name, tensor in plain.state[0].items() if name.endswith(("weight", "bias"))]
+    last = [c for _, c in kept.last.pairs if isinstance(c, nn.Parameter)]
+    assert all(torch.equal(c, t) for c, t in zip(last, wanted, strict=True))
 
 
 def test_the_copies_catch_up_with_a_model_that_lives():
     model = net()
     kept = watched(loop(lambda m: F.cross_entropy(m(x()), y()), model))
-    assert kept.catch_up()
-    copied = [c for _, c in kept.live if isinstance(c, nn.Parameter)]
+    assert kept.catch_up() is None
+    copied = [c for _, c in kept.last.pairs if isinstance(c, nn.Parameter)]
     assert all(torch.equal(c, p) for c, p in zip(copied, model.parameters(), strict=True))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from losscope.core.errors import LosscopeError
 from losscope.core.files import write_atomically
-from losscope.core.text import Message, Text
+from losscope.core.text import Language, Message, Text
 from losscope.examination.examine import examine
 from losscope.objective.objective import Objective
 from losscope.objective.rebuild.rebuild import Rebuilt, rebuild
@@ -32,8 +32,12 @@ _REBUILT = Text(
 )
 _AT_END = Text(en="the parameters are those at the end of the run", zh="参数为运行结束时的参数")
 _AT_UPDATE = Text(
-    en="the model was gone when the script ended: the parameters are those of update {step}",
-    zh="脚本结束时模型已不存在：参数为第 {step} 次更新时的参数",
+    en="the model was gone when the script ended: the parameters are those of update {step} of {made}",
+    zh="脚本结束时模型已不存在：参数为第 {step} 次更新时的参数（共 {made} 次）",
+)
+_EARLIER = Text(
+    en="At update {step} of {made}, not at the end: {sentence}",
+    zh="在第 {step} 次更新时（共 {made} 次），并非结束时：{sentence}",
 )
 _SCALED = Text(
     en="the gradient that was used is the loss's own times {scale:.3g} (clipping or a loss scale)",
@@ -53,8 +57,9 @@ class KeeperLike(Protocol):
     updates: list[KeptUpdate]
     why: Message | None
     taken: Step | Message | None
+    made: int
 
-    def catch_up(self) -> bool: ...
+    def catch_up(self) -> int | None: ...
 
 
 def after_run(keeper: KeeperLike, folder: Path, seconds: float) -> None:
@@ -84,7 +89,7 @@ def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
     forward = sum(call.seconds for call in keeper.updates[-1].calls)
     most = max(1, min(len(keeper.updates), int(left / (_GRADIENTS * 3 * max(forward, 1e-6)))))
     rebuilt = rebuild(keeper.updates, most)
-    at_end = keeper.catch_up()
+    at = keeper.catch_up()
     objective, step, said = rebuilt.objective, None, []
     if isinstance(keeper.taken, Step):
         step = _step_of(keeper.taken, rebuilt, keeper.updates[-1])
@@ -96,7 +101,21 @@ def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
         max(0.0, deadline - time.perf_counter()),
         optimizer=step if step is not None and rebuilt.scale == 1.0 else None,
     )
-    return found.to_json() | {"examined": True, "objective": [*_said(rebuilt, at_end), *said]}
+    document = found.to_json() | {"examined": True, "objective": [*_said(rebuilt, at, keeper.made), *said]}
+    return document if at is None else _earlier(document, at, keeper.made)
+
+
+def _earlier(document: dict[str, Any], step: int, made: int) -> dict[str, Any]:
+    """The first sentence speaks of an update before the end, and says so."""
+
+    def told(sentence: str, language: Language) -> str:
+        return _EARLIER(step=step, made=made, sentence=sentence).render(language)
+
+    words = {
+        language: own | {"sentence": told(own["sentence"], language)}
+        for language, own in document["words"].items()
+    }
+    return document | {"words": words, "sentence": words["en"]["sentence"]}
 
 
 def _step_of(taken: Step, rebuilt: Rebuilt, update: KeptUpdate) -> Step | None:
@@ -129,10 +148,10 @@ def _with_decay(objective: Objective, step: Step | None) -> tuple[Objective, lis
     return found, [both(text)]
 
 
-def _said(rebuilt: Rebuilt, at_end: bool) -> list[dict[str, str]]:
+def _said(rebuilt: Rebuilt, at: int | None, made: int) -> list[dict[str, str]]:
     messages = [
         _REBUILT(updates=rebuilt.updates, step=rebuilt.step),
-        _AT_END() if at_end else _AT_UPDATE(step=rebuilt.step),
+        _AT_END() if at is None else _AT_UPDATE(step=at, made=made),
     ]
     if rebuilt.scale != 1.0:
         messages.append(_SCALED(scale=rebuilt.scale))

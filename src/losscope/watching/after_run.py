@@ -27,6 +27,7 @@ def after_run(watch: "Watch", recorder: Recorder, folder: Path, seconds: float) 
     if not watch.streams.last_step:
         return
     try:
+        watch.deep.keeper.made = watch.streams.last_step
         with usual_conditions(), _apart():
             for step in discover(PACKAGE, "AFTER_RUN").values():
                 step(watch.deep.keeper, folder, seconds)

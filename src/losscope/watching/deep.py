@@ -80,7 +80,9 @@ class DeepSampler:
     def open(self) -> None:
         """A new update begins: book the last sample, decide about this one."""
         self._cycle += 1
-        self.keeper.begins()
+        if self.keeper.begins():
+            with undisturbed():
+                self.keeper.renew(self._cycle)
         if self.active:
             self._close()
         elif self._cycle < self.governor.look_at:

@@ -2,8 +2,8 @@
 
 Of the updates that follow a deep sample some are kept, at steps that grow by a fifth: copies of the modules and
 their inputs, how the loss comes of them, and norms of the gradient to check it all by. The model is often gone when a
-script ends (it was a local variable of ``main``), therefore copies; none of the user's objects is kept alive. See
-docs/decisions/0008.
+script ends (it was a local variable of ``main``), therefore copies; none of the user's objects is kept alive. The last
+values of the parameters are known all the same, see `last_state`. See docs/decisions/0008.
 """
 
 import math
@@ -23,8 +23,8 @@ from losscope.core.errors import LosscopeError, NotReadable
 from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.update import KeptTerm, KeptUpdate, Root, gradient_figures
+from losscope.watching.last_state import LastState
 from losscope.watching.outer_calls import OuterCalls
-from losscope.watching.weak_tensors import TensorRef, weak
 
 if TYPE_CHECKING:
     from losscope.operators.optimiser_step import Step
@@ -53,15 +53,17 @@ _SEVERAL = Text(
 
 @dataclass(eq=False)
 class Keeper:
-    """``updates`` that were kept, the last with its modules; ``live`` leads from its tensors to the user's.
+    """``updates`` that were kept, the last with its modules; ``last`` knows what became of its tensors.
 
-    ``taken`` is the optimiser's step of the last one, for its parameters, or why that cannot be read.
+    ``taken`` is the optimiser's step for its parameters, or why that cannot be read. ``made`` is how many updates there
+    were in all.
     """
 
     updates: list[KeptUpdate] = field(default_factory=list)
-    live: list[tuple[TensorRef, Tensor]] = field(default_factory=list)
+    last: LastState | None = None
     why: Message | None = None
     taken: "Step | Message | None" = None
+    made: int = 0
     wanted: bool = False
     _calls: OuterCalls | None = None
     _roots: list[Root] = field(default_factory=list)
@@ -88,10 +90,22 @@ class Keeper:
             self._calls = OuterCalls()
             self._calls.install()
 
-    def begins(self) -> None:
-        """The first backward of an update: should one before it still be under way, its gradient was never seen."""
+    def begins(self) -> bool:
+        """The first backward of an update; whether :meth:`renew` is due.
+
+        Should an update before it still be under way, its gradient was never seen.
+        """
         if self._roots:
             self.drop()
+        if self.last is None:
+            return False
+        with torch._C.DisableTorchFunction():
+            return self.last.moved()
+
+    def renew(self, step: int) -> None:
+        """Parameters lie elsewhere than before."""
+        if self.last is not None:
+            self.last.renew(step)
 
     @property
     def armed(self) -> bool:
@@ -152,13 +166,13 @@ class Keeper:
             return
         try:
             if roots and calls.calls:
-                self._keep(KeptUpdate(stream, step, calls.parts, list(calls.calls), list(roots)), calls)
-                self.taken = None if optimizer is None else _step(optimizer, calls.replica.pairs)
+                update = KeptUpdate(stream, step, calls.parts, list(calls.calls), list(roots))
+                self._keep(update, calls, optimizer)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
             self._refuse(_reason(error))
         self.drop()
 
-    def _keep(self, update: KeptUpdate, calls: OuterCalls) -> None:
+    def _keep(self, update: KeptUpdate, calls: OuterCalls, optimizer: Any) -> None:
         pairs = calls.replica.pairs
         trained = [(p, c) for p, c in pairs if isinstance(c, nn.Parameter) and c.requires_grad]
         if not any(p.grad is not None for p, _ in trained):
@@ -171,7 +185,8 @@ class Keeper:
         if self.updates:
             self.updates[-1].parts, self.updates[-1].parameters = [], []
         self.updates = [*self.updates, update][-_MOST_UPDATES:]
-        self.live = [(weak(p), c) for p, c in pairs]
+        self.last = LastState(pairs, optimizer, update.step)
+        self.taken = None if optimizer is None else _step(optimizer, [p for p, _ in trained])
         self.why = None
 
     def drop(self) -> None:
@@ -190,25 +205,26 @@ class Keeper:
 
     def _refuse(self, why: Message) -> None:
         """Nothing of an update that cannot be kept; what was kept before it is out of date."""
-        self.why, self.updates, self.live = why, [], []
+        self.why, self.updates, self.last = why, [], None
         self.drop()
 
-    def catch_up(self) -> bool:
-        """Bring the copies to the present state of the user's tensors; false where these are gone."""
-        present = [(ref(), copied) for ref, copied in self.live]
-        if any(original is None or original.shape != copied.shape for original, copied in present):
-            return False
-        with torch.no_grad():
-            for original, copied in present:
-                copied.copy_(original.detach())
-        return True
+    def catch_up(self) -> int | None:
+        """Put the last values of the parameters into the copies; of which update: ``None``, of the end of the run.
+
+        ``taken`` becomes the step that would come next there.
+        """
+        if self.last is None:
+            return None
+        step = self.last.take()
+        if step is None and self.last.optimizer is not None:
+            self.taken = _step(self.last.optimizer, self.last.trained)
+        return step
 
 
-def _step(optimizer: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> "Step | Message":
+def _step(optimizer: Any, trained: Sequence[Tensor]) -> "Step | Message":
     """The step of an optimiser for the trained parameters, or why it is not known."""
     from losscope.operators.optimiser_step import read_step  # lazy: only where updates are kept
 
-    trained = [p for p, c in pairs if isinstance(c, nn.Parameter) and c.requires_grad]
     try:
         with torch.no_grad():
             return read_step(optimizer, trained, [str(i) for i in range(len(trained))])
