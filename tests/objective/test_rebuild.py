@@ -11,6 +11,7 @@ from torch import nn
 
 from losscope.objective.rebuild.rebuild import rebuild
 from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.operators.linearisation import linearise_one
 from losscope.watching import keeper
 from losscope.watching.assembly import assemble
 
@@ -223,6 +224,29 @@ def test_value_and_gradient_are_those_of_the_script():
     value, gradient = seen[kept.updates[-1].step]
     assert objective.value() == pytest.approx(value, rel=1e-12)
     torch.testing.assert_close(objective.gradient(), gradient, rtol=1e-10, atol=1e-12)
+
+
+class Pair(Dictionary):
+    """As older models: a tuple of loss and logits."""
+
+    def forward(self, input_ids=None, labels=None):
+        return tuple(super().forward(input_ids, labels).values())
+
+
+@pytest.mark.parametrize("kind", [Dictionary, Pair])
+def test_what_a_model_returns_beside_its_loss_is_what_that_is_computed_from(kind):
+    def train():
+        model = kind()
+        opt = torch.optim.SGD(model.parameters(), lr=0.05)
+        for _ in range(6):
+            out = model(input_ids=torch.randint(7, (4, 3)), labels=torch.randint(7, (4, 3)))
+            (out["loss"] if kind is Dictionary else out[0]).backward()
+            opt.step()
+            opt.zero_grad()
+
+    objective = rebuild(watched(train).updates).objective
+    found = linearise_one(objective, 0)
+    assert [tuple(p.shape) for p in found.predictions] == [(4, 3, 7)]
 
 
 def test_accumulated_gradients_are_one_objective():

@@ -138,6 +138,8 @@ def _of_sources(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     sources = [(f * repeats, moved(place)) for f, place in update.roots[0].sources]
     wanted = [p for _, p in sources if p.call < len(models)]
     wanted += [moved(p) for n in criteria for p in placeholders(calls[n].arguments)]
+    if not criteria:  # what a model returns beside its loss may be what that is computed from
+        wanted += _seen_outputs(update, [calls[n] for n in models], moved)
     program = Program(
         *_parts(update, [calls[n] for n in models]), wanted=list(dict.fromkeys(wanted)) or _all(models)
     )
@@ -211,9 +213,7 @@ def _of_terms(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     if not calls_used:
         raise NotRebuildable(_NO_LINK())
     _, moved = _renumbered(numbers)
-    probe = Program(*_parts(update, calls_used), wanted=[])
-    with generators(calls[0].random), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        outputs = _outputs(probe, [_mapped(c.arguments, moved) for c in calls_used])
+    outputs = _seen_outputs(update, calls_used, moved)
     wanted = list(outputs)
     predictions = list(outputs.values())
     tolerance = _tolerance(predictions)
@@ -233,6 +233,15 @@ def _of_terms(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
         return Batch((inputs,), None, [t.target_named(name) for t, (_, name) in terms], _samples(inputs))
 
     return program, TermsLoss(pieces), batch, penalty
+
+
+def _seen_outputs(
+    update: KeptUpdate, calls: Sequence[Call], moved: Callable[[Placeholder], Placeholder]
+) -> dict[Placeholder, Tensor]:
+    """What the calls return when they are made again, at the parameters of the update."""
+    probe = Program(*_parts(update, calls), wanted=[])
+    with generators(calls[0].random), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        return _outputs(probe, [_mapped(c.arguments, moved) for c in calls])
 
 
 def _outputs(program: Program, arguments: Sequence[Any]) -> dict[Placeholder, Tensor]:
