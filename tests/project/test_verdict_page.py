@@ -1,6 +1,8 @@
 """The page on ``verdict.json`` lists exactly the fields and the fixed words that the verdict writes."""
 
+import json
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,6 +12,10 @@ from losscope.core import finding, verdict
 from losscope.core.finding import Evidence, Finding, TrialResult, Where
 from losscope.core.text import Text
 from losscope.core.verdict import Level, TermSummary, Training, Validation, Verdict
+from losscope.recording.examination_file import FILE
+from losscope.recording.reader import Recording
+from losscope.recording.writer import Recorder
+from losscope.report.formats.json import render
 
 WORD = Text(en="word", zh="词")()
 PAGE = (ROOT / "docs/reference/verdict-json.md").read_text(encoding="utf-8")
@@ -52,6 +58,13 @@ def full() -> Verdict:
     )
 
 
+def examined(folder: Path) -> Recording:
+    """A recording whose objective could not be examined."""
+    Recorder(folder).close()
+    (folder / FILE).write_text('{"schema": 1, "examined": false, "why": {"en": "gone"}}', encoding="utf-8")
+    return Recording.open(folder)
+
+
 def leaves(value: object, path: str = "") -> set[str]:
     """Paths of every value that is no container of named fields."""
     if isinstance(value, dict) and value:
@@ -61,8 +74,8 @@ def leaves(value: object, path: str = "") -> set[str]:
     return {path}
 
 
-def test_the_page_lists_every_field_and_no_other() -> None:
-    written = leaves(full().to_json())
+def test_the_page_lists_every_field_and_no_other(tmp_path: Path) -> None:
+    written = leaves(json.loads(render(full(), examined(tmp_path))))
     listed = {path for path in ROWS if not any(other.startswith(f"{path}.") for other in ROWS)}
     assert listed == written
 

@@ -7,9 +7,11 @@ from fabricated_runs import make_run
 from test_report_html import EVIL, check
 
 from losscope.core.text import LANGUAGES
+from losscope.report.format import formats
 from losscope.report.page.build import page
 from losscope.report.page.examination import examination_page
 from losscope.report.page.geometry import geometry_view
+from losscope.report.words import word
 
 DOCUMENT = {
     "schema": 1,
@@ -86,3 +88,24 @@ def test_what_is_no_examination_leaves_no_section(tmp_path, text):
     run = recorded(tmp_path, {})
     (tmp_path / "examination.json").write_text(text)
     assert 'id="geometry"' not in page(run.verdict, run.recording, "en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_format_has_one_line_of_the_examination(tmp_path, language):
+    run = recorded(tmp_path, DOCUMENT)
+    shown = {n: f.text_for(run.verdict, run.recording, language, None) for n, f in formats().items()}
+    assert word("examination", language) in shown["terminal"] and "\x1b" not in shown["terminal"]
+    assert f"- {word('examination', language)}: " in shown["markdown"] and "<script>" not in shown["markdown"]
+    assert json.loads(shown["json"])["examination"] == {"examined": True, "text": EVIL}
+
+
+@pytest.mark.parametrize(
+    "document", [{"schema": 1, "examined": False, "why": {"en": "it is gone"}}, {"schema": 1}]
+)
+def test_why_there_is_no_examination_is_said_as_well(tmp_path, document):
+    run = recorded(tmp_path, document)
+    shown = {n: f.text_for(run.verdict, run.recording, "en", None) for n, f in formats().items()}
+    for text in shown.values():
+        assert ("it is gone" in text) == ("why" in document)
+    told = json.loads(shown["json"])["examination"]
+    assert (told is None) == ("why" not in document)

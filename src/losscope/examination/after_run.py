@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from losscope.core.errors import LosscopeError
 from losscope.core.files import write_atomically
 from losscope.core.text import Language, Message, Text
-from losscope.examination.examine import examine
+from losscope.examination.examine import Progress, examine
 from losscope.objective.objective import Objective
 from losscope.objective.rebuild.rebuild import Rebuilt, rebuild
 from losscope.objective.rebuild.refusal import NotRebuildable
@@ -47,6 +48,10 @@ _DECAY = Text(
     en="the optimiser's weight decay of {decay} counts as a penalty ½λ‖θ‖²",
     zh="优化器的权重衰减 {decay} 计为惩罚项 ½λ‖θ‖²",
 )
+_DECOUPLED = Text(
+    en="the optimiser's decoupled weight decay of {decay} is left out: it is not the gradient of a penalty",
+    zh="优化器的解耦权重衰减 {decay} 未计入：它不是任何惩罚项的梯度",
+)
 _FAULT = Text(en="a fault of losscope's own: {error}", zh="losscope 自身的故障：{error}")
 _FAILED = Text(en="{why}", zh="{why}")
 
@@ -59,14 +64,17 @@ class KeeperLike(Protocol):
     taken: Step | Message | None
     made: int
 
+    @property
+    def decoupled(self) -> tuple[float, ...]: ...
+
     def catch_up(self) -> int | None: ...
 
 
-def after_run(keeper: KeeperLike, folder: Path, seconds: float) -> None:
+def after_run(keeper: KeeperLike, folder: Path, seconds: float, progress: Progress | None = None) -> None:
     """Write ``examination.json`` into the run folder, whatever comes of it, within about ``seconds``."""
     deadline = time.perf_counter() + seconds
     try:
-        document = _examined(keeper, deadline)
+        document = _examined(keeper, deadline, progress)
     except NotRebuildable as refusal:
         document = refused(refusal.why)
     except LosscopeError as error:
@@ -82,7 +90,7 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
     write_atomically(folder / FILE, text + "\n")
 
 
-def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
+def _examined(keeper: KeeperLike, deadline: float, progress: Progress | None) -> dict[str, Any]:
     if not keeper.updates:
         raise NotRebuildable(keeper.why or _NEVER())
     left = deadline - time.perf_counter()
@@ -96,10 +104,13 @@ def _examined(keeper: KeeperLike, deadline: float) -> dict[str, Any]:
         objective, said = _with_decay(objective, step)
     elif keeper.taken is not None:
         said = [both(keeper.taken)]
+    if keeper.decoupled:
+        said.append(both(_DECOUPLED(decay=_range(keeper.decoupled))))
     found = examine(
         objective,
         max(0.0, deadline - time.perf_counter()),
         optimizer=step if step is not None and rebuilt.scale == 1.0 else None,
+        progress=progress,
     )
     document = found.to_json() | {"examined": True, "objective": [*_said(rebuilt, at, keeper.made), *said]}
     return document if at is None else _earlier(document, at, keeper.made)
@@ -143,9 +154,12 @@ def _with_decay(objective: Objective, step: Step | None) -> tuple[Objective, lis
 
     whole = objective.whole
     found = Objective(whole.model, whole.loss, objective.batches, penalty, seed=objective.seed)
-    low, high = min(decays.values()), max(decays.values())
-    text = _DECAY(decay=f"{low:g}" if low == high else f"{low:g}-{high:g}")
-    return found, [both(text)]
+    return found, [both(_DECAY(decay=_range(decays.values())))]
+
+
+def _range(values: Collection[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
 
 
 def _said(rebuilt: Rebuilt, at: int | None, made: int) -> list[dict[str, str]]:

@@ -37,6 +37,7 @@ WORDS: dict[str, Text] = {
     "curves": Text(en="Curves", zh="曲线"),
     "layers": Text(en="Layers", zh="各层"),
     "geometry": Text(en="Geometry", zh="几何"),
+    "examination": Text(en="Examination", zh="检查"),
     "passed": Text(en="Passed checks", zh="通过的检查"),
     "unseen": Text(en="Not seen", zh="未能观察的内容"),
     "raw": Text(en="Data and environment", zh="数据与环境"),

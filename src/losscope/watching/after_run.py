@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losscope.core.registry import discover
+from losscope.core.text import Language
 from losscope.recording.writer import Recorder
 from losscope.watching.conditions import usual_conditions
+from losscope.watching.progress_line import progress_line
+from losscope.watching.voice import Voice
 
 if TYPE_CHECKING:
     from losscope.watching.watch import Watch
@@ -22,15 +25,17 @@ if TYPE_CHECKING:
 PACKAGE = "losscope.examination"
 
 
-def after_run(watch: "Watch", recorder: Recorder, folder: Path, seconds: float) -> None:
-    """Call every ``AFTER_RUN(keeper, folder, seconds)`` of the examination, within ``seconds`` in all."""
+def after_run(
+    watch: "Watch", recorder: Recorder, folder: Path, seconds: float, language: Language, voice: Voice
+) -> None:
+    """Call every ``AFTER_RUN(keeper, folder, seconds, progress)`` of the examination, within ``seconds`` in all."""
     if not watch.streams.last_step:
         return
     try:
         watch.deep.keeper.made = watch.streams.last_step
-        with usual_conditions(), _apart():
+        with usual_conditions(), progress_line(voice.terminal(), seconds, language) as progress, _apart():
             for step in discover(PACKAGE, "AFTER_RUN").values():
-                step(watch.deep.keeper, folder, seconds)
+                step(watch.deep.keeper, folder, seconds, progress)
     except KeyboardInterrupt:
         recorder.event("blind-spot", what="the examination", why="interrupted")
     except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script

@@ -8,7 +8,7 @@ values of the parameters are known all the same, see `last_state`. See docs/deci
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -208,6 +208,14 @@ class Keeper:
         self.why, self.updates, self.last = why, [], None
         self.drop()
 
+    @property
+    def decoupled(self) -> tuple[float, ...]:
+        """The decoupled weight decays of the optimiser, which no term of the objective has for its gradient."""
+        optimizer = None if self.last is None else self.last.optimizer
+        groups = [] if optimizer is None else [g for g in optimizer.param_groups if g["params"]]
+        found = {_decoupled(group, type(optimizer).__name__) for group in groups}
+        return tuple(sorted(found - {0.0}))
+
     def catch_up(self) -> int | None:
         """Put the last values of the parameters into the copies; of which update: ``None``, of the end of the run.
 
@@ -219,6 +227,12 @@ class Keeper:
         if step is None and self.last.optimizer is not None:
             self.taken = _step(self.last.optimizer, self.last.trained)
         return step
+
+
+def _decoupled(group: Mapping[str, Any], kind: str) -> float:
+    """The decay that is taken off the weights beside the gradient, as of AdamW."""
+    own = kind in ("AdamW", "Muon") or group.get("decoupled_weight_decay")
+    return float(group.get("weight_decay") or 0.0) if own else 0.0
 
 
 def _step(optimizer: Any, trained: Sequence[Tensor]) -> "Step | Message":

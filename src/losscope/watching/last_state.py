@@ -2,8 +2,8 @@
 
 A model is often a local variable of ``main``. None of the user's objects is kept alive; but for each parameter
 and buffer a second tensor of ours looks into the same storage, so that optimisers, which write in place, write there as
-well. It costs no copy while the model lives; when the model is deleted its storages stay, as much memory as a copy would
-have taken. Where code puts a parameter into another storage (``p.data = …``, ``model.to``), ours is out of date: at
+well. That costs no copy while the model lives; when it is deleted its storages stay, as much memory as a copy takes.
+Where code puts a parameter into another storage (``p.data = …``, ``model.to``), ours is out of date: at
 every look one tensor is compared, in turn, and all are taken anew where it has moved.
 """
 

@@ -114,9 +114,8 @@ class Session:
         if recorder is None:
             return None
         if self._examines and self._watch is not None:
-            after_run(
-                self._watch, recorder, self.folder, min(self._options.examine, self._ended - self._began)
-            )
+            seconds = min(self._options.examine, self._ended - self._began)
+            after_run(self._watch, recorder, self.folder, seconds, self._options.lang, self._voice)
         recorder.close()
         if recorder.failed:
             self._voice.say(recorder.failed)

@@ -5,6 +5,7 @@ losscope says then goes to the stream that was there before the script began; wh
 written at all, it is not said: a verdict that nobody can read is no reason to change an exit code.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -20,6 +21,16 @@ class Voice:
         """One line, with losscope's name in front."""
         line = " ".join(f"losscope: {text}".split())
         self.write(lambda _: line + "\n")
+
+    def terminal(self) -> TextIO | None:
+        """The stream that it speaks on, where that is a terminal on which a line can be overwritten."""
+        stream = next((s for s in (self._first, sys.stderr, sys.__stderr__) if s is not None), None)
+        if os.environ.get("LOSSCOPE_QUIET") or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+            return None
+        try:
+            return stream if stream is not None and stream.isatty() else None
+        except Exception:  # noqa: BLE001 - the stream may be anything that a script put there
+            return None
 
     def write(self, render: Callable[[TextIO], str]) -> None:
         """Write what ``render(stream)`` returns; a stream that refuses it is passed over."""

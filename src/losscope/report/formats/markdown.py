@@ -6,6 +6,7 @@ from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
 from losscope.report.charts.svg import clean
+from losscope.report.examined import examination_line
 from losscope.report.format import Format
 from losscope.report.view import (
     SYMBOLS,
@@ -36,6 +37,9 @@ def render(verdict: Verdict, recording: Recording, language: Language = "en") ->
         lines.append(f"- {word('objective', language)}: {code(verdict.expression)}")
     for kind, line in term_lines(verdict, recording, language):
         lines.append(f"  - {code(kind)}: {escape(line)}" if kind else f"  - {escape(line)}")
+    examined = examination_line(recording, language)
+    if examined:
+        lines.append(f"- {word('examination', language)}: {escape(examined)}")
     lines += ["", f"### {word('findings', language)}", ""]
     tree = branches(verdict)
     if not tree:

@@ -18,6 +18,7 @@ from rich.text import Text as Line
 from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
+from losscope.report.examined import examination_line
 from losscope.report.format import Format
 from losscope.report.stream import columns, wants_colour
 from losscope.report.view import (
@@ -139,6 +140,9 @@ def _summary(verdict: Verdict, recording: Recording, language: Language) -> Tabl
         name = f"{kind}: " if kind and len(verdict.terms) > 1 else ""
         rows.add_row("", _safe(name + line))
     rows.add_row(word("training", language), training_line(verdict, language))
+    examined = examination_line(recording, language)
+    if examined:
+        rows.add_row(word("examination", language), _safe(examined))
     unseen = not_judged_line(verdict, language)
     if unseen:
         rows.add_row(word("unseen", language), unseen)
