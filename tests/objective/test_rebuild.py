@@ -425,6 +425,7 @@ def test_nothing_of_the_users_is_kept_alive_and_nothing_changes():
     assert torch.equal(plain.state[1], watching.state[1])
     assert kept.catch_up() is None  # the model is gone: its last values are not
     wanted = [tensor for name, tensor in plain.state[0].items() if name.endswith(("weight", "bias"))]
+    assert kept.last is not None
     last = [c for _, c in kept.last.pairs if isinstance(c, nn.Parameter)]
     assert all(torch.equal(c, t) for c, t in zip(last, wanted, strict=True))
 
@@ -433,6 +434,7 @@ def test_the_copies_catch_up_with_a_model_that_lives():
     model = net()
     kept = watched(loop(lambda m: F.cross_entropy(m(x()), y()), model))
     assert kept.catch_up() is None
+    assert kept.last is not None
     copied = [c for _, c in kept.last.pairs if isinstance(c, nn.Parameter)]
     assert all(torch.equal(c, p) for c, p in zip(copied, model.parameters(), strict=True))
 

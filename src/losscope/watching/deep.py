@@ -16,6 +16,7 @@ from losscope.anatomy.nonfinite import nonfinite_origin
 from losscope.anatomy.read import read
 from losscope.core.errors import NotReadable
 from losscope.core.finding import Where
+from losscope.probes.objective import Objective
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
 from losscope.watching.keeper import Keeper
@@ -29,6 +30,9 @@ from losscope.watching.weak_tensors import TensorRef, weak
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
 _PATIENCE = 8  # updates of any stream for which the one after a sample is waited for; closures never show it
+_LATER = (
+    1.3  # growth of the step from one reading of a sum's terms to the next, where no sample comes in between
+)
 _WALK_FIRST = 6  # deep samples that walk the whole graph for the parameters it reaches
 _WALK_AGAIN = 7  # afterwards one in so many; odd, so that alternating streams take turns
 
@@ -69,6 +73,9 @@ class DeepSampler:
         self._count = 0
         self._walked = False
         self._explained = False
+        self._reads = False  # the terms alone of this update are read
+        self._several = False  # the loss has more than one: then the recorded loss does not tell their values
+        self._read_at = 0
         self.keeper = Keeper()
 
     @property
@@ -85,15 +92,18 @@ class DeepSampler:
                 self.keeper.renew(self._cycle)
         if self.active:
             self._close()
-        elif self._cycle < self.governor.look_at:
-            return
-        self.active = self.governor.wants_deep(self._cycle)
+        elif self._reads:
+            self._read()
+        self.active = self._cycle >= self.governor.look_at and self.governor.wants_deep(self._cycle)
         self._count += self.active
+        self._reads = self._several and not self.active and self._cycle >= _LATER * self._read_at
+        if self.active or self._reads:
+            self._read_at = self._cycle
 
     @property
     def attentive(self) -> bool:
-        """Whether this update is sampled, or kept."""
-        return self.active or self.keeper.armed
+        """Whether this update is sampled, read, or kept."""
+        return self.active or self._reads or self.keeper.armed
 
     @property
     def rests(self) -> int:
@@ -107,7 +117,9 @@ class DeepSampler:
     def close(self) -> None:
         if self.active:
             self._close()
-        self.active = False
+        elif self._reads:
+            self._read()
+        self.active = self._reads = False
         self.keeper.drop()
 
     def _close(self) -> None:
@@ -117,6 +129,12 @@ class DeepSampler:
         self._samples.clear()
         self._weak.clear()
         self._walked = False
+
+    def _read(self) -> None:
+        """The update whose terms were read is over."""
+        self.governor.charge_extra(self._cost)
+        self._cost = 0.0
+        self.roots.clear()
 
     @contextmanager
     def _booked(self) -> Iterator[None]:
@@ -135,17 +153,18 @@ class DeepSampler:
                 self.keeper.root(root, float(scale), frame)
             self.governor.charge_extra(perf_counter() - began + self.keeper.take_seconds())
             began = perf_counter()
-        if not self.active or len(self.roots) >= _ROOTS:
+        if not (self.active or self._reads) or len(self.roots) >= _ROOTS:
             return
-        walk = self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1
+        walk = self.active and (self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1)
         self._walked = self._walked or walk
         try:
             with undisturbed():
                 anatomy = read(root, scale=float(scale), deep=walk, frame=frame)
         except NotReadable:  # a leaf: nothing can be learnt through it, which is itself worth knowing
-            self._walked = True
+            self._walked = self.active
             self._cost += perf_counter() - began
             return
+        self._several = self.governor.share > 0 and (self._several or len(anatomy.terms) > 1)
         if anatomy.parameters:
             seen = {id(p) for p in self.parameters}
             self._reached += [weak(p) for p in anatomy.parameters if id(p) not in seen]
@@ -180,13 +199,20 @@ class DeepSampler:
     @property
     def expecting(self) -> bool:
         """Whether some stream's next update is to be compared with the one just sampled."""
-        return bool(self._follow) and self._cycle <= self._follow_until
+        return self._reads or (bool(self._follow) and self._cycle <= self._follow_until)
 
     def follows(self, stream: Stream) -> bool:
-        return self._follow.get(stream.label) == stream.step
+        return self._reads or self._follow.get(stream.label) == stream.step
 
     def following(self, stream: Stream, optimizer: Any = None) -> None:
-        """The update right after a sampled one, at its gradients."""
+        """The update right after a sampled one, or one whose terms were read, at its gradients."""
+        if self._reads and 0 < len(self.roots) < _ROOTS:
+            with self._booked():
+                sample = self._sample(stream, optimizer, len(self.roots))
+                self._run("objective", sample, Objective)
+            self.roots.clear()
+        if self._follow.get(stream.label) != stream.step:
+            return
         del self._follow[stream.label]
         began = perf_counter()
         with undisturbed():
@@ -224,8 +250,8 @@ class DeepSampler:
             sample.parameters = [p for ref in refs if (p := ref()) is not None]
         return refs is None or len(sample.parameters) == len(refs)
 
-    def _run(self, moment: str, sample: Sample) -> None:
-        for probe in list(self.probes):
+    def _run(self, moment: str, sample: Sample, kind: type[Probe] = Probe) -> None:
+        for probe in [p for p in self.probes if isinstance(p, kind)]:
             try:
                 getattr(probe, moment)(sample)
             except Exception as error:  # noqa: BLE001  a faulty probe is switched off, the others go on
