@@ -116,7 +116,7 @@ def test_an_adaptive_optimiser_is_read_with_its_state(tmp_path):
     limit = (2 + 2 * 0.9) / (1 - 0.9)
     expected = limit / float(torch.linalg.eigvalsh(h).max())
     assert facts["stability"]["figures"]["stable rates"] == pytest.approx([expected], rel=0.02)
-    assert "decay" not in said  # decoupled: no part of an objective
+    assert "decoupled weight decay of 0.1 is left out" in said
 
 
 def test_an_optimiser_that_is_not_known_is_named(tmp_path):

@@ -138,3 +138,14 @@ def test_tensors_may_be_swapped():
     last.renew(4)
     assert last.take() is None
     assert same(copies, values(model))
+
+
+def test_the_memory_of_an_accelerator_is_not_held():
+    """Where parameters live elsewhere (here: on no device), only the user's own tensors are looked at."""
+    original = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    copy = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.SGD([original], lr=0.1)
+    last = LastState([(original, copy)], optimizer, 7)
+    assert not last.held and last.optimizer is None and not last.moved()
+    del original, optimizer
+    assert last.take() == 7

@@ -55,12 +55,14 @@ _SEVERAL = Text(
 class Keeper:
     """``updates`` that were kept, the last with its modules; ``last`` knows what became of its tensors.
 
+    ``decoupled`` are the weight decays that no term of the objective has for its gradient.
     ``taken`` is the optimiser's step for its parameters, or why that cannot be read. ``made`` is how many updates there
     were in all.
     """
 
     updates: list[KeptUpdate] = field(default_factory=list)
     last: LastState | None = None
+    decoupled: tuple[float, ...] = ()
     why: Message | None = None
     taken: "Step | Message | None" = None
     made: int = 0
@@ -186,6 +188,9 @@ class Keeper:
             self.updates[-1].parts, self.updates[-1].parameters = [], []
         self.updates = [*self.updates, update][-_MOST_UPDATES:]
         self.last = LastState(pairs, optimizer, update.step)
+        groups = getattr(optimizer, "param_groups", ())
+        decays = {_decoupled(group, type(optimizer).__name__) for group in groups if group["params"]}
+        self.decoupled = tuple(sorted(decays - {0.0}))
         self.taken = None if optimizer is None else _step(optimizer, [p for p, _ in trained])
         self.why = None
 
@@ -207,14 +212,6 @@ class Keeper:
         """Nothing of an update that cannot be kept; what was kept before it is out of date."""
         self.why, self.updates, self.last = why, [], None
         self.drop()
-
-    @property
-    def decoupled(self) -> tuple[float, ...]:
-        """The decoupled weight decays of the optimiser, which no term of the objective has for its gradient."""
-        optimizer = None if self.last is None else self.last.optimizer
-        groups = [] if optimizer is None else [g for g in optimizer.param_groups if g["params"]]
-        found = {_decoupled(group, type(optimizer).__name__) for group in groups}
-        return tuple(sorted(found - {0.0}))
 
     def catch_up(self) -> int | None:
         """Put the last values of the parameters into the copies; of which update: ``None``, of the end of the run.

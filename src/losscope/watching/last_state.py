@@ -1,5 +1,6 @@
 """The last values of parameters whose model is gone when the script ends, at no cost per update.
 
+Of parameters on the CPU only: the memory of an accelerator is scarce, and a script that deletes a model shall have it.
 A model is often a local variable of ``main``. None of the user's objects is kept alive; but for each parameter
 and buffer a second tensor of ours looks into the same storage, so that optimisers, which write in place, write there as
 well. That costs no copy while the model lives; when it is deleted its storages stay, as much memory as a copy takes.
@@ -26,14 +27,15 @@ class LastState:
     def __init__(self, pairs: Sequence[tuple[Tensor, Tensor]], optimizer: Any, step: int) -> None:
         self.pairs: list[tuple[TensorRef, Tensor]] = [(weak(original), copy) for original, copy in pairs]
         self.step = step
-        self._inside = [original.detach() for original, _ in pairs]
+        at_home = all(original.device.type == "cpu" for original, _ in pairs)
+        self._inside = [original.detach() for original, _ in pairs] if at_home else []
         self._addresses = [_address(original) for original, _ in pairs]
         self._moved: int | None = None  # the update at which a tensor had moved, when last looked at
-        self._broken = False
+        self._broken = not at_home
         self._turn = 0
         self._optimizer = _weakly(optimizer)
         self.held = self._inside  # ours, as the optimiser below knows them
-        self.optimizer = self._shadow(optimizer)
+        self.optimizer = self._shadow(optimizer) if at_home else None
 
     def moved(self) -> bool:
         """One tensor in turn: whether it lies elsewhere by now, so that :meth:`renew` is due."""
@@ -100,7 +102,7 @@ class LastState:
 
     def _again(self, optimizer: Any) -> None:
         """Its state may have been replaced, as by ``load_state_dict``."""
-        if optimizer is not None and all(ref() is not None for ref, _ in self.pairs):
+        if not self._broken and optimizer is not None and all(ref() is not None for ref, _ in self.pairs):
             self.held = self._inside
             self.optimizer = self._shadow(optimizer)
 
