@@ -59,7 +59,32 @@ def inputs(o):
     o.batches[0].inputs[0].mul_(2)
 
 
-CHANGES = [with_vector, in_data, one_number, new_data, step, mode, buffer, inputs]
+def sign(o):
+    o.parameters[0].data.neg_()
+
+
+def order(o):
+    o.parameters[0].data.copy_(o.parameters[0].data.flip(0))
+
+
+def order_in_torch(o):
+    with torch.no_grad():
+        o.parameters[0][[0, 1]] = o.parameters[0][[1, 0]]
+
+
+CHANGES = [
+    sign,
+    order,
+    order_in_torch,
+    with_vector,
+    in_data,
+    one_number,
+    new_data,
+    step,
+    mode,
+    buffer,
+    inputs,
+]
 OPERATORS = {
     "Hessian": operators.Hessian,
     "GaussNewton": operators.GaussNewton,
@@ -108,3 +133,21 @@ def test_every_bit_counts(dtype):
         torch.nextafter(last[-1].float(), torch.tensor(9.0)) if dtype == torch.float32 else last[-1] * 2
     )
     assert state(o) != before
+
+
+@pytest.mark.parametrize("size", [64, 4096, 8192])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_of_many_numbers_do_not_wrap_around(dtype, size):
+    """2⁵² in the exponent of 4,096 numbers is 2⁶⁴: a plain sum of bits would be what it was."""
+    line = nn.Linear(size, 1, bias=False).to(dtype)
+    x = torch.ones(2, size, dtype=dtype)
+    o = losscope.Objective(line, nn.functional.mse_loss, (x, x[:, :1]))
+    for change in (
+        lambda w: w.mul_(2),
+        lambda w: w.neg_(),
+        lambda w: w.copy_(w.flip(1)),
+        lambda w: w.add_(1),
+    ):
+        before = state(o)
+        change(line.weight.data)
+        assert state(o) != before

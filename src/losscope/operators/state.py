@@ -8,35 +8,59 @@ from torch import Tensor
 
 from losscope.objective.objective import Objective
 
+_SAMPLED = 64
+_ODD = {
+    1: 0x9D,
+    2: 0x9E37,
+    4: 0x9E3779B1,
+    8: 0x9E3779B97F4A7C15,
+}  # of the golden ratio (Knuth, volume 3, 6.4)
+_ODD = {
+    size: odd - (1 << 8 * size if odd >> (8 * size - 1) else 0) for size, odd in _ODD.items()
+}  # as signed
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def state(objective: Objective) -> Hashable:
     """Equal as long as parameters, buffers, data and the modes of all modules are.
 
-    Parameters and buffers by the sum of their bits, because ``p.data.mul_(2)`` leaves no other trace; data by torch's
-    counter of changes. Cost: one pass over the parameters, and one synchronisation with their device.
+    Parameters and buffers by torch's counters of changes, and by sums over their numbers, because ``p.data.mul_(2)``
+    leaves no other trace; data by the counters. Cost: two passes over the parameters, and one synchronisation with
+    their device.
     """
     held = [*objective.parameters, *objective.whole.buffers()]
     modes = tuple(module.training for module in objective.whole.modules())
     data = tuple(
-        (t.data_ptr(), None if t.is_inference() else t._version)
+        _counted(t)
         for batch in objective.batches
         for t in _tensors((batch.inputs, batch.named, batch.target))
     )
     with torch.no_grad():
-        sums = [_bits(t).to(held[0].device) for t in held]
-        return modes, data, tuple(torch.stack(sums).tolist())
+        sums = [_sums(t.detach()).to(held[0].device) for t in held]
+        return modes, data, tuple(map(_counted, held)), tuple(torch.cat(sums).tolist())
 
 
-def _bits(tensor: Tensor) -> Tensor:
-    """The sum of all numbers, read as integers: every change of one number changes it."""
+def _counted(tensor: Tensor) -> tuple[int, int | None]:
+    """Where it lies, and how often it was written to as far as torch knows."""
+    if tensor.layout != torch.strided:
+        return id(tensor), None
+    return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
+
+
+def _sums(tensor: Tensor) -> Tensor:
+    """Three integers [3]: the sum of mixed bits, which changes with any one number, that of the numbers themselves,
+    which changes with their signs and scale, and that of some numbers weighed by their places."""
     plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    if plain.layout != torch.strided or plain.is_quantized:
-        return torch.tensor(id(tensor))
+    if plain.layout != torch.strided or plain.is_quantized or not plain.numel():
+        return torch.zeros(3, dtype=torch.int64)
     if plain.dtype == torch.bool:
-        return plain.sum(dtype=torch.int64)
-    return plain.detach().view(_BITS[plain.element_size()]).sum(dtype=torch.int64)
+        plain = plain.to(torch.int8)
+    bits = plain.view(_BITS[plain.element_size()])
+    few = bits.reshape(-1)[:: max(1, bits.numel() // _SAMPLED)].to(torch.int64)
+    places = torch.arange(1, 2 * len(few), 2, dtype=torch.int64, device=few.device)
+    mixed = (bits * _ODD[plain.element_size()]) >> (3 * plain.element_size())
+    total = plain.sum(dtype=torch.float64 if plain.dtype == torch.float64 else torch.float32)
+    return torch.stack([mixed.sum(dtype=torch.int64), total.double().view(torch.int64), (few * places).sum()])
 
 
 def _tensors(value: Any) -> Iterable[Tensor]:
