@@ -172,3 +172,21 @@ def test_a_vector_of_the_wrong_size():
     objective = losscope.Objective(nn.Linear(4, 3), F.cross_entropy, data())
     with pytest.raises(BadUsage, match="vector of all parameters"):
         objective.value(torch.zeros(3))
+
+
+@pytest.mark.parametrize("change", ["assign", "attribute", "frozen"])
+def test_other_parameters_than_at_the_start_are_refused(change):
+    """Silently the gradient would be 0, and a kept Hessian that of the old parameters."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    objective = losscope.Objective(model, nn.functional.mse_loss, (torch.randn(5, 3), torch.randn(5, 2)))
+    hessian = losscope.operators.Hessian(objective)
+    _ = hessian @ torch.ones(objective.size)
+    if change == "assign":
+        model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
+    elif change == "attribute":
+        model[0].weight = nn.Parameter(torch.zeros(4, 3))
+    else:
+        model[0].weight.requires_grad_(False)
+    for ask in (objective.value, objective.gradient, lambda: hessian @ torch.ones(objective.size)):
+        with pytest.raises(BadUsage, match="other parameters"):
+            ask()

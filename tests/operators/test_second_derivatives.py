@@ -240,3 +240,17 @@ def test_a_pullback_that_cannot_be_differentiated_is_no_zero(kind):
     op = getattr(operators, kind)(losscope.Objective(Last(), nn.CrossEntropyLoss(), data))
     with pytest.raises(BadUsage, match="transpose"):
         op @ torch.ones(op.shape[1]).double()
+
+
+@pytest.mark.parametrize("wrong", [ONCE, DETACHED])
+@pytest.mark.parametrize("estimate", ["gauss_newton_trace", "gauss_newton_draws", "hessian_trace"])
+def test_a_custom_function_in_the_loss_is_no_exact_trace(estimate, wrong):
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 4).double(), torch.randint(3, (6,))
+    objective = losscope.Objective(
+        nn.Linear(4, 3).double(), lambda f, t: F.cross_entropy(wrong(f), t), (x, y)
+    )
+    with pytest.raises(BadUsage, match="second derivative"):
+        getattr(estimators, estimate)(objective)
+    with pytest.raises(BadUsage, match="second derivative"):
+        operators.Diagonal(objective)

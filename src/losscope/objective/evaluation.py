@@ -71,8 +71,8 @@ def loss_within(output: Any) -> Tensor:
 class Evaluator:
     """Calls of one :class:`Whole` at given parameters. ``seed`` fixes what the model draws, batch by batch."""
 
-    def __init__(self, whole: Whole, names: list[str], seed: int) -> None:
-        self.whole, self.names, self.seed = whole, names, seed
+    def __init__(self, whole: Whole, names: list[str], trained: list[nn.Parameter], seed: int) -> None:
+        self.whole, self.names, self.trained, self.seed = whole, names, trained, seed
         self._written: set[str] = set()
         self._seen: tuple[Any, set[int]] = (None, set())
 
@@ -82,6 +82,7 @@ class Evaluator:
         Whether the model writes into parameters of its own is watched at the first evaluation of a batch, and again
         after a change of modes or parameters. Those that it writes into are handed in as copies.
         """
+        self._the_same()
         now = [m.training for m in self.whole.modules()], [p._version for p in self.whole.parameters()]
         if self._seen[0] != now:
             self._seen = now, set()
@@ -93,6 +94,17 @@ class Evaluator:
             if parameters is None and not changed:
                 return found
         return self._called(what, batch, index, parameters)
+
+    def _the_same(self) -> None:
+        """Raises ``BadUsage`` where the model has been given other parameters, or some were frozen."""
+        own = dict(self.whole.named_parameters())
+        for name, before in zip(self.names, self.trained, strict=True):
+            if own.get(name) is not before or not before.requires_grad:
+                raise BadUsage(
+                    "the model has other parameters than when the objective was made: make it anew",
+                    seen=name.removeprefix("model.")
+                    + (" is frozen" if own.get(name) is before else " was replaced"),
+                )
 
     def _called(self, what: str, batch: Batch | None, index: int, parameters: list[Tensor] | None) -> Any:
         with (

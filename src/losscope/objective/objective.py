@@ -103,7 +103,7 @@ class Objective:
             if not bool(torch.isfinite(parameter).all()):
                 raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
         self.seed = seed
-        self._evaluate = Evaluator(self.whole, [name for name, _ in trained], seed)
+        self._evaluate = Evaluator(self.whole, [name for name, _ in trained], self.parameters, seed)
 
     def __repr__(self) -> str:
         many = f" in {len(self.batches)} batches, weighed by their {_COUNTED[self.weighing.by]}"

@@ -26,6 +26,7 @@ from losscope.operators.linearisation import Linearisation, linearise_one
 from losscope.operators.structured.samples import Samples, axes_of
 from losscope.operators.structured.use import Product, Use
 from losscope.operators.structured.uses import uses
+from losscope.operators.trial import believe
 
 
 class Layer:
@@ -79,6 +80,7 @@ class Layers:
     def __init__(self, objective: Objective, index: int, chosen: dict[int, list[int]] | None = None) -> None:
         self.parameters = objective.parameters
         self.batch: Linearisation = linearise_one(objective, index, chosen)
+        believe(objective, self.batch)
         if self.batch.samples is None:
             raise NotReadable("the predictions have no axis of samples in common", seen="their shapes")
         self.samples = self.batch.samples

@@ -37,7 +37,8 @@ def state(objective: Objective) -> Hashable:
     )
     with torch.no_grad():
         sums = [_sums(t.detach()).to(held[0].device) for t in held]
-        return modes, data, tuple(map(_counted, held)), tuple(torch.cat(sums).tolist())
+        own = tuple((id(p), p.requires_grad) for p in objective.whole.parameters())
+        return modes, data, own, tuple(map(_counted, held)), tuple(torch.cat(sums).tolist())
 
 
 def _counted(tensor: Tensor) -> tuple[int, int | None]:

@@ -20,11 +20,11 @@ from losscope.objective.objective import Objective
 from losscope.objective.vectors import flat, parts
 from losscope.operators.custom_functions import KNOWN_WRONG, names_of, nodes_of
 from losscope.operators.derivatives import add_products_
-from losscope.operators.linearisation import linearise_one
+from losscope.operators.linearisation import Linearisation, linearise_one
 from losscope.operators.multi_affine import piecewise
 from losscope.operators.state import state
 
-__all__ = ["foreign", "foreign_in_loss", "state_of", "try_second_derivatives"]
+__all__ = ["believe", "foreign", "foreign_in_loss", "state_of", "try_second_derivatives"]
 
 _CLEAR = 10  # times what two steps differ by
 _ROUNDED = 100  # roundings of the gradient over the step
@@ -75,6 +75,15 @@ def try_second_derivatives(objective: Objective) -> None:
             kept = _TRIED[objective] = now, _tried(objective)
     if kept[1] is not None:
         raise kept[1]
+
+
+def believe(objective: Objective, batch: Linearisation) -> None:
+    """Raises ``BadUsage`` where the loss of a batch is of custom functions whose second derivatives are wrong.
+
+    For ways that take the curvature of the loss alone. Cost: none where its operations are torch's own.
+    """
+    if batch.loss.grad_fn is not None and names_of(batch.loss, batch.predictions):
+        try_second_derivatives(objective)
 
 
 def _tried(objective: Objective) -> BadUsage | None:

@@ -16,6 +16,7 @@ from losscope.operators.structured.roots import Roots
 from losscope.operators.structured.samples import Samples, axes_of
 from losscope.operators.structured.use import Product, Use, Vector
 from losscope.operators.structured.uses import uses
+from losscope.operators.trial import believe
 
 Make = Callable[[list[Use]], Part | None]
 """The part of a group of products with one weight and bias; ``None``: a diagonal."""
@@ -38,7 +39,9 @@ class Pass:
         """The blocks of all parameters that the loss reaches."""
         for index, coefficient in enumerate(self._objective.coefficients):
             if coefficient:
-                self._add(cut(self._objective, index))
+                batch = cut(self._objective, index)
+                believe(self._objective, batch)
+                self._add(batch)
         return [Placed(part.positions, part.block()) for part in self.parts]
 
     def _add(self, batch: Linearisation) -> None:
