@@ -17,6 +17,7 @@ from losscope.losses.graph.forms import activation
 from losscope.losses.graph.linear import Decomposition
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
+from losscope.losses.graph.tables import part_notes
 from losscope.losses.graph.values import output
 from losscope.losses.spec import LossSpec, Reading
 from losscope.losses.target_stats import TargetStats
@@ -135,7 +136,7 @@ def _term(item: Found, frame: FrameType | None) -> Term:
     target = picked_target(item.part, reading.target)
     node = reading.prediction
     tensor, tensor_is = _prediction(reading, spec)
-    notes = [*reading.notes, *_target_notes(spec, target)]
+    notes = [*_shape_notes(reading.notes, item.part), *_target_notes(spec, target)]
     term = Term(
         kind=reading.kind or spec.name,
         spec=spec,
@@ -208,6 +209,11 @@ def _prediction(reading: Reading, spec: LossSpec) -> tuple[Tensor | None, str]:
     return tensor, spec.input_space
 
 
+def _shape_notes(notes: tuple[str, ...], part: Part) -> tuple[str, ...]:
+    known = "shape-broadcast" in notes or "all-pairs" in notes
+    return notes if known else (*notes, *part_notes(part))
+
+
 def _target_notes(spec: LossSpec, target: Tensor | None) -> list[str]:
     if target is None or spec.task not in ("binary", "regression") or target.numel() < 2:
         return []
@@ -251,7 +257,7 @@ def _unknown(part: Part) -> Term:
         prediction_shape=node.shape,
         activation=activation(node),
         chain=chain,
-        notes=("blind-spot",) if opaque else (),
+        notes=_shape_notes(("blind-spot",) if opaque else (), part),
     )
 
 

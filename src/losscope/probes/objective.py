@@ -24,6 +24,7 @@ _HARMLESS = frozenset(
 # Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
 # the divergence of a VAE, a confidence penalty. So do penalties.
 _REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
+_TABLES = frozenset({"shape-broadcast", "all-pairs"})
 _SAME = 1e-2  # relative: coefficients that differ by less are those of one objective
 
 
@@ -83,8 +84,11 @@ class Objective(Probe):
             sample.record(signals.TERM_CHANCE_ERROR, chance.stderr, label)
 
     def _chance(self, sample: Sample, label: str, term: Term) -> Estimate | None:
-        """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates."""
-        if term.spec is None:
+        """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates.
+
+        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term.
+        """
+        if term.spec is None or not _TABLES.isdisjoint(term.notes):
             return None
         stats = self._targets.setdefault((label, term.kind), TargetStats())
         if term.target is not None:
