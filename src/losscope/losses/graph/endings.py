@@ -36,7 +36,7 @@ def is_linear_layer(node: Node | None) -> bool:
 
 
 def ending_notes(part: Part, target: Tensor | None) -> tuple[str, ...]:
-    """``wrong-softmax-dimension``, ``softmax-of-one`` or ``missing-activation`` of an elementwise loss.
+    """``wrong-softmax-dimension``, ``softmax-of-one``, ``one-output-column`` or ``missing-activation``.
 
     ``target`` is what the loss compares with, where it is known; factors of the part are looked at too.
     """
@@ -87,7 +87,7 @@ def _softmax_notes(node: Node, constants: list[Tensor]) -> tuple[str, ...]:
         return ()
     dim %= len(shape)
     if shape[dim] == 1 and node.numel > 1:
-        return ("softmax-of-one",)
+        return ("softmax-of-one" if node.op == "Softmax" else "one-output-column",)
     axes = class_axes(constants, shape)
     return ("wrong-softmax-dimension",) if axes and dim not in axes else ()
 
