@@ -7,15 +7,17 @@ whatever the score: the loss is exactly 0 (or the same number for every model), 
 
 **Source.** softmax(z)₁ = e^z / e^z = 1 for one class, so that −ln softmax(z)₁ = 0 with derivative 0.
 
-**Example.** ``F.cross_entropy(model(x), y)`` for a yes-or-no question with a model that ends in ``nn.Linear(64, 1)``: the
-loss is 0.0000 from the first update.
+**Example.** ``F.cross_entropy(model(x), y)`` for a yes-or-no question with a model that ends in
+``nn.Linear(64, 1)``: the loss is 0.0000 from the first update.
 
 **Remedy.** One output and targets 0 or 1: ``binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())``. Or two
 outputs, ``nn.Linear(64, 2)``, with ``cross_entropy``.
 
-**False alarms.** None known: a cross-entropy over one class teaches nothing in any use. A contrastive loss over the
-samples of a batch of one is told only where every sampled batch was of that kind.
+**False alarms.** Silent where the number of outputs varies, as in a choice among candidates of which one sample has a
+single one: every sampled update must have shown one output.
 """
+
+from typing import Any
 
 from losscope.core.finding import Evidence, Finding
 from losscope.core.text import Text
@@ -24,7 +26,7 @@ from losscope.recording.reader import Recording
 from losscope.rules.planted import PlantedTerm, falling, flat, record
 from losscope.rules.reasons import no_event
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import streams
+from losscope.rules.streams import events_of, streams
 from losscope.rules.terms import TermView, terms
 
 _ONE_COLUMN = "one-output-column"
@@ -40,8 +42,8 @@ _EXPECTED = Text(
     en="two or more classes, or a loss for one output", zh="两个或更多类别，或适用于单个输出的损失"
 )
 _REMEDY = Text(
-    en="For one output use binary_cross_entropy_with_logits(model(x).squeeze(1), y.float()); with cross_entropy the model "
-    "needs one output for each class, two for yes and no.",
+    en="For one output use binary_cross_entropy_with_logits(model(x).squeeze(1), y.float()); with cross_entropy the "
+    "model needs one output for each class, two for yes and no.",
     zh="单个输出应使用 binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())；"
     "若使用 cross_entropy，模型需要为每个类别各给出一个输出（二分类为两个）。",
 )
@@ -50,13 +52,17 @@ _REMEDY = Text(
 def judge(recording: Recording) -> Outcome:
     if not recording.events_of("anatomy"):
         return no_event("anatomy")
-    every = (term for stream in streams(recording) for term in terms(recording, stream))
-    return [_finding(term) for term in every if _has_one_column(term)][:1]
+    for stream in streams(recording):
+        for index, term in enumerate(terms(recording, stream)):
+            looks = [event.get("terms") or () for event in events_of(recording, "anatomy", stream)]
+            if all(len(look) > index and _has_one_column(look[index]) for look in looks):
+                return [_finding(term)]
+    return []
 
 
-def _has_one_column(term: TermView) -> bool:
-    one_class = term.kind == "cross_entropy" and term.options.get("num_classes") == 1
-    return one_class or _ONE_COLUMN in term.notes
+def _has_one_column(term: dict[str, Any]) -> bool:
+    one_class = term.get("kind") == "cross_entropy" and (term.get("options") or {}).get("num_classes") == 1
+    return one_class or _ONE_COLUMN in (term.get("notes") or ())
 
 
 def _finding(term: TermView) -> Finding:
