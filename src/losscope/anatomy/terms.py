@@ -13,10 +13,12 @@ from losscope.anatomy.frame_tensors import find_operands
 from losscope.anatomy.reach import leaves_below
 from losscope.anatomy.recognise import Found
 from losscope.anatomy.reduction import name_reduction, picked_target, unfused_options
+from losscope.losses.graph.endings import ending_notes
 from losscope.losses.graph.forms import activation
 from losscope.losses.graph.linear import Decomposition
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
+from losscope.losses.graph.tables import part_notes
 from losscope.losses.graph.values import output
 from losscope.losses.spec import LossSpec, Reading
 from losscope.losses.target_stats import TargetStats
@@ -135,7 +137,7 @@ def _term(item: Found, frame: FrameType | None) -> Term:
     target = picked_target(item.part, reading.target)
     node = reading.prediction
     tensor, tensor_is = _prediction(reading, spec)
-    notes = [*reading.notes, *_target_notes(spec, target)]
+    notes = [*_structural_notes(reading.notes, item.part, target), *_target_notes(spec, target)]
     term = Term(
         kind=reading.kind or spec.name,
         spec=spec,
@@ -208,6 +210,13 @@ def _prediction(reading: Reading, spec: LossSpec) -> tuple[Tensor | None, str]:
     return tensor, spec.input_space
 
 
+def _structural_notes(notes: tuple[str, ...], part: Part, target: Tensor | None = None) -> tuple[str, ...]:
+    """The notes of a reading with those that hold whatever loss it is."""
+    tabled = "shape-broadcast" in notes or "all-pairs" in notes
+    further = (*(() if tabled else part_notes(part)), *ending_notes(part, target))
+    return (*notes, *(note for note in further if note not in notes))
+
+
 def _target_notes(spec: LossSpec, target: Tensor | None) -> list[str]:
     if target is None or spec.task not in ("binary", "regression") or target.numel() < 2:
         return []
@@ -251,7 +260,7 @@ def _unknown(part: Part) -> Term:
         prediction_shape=node.shape,
         activation=activation(node),
         chain=chain,
-        notes=("blind-spot",) if opaque else (),
+        notes=_structural_notes(("blind-spot",) if opaque else (), part),
     )
 
 

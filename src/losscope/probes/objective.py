@@ -4,6 +4,7 @@ The chance level is that of the best constant predictor for the targets *seen so
 recomputed as targets accumulate. The anatomy itself is written as an event when it changes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ _HARMLESS = frozenset(
 # Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
 # the divergence of a VAE, a confidence penalty. So do penalties.
 _REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
+_TABLES = frozenset({"shape-broadcast", "all-pairs"})
 _SAME = 1e-2  # relative: coefficients that differ by less are those of one objective
 
 
@@ -83,8 +85,11 @@ class Objective(Probe):
             sample.record(signals.TERM_CHANCE_ERROR, chance.stderr, label)
 
     def _chance(self, sample: Sample, label: str, term: Term) -> Estimate | None:
-        """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates."""
-        if term.spec is None:
+        """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates.
+
+        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term.
+        """
+        if term.spec is None or not _TABLES.isdisjoint(term.notes):
             return None
         stats = self._targets.setdefault((label, term.kind), TargetStats())
         if term.target is not None:
@@ -120,7 +125,7 @@ def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
 
 
 def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, Any]:
-    target, spec = term.target, term.spec
+    spec = term.spec
     return {
         "kind": term.kind,
         "task": spec.task if spec is not None else None,
@@ -133,7 +138,7 @@ def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, 
             "activation": term.activation,
             "name": term.name,
         },
-        "target": {"shape": list(target.shape), "dtype": str(target.dtype)} if target is not None else None,
+        "target": _target(term),
         "floor": term.floor,
         "bounds": list(_bounds(term)),
         "normaliser": _normaliser(term),
@@ -142,6 +147,24 @@ def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, 
         "elements": _elements(term),
         "value_is_progress": _is_progress(term, terms, steady=steady),
     }
+
+
+def _target(term: Term) -> dict[str, Any] | None:
+    """Shape and type of the target, its kind by the contract, and where numbers of that kind may lie.
+
+    Kind and domain are left out where weights may hide some of the numbers, such as the -1 of unknown labels, and where
+    the loss itself is not certain.
+    """
+    if term.target is None:
+        return None
+    told: dict[str, Any] = {"shape": list(term.target.shape), "dtype": str(term.target.dtype)}
+    argument = next((a for a in term.spec.arguments if a.role == "target"), None) if term.spec else None
+    hidden = term.sample_weight is not None or UNCONFIRMED in term.notes
+    hidden = hidden or (term.options.get("weight") is not None and term.target.dtype.is_floating_point)
+    if argument is not None and not hidden and argument.of.integer is not term.target.dtype.is_floating_point:
+        low, high = (x if math.isfinite(x) else None for x in (argument.of.low, argument.of.high))
+        told |= {"kind": argument.kind, "domain": [low, high]}
+    return told
 
 
 def _elements(term: Term) -> int | None:

@@ -56,6 +56,15 @@ TARGET_MEAN = Signal("target.mean", "1", "stream/term", "mean of the target")
 TARGET_STD = Signal("target.std", "1", "stream/term", "standard deviation of the target")
 TARGET_MIN = Signal("target.min", "1", "stream/term", "smallest element of the target")
 TARGET_MAX = Signal("target.max", "1", "stream/term", "largest element of the target")
+TARGET_BEYOND = Signal(
+    "target.beyond", "1", "stream/term", "share of targets outside the range of the model's last activation"
+)
+TARGET_BEYOND_VARIANCE = Signal(
+    "target.beyond.variance",
+    "1",
+    "stream/term",
+    "mean squared distance of the targets to that range, by the variance of the targets",
+)
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
 GRADIENT_NORM = Signal("gradient.norm", "1", "stream", "2-norm of the gradient that the update used")

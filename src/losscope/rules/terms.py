@@ -47,6 +47,7 @@ class TermView:
     is_whole_loss: bool
     updates: int
     prediction: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, Any] = field(default_factory=dict)
     where: Where | None = None
     elements: int | None = None
     task: str = ""
@@ -145,6 +146,7 @@ def _view(recording: Recording, stream: str, event: dict[str, Any], index: int) 
         is_whole_loss=dense is not None,
         updates=updates(recording, stream),
         prediction=dict(term.get("prediction") or {}),
+        target=dict(term.get("target") or {}),
         where=where(event),
         elements=int(elements)
         if isinstance(elements := term.get("elements"), int) and elements > 0

@@ -17,6 +17,7 @@ from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
 from losscope.losses.classification.bernoulli import bernoulli_chance, bernoulli_floor
 from losscope.losses.graph.constants import product
+from losscope.losses.graph.endings import is_linear_layer
 from losscope.losses.graph.forms import TRANSPARENT, activation
 from losscope.losses.graph.fused import own_reduction
 from losscope.losses.graph.node import Node
@@ -31,8 +32,7 @@ def probability_notes(prediction: Node | None) -> tuple[str, ...]:
     """``missing-activation`` where a layer's raw output is taken for a probability."""
     if prediction is None or activation(prediction) is not None:
         return ()
-    op = prediction.skip(TRANSPARENT).op
-    return ("missing-activation",) if op in ("Addmm", "Mm", "Bmm", "Convolution", "Baddbmm") else ()
+    return ("missing-activation",) if is_linear_layer(prediction.skip(TRANSPARENT)) else ()
 
 
 def _fused(part: Part) -> Reading | None:

@@ -29,13 +29,14 @@ def _match(part: Part) -> Reading | None:
     scores = node.saved("self")
     if scores is not None and looks_normalised(scores, axis):
         return None
+    unnormalised = scores is not None and activation(source) != "log"
     return Reading(
         prediction=source,
         tensor=scores,
         target=node.saved("target"),
         options=nll_options(node, source.shape[axis]),
         reduction=own_reduction(node),
-        notes=("missing-activation",) if activation(source) != "log" else (),
+        notes=("missing-activation",) if unnormalised else (),
     )
 
 

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from losscope.losses.graph.node import Node
+from losscope.losses.graph.outer import constant_axes, is_table, stretched_axes
 from losscope.losses.graph.part import PICKS, VIEWS
 from losscope.losses.graph.values import operand, output
+
+_EXPAND = frozenset({"Expand"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +81,59 @@ def _equal(first: Node, second: Node, product: Node) -> bool:
     return left is not None and right is not None and left.shape == right.shape and torch.equal(left, right)
 
 
-def broadcasts(found: Residual) -> bool:
-    """Whether both sides were stretched, (N, 1) against (N,): an N×N table of differences.
+def table_notes(found: Residual) -> tuple[str, ...]:
+    """``shape-broadcast`` where both sides were stretched, (N, 1) against (N,), to an N×N table of differences.
 
-    Where the target is not known, the differences tell: p_i - y_j has zero mixed differences.
+    ``all-pairs`` where the code shows that such a table may be meant: an axis was inserted for it, or two outputs of
+    one rank meet. A tensor and its own transpose are no error of a prediction. Where the target is not known, it is
+    what the difference and the prediction leave.
     """
     if found.prediction is None:
-        return False
-    shape, own = found.node.shape, found.prediction.shape
-    size = 1
-    for length in own:
-        size *= length
-    if size in (1, found.node.numel) or len(shape) < 2:
-        return False
+        return ()
+    shape = found.node.shape
+    source = found.prediction.skip(_EXPAND)
+    ours = stretched_axes(source.shape, shape)
+    if not ours or source.numel < 2:
+        return ()
+    meant = source.op == "Unsqueeze"
     if found.target is not None:
-        return found.target.numel < found.node.numel
-    values = output(found.node)
-    if values is None:
-        return True
-    corner = values.reshape(-1, *shape[-2:])[0][:8, :8].double()
-    mixed = corner - corner[:1] - corner[:, :1] + corner[:1, :1]
-    return bool(mixed.abs().max() <= 1e-4 * (1 + corner.abs().max()))
+        other = found.target.skip(_EXPAND)
+        if source.skip(VIEWS) is other.skip(VIEWS):
+            return ()
+        meant = meant or len(source.shape) == len(other.shape)
+        table = is_table(ours, stretched_axes(other.shape, shape), shape)
+    else:
+        table = _leaves_table(found.node, source, ours)
+    return ("all-pairs" if meant else "shape-broadcast",) if table else ()
 
 
-def stretched(tensor: Tensor | None) -> bool:
-    """Whether a saved tensor is an expanded view: some axis longer than 1 has stride 0."""
-    return tensor is not None and any(
-        size > 1 and step == 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True)
-    )
+def _leaves_table(node: Node, source: Node, ours: frozenset[int]) -> bool:
+    """Whether the unknown side of a difference is constant along an axis along which the prediction is not."""
+    residual, prediction = output(node), output(source)
+    if residual is None:
+        return False
+    if prediction is None:
+        return _is_sum_table(residual, ours)
+    target = _target_left(node, residual, prediction)
+    rounding = 8 * torch.finfo(target.dtype).eps * float(prediction.abs().max() + residual.abs().max())
+    return is_table(ours, constant_axes(target, rounding) - ours, node.shape)
+
+
+def _target_left(node: Node, residual: Tensor, prediction: Tensor) -> Tensor:
+    """The y of p - y or y - p, at the shape of the difference."""
+    first = node.op == "Sub" and node.inputs[0] is not None
+    return prediction - residual if first else prediction + residual
+
+
+def _is_sum_table(residual: Tensor, ours: frozenset[int]) -> bool:
+    """p_i - y_j has zero mixed differences along the axis where p is repeated and one of equal length."""
+    for i in ours:
+        for j in range(residual.dim()):
+            if j in ours or residual.shape[j] != residual.shape[i] or residual.shape[i] < 2:
+                continue
+            table = residual.movedim((i, j), (0, 1)).double()
+            mixed = table - table[:1] - table[:, :1] + table[:1, :1]
+            size = 8 * torch.finfo(residual.dtype).eps * float(residual.abs().max())
+            if bool(mixed.abs().max() <= 4 * size):
+                return True
+    return False

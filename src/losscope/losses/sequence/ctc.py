@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from losscope.core.claims import Claim
 from losscope.losses.arguments import Argument
-from losscope.losses.graph.forms import log_probabilities
+from losscope.losses.graph.forms import log_probabilities, looks_normalised
 from losscope.losses.graph.part import Part
 from losscope.losses.regression.location import zero_floor
 from losscope.losses.spec import Example, LossSpec, Reading, Signature, Twin
@@ -31,13 +31,15 @@ def _match(part: Part) -> Reading | None:
     node = part.node
     source = node.inputs[0]
     found = log_probabilities(source)
+    scores = node.saved("log_probs")
+    unknown = found is None and scores is not None and not looks_normalised(scores, -1)
     reading = Reading(
         prediction=found.logits if found is not None else source,
-        tensor=node.saved("log_probs"),
+        tensor=scores,
         target=node.saved("targets"),
         options={"blank": node.option("blank", 0), "target": "sequence"},
         tensor_is="log-probabilities",
-        notes=() if found is not None else ("missing-activation",),
+        notes=("missing-activation",) if unknown else (),
     )
     if part.means and len(part.weights) == 1 and part.weights[0].numel() == node.numel:
         return replace(reading, weights=(), options={**reading.options, "per_label": True})
