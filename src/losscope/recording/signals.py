@@ -32,6 +32,18 @@ STALE_GRADIENT = Signal(
     "stream",
     "1 where the last update's gradient was still in place at the next backward",
 )
+EMPTY_STEP = Signal(
+    "step.empty",
+    "updates",
+    "stream/kind",
+    "an update without a new gradient (kind: repeated, none or cleared); the value is how many were looked at so far",
+)
+OPTIMIZER_LIFE = Signal(
+    "optimizer.life",
+    "updates",
+    "stream",
+    "updates of an optimiser object whose state was lost to a new one over the same parameters, at the first of that",
+)
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
