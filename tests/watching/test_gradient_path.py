@@ -334,7 +334,7 @@ def by_hand_beside():
         F.cross_entropy(model(x), y).backward()
         with torch.no_grad():
             for p in model.parameters():
-                p -= 0.05 * p.grad
+                p.sub_(0.05 * p.grad)
 
 
 def later_phase():

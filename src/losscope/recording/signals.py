@@ -77,6 +77,12 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+STALLED_SHARE = Signal(
+    "update.stalled",
+    "1",
+    "stream",
+    "of the entries of bf16 and fp16 parameters that have a gradient, the share unmoved since the sample before",
+)
 ALIGNMENT = Signal(
     "gradient.alignment",
     "1",
