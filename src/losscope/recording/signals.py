@@ -48,6 +48,12 @@ LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
+SCALE_LEFT = Signal(
+    "loss.scale.left",
+    "1",
+    "stream/moment",
+    "how many times too large a gradient still was by the loss scale, at a step or at a clipping call",
+)
 EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader that begins at this step")
 # --- sampled updates ------------------------------------------------------------------------------
 TERM_VALUE = Signal(

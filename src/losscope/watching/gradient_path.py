@@ -13,13 +13,16 @@ from torch import Tensor
 
 from losscope.core.finding import Where
 from losscope.recording import signals
+from losscope.watching.loss_scale import LossScale
 from losscope.watching.naming import Names
 from losscope.watching.optimizer_lives import OptimizerLives
 from losscope.watching.outlet import Outlet
+from losscope.watching.scale_use import ScaleUse
 from losscope.watching.streams import Stream, Streams
 from losscope.watching.tensor_trace import TensorTrace
 from losscope.watching.unstepped import Unstepped
 from losscope.watching.user_code import user_frame, where
+from losscope.watching.values import is_plain
 from losscope.watching.weak_tensors import weak
 
 _ATTENDED = 32  # first backwards after which the gradient is looked at
@@ -41,14 +44,15 @@ class _Mark:
 
 
 class GradientPath:
-    """Writes EMPTY_STEP and OPTIMIZER_LIFE, and the events of :class:`Unstepped`."""
+    """Writes EMPTY_STEP, OPTIMIZER_LIFE and SCALE_LEFT, and the events of :class:`Unstepped`."""
 
-    def __init__(self, outlet: Outlet, names: Names) -> None:
+    def __init__(self, outlet: Outlet, names: Names, scale: LossScale) -> None:
         self.off = (
             False  # part of the training is replayed: not every gradient has a backward that can be seen
         )
         self._outlet = outlet
         self._lives, self._unstepped = OptimizerLives(outlet), Unstepped(outlet, names)
+        self._scales = ScaleUse(outlet, scale)
         self._backwards = 0
         self._attended = 0
         self._marks: dict[int, _Mark] = {}
@@ -62,7 +66,8 @@ class GradientPath:
     @property
     def attends(self) -> bool:
         """Whether the end of this backward is of interest."""
-        return (self._attended < _ATTENDED or self._unstepped.wanted) and not self.off
+        wanted = self._unstepped.wanted or self._scales.wanted
+        return (self._attended < _ATTENDED or wanted) and not self.off
 
     @property
     def watchful(self) -> bool:
@@ -77,16 +82,18 @@ class GradientPath:
         self._sites[id(optimizer)] = weakref.ref(optimizer), site
         self._unstepped.made(optimizer, site)
 
-    def backward(self, *, cleared: bool) -> None:
-        """A backward begins; ``cleared``: the gradient of the one before was thrown away or used."""
+    def backward(self, outputs: Iterable[Any], *, cleared: bool) -> None:
+        """A backward of these roots begins; ``cleared``: the gradient of the one before was thrown away or used."""
         self._backwards += 1
         self._unstepped.backward(cleared=cleared)
+        self._scales.backward(outputs)
 
     def backward_done(self, streams: Streams) -> None:
         """It has ended: of each stream the smallest gradient that is not all zero is noted."""
         if not self.attends:
             return
         self._unstepped.backward_done(streams)
+        self._scales.backward_done(streams.all)
         self._attended += 1
         if self._attended > _ATTENDED:
             return
@@ -111,6 +118,7 @@ class GradientPath:
         else:
             site = None
         self._lives.begins(stream, optimizer, site, closure=closure, new=new)
+        self._scales.step_begins(stream, optimizer)
         if closure or self.off:
             self._marks.pop(id(optimizer), None)
             return
@@ -133,6 +141,11 @@ class GradientPath:
             _nothing if parameter is None else weak(parameter),
             None if gradient is None else TensorTrace(gradient, closely=self._suspected),
         )
+
+    def clipped(self, norm: Any, limit: Any) -> None:
+        """Gradients were clipped; ``norm`` is what they had before."""
+        if is_plain(norm):
+            self._scales.clipped(norm.detach(), limit)
 
     def finish(self) -> None:
         self._unstepped.finish()

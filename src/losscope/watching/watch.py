@@ -61,10 +61,9 @@ class Watch:
         self._single = 0
         self._nested = False  # some backward ran inside another
         self._within = GradientState()
-        self._scale = LossScale()
-        self._clipping = Clipping()
+        self._scale, self._clipping = LossScale(), Clipping()
         self._capture = GraphCapture(outlet.event)
-        self._path = GradientPath(outlet, self.deep.names)
+        self._path = GradientPath(outlet, self.deep.names, self._scale)
         self.fast = FastPath(self)
 
     # --- backward ---------------------------------------------------------------------------------
@@ -116,13 +115,13 @@ class Watch:
         if not first:
             self._single = 0  # several backwards in an update: from here on each is looked at
         cycle.add(value, inside_step=inside, cleared=cleared)
-        self._path.backward(cleared=first or cleared)
+        self._path.backward(outputs, cleared=first or cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
             deep.non_finite_loss(root, "0", self.streams.main_step)
         if deep.attentive:
             self._read_objective(outputs, inside, cleared)
-        self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.attentive)
-        self._attend = self._attend or self._path.attends
+        looked = self._by_hand or self._single < _LEARN_UPDATES or self._path.attends
+        self._attend = looked or (inside and deep.attentive)
 
     def _read_objective(self, outputs: Any, inside: bool, cleared: bool) -> None:
         """The anatomy of the roots that :meth:`Cycle.total` adds up, and of no others."""
@@ -340,6 +339,7 @@ class Watch:
     def clipped(self, norm: Any, limit: Any) -> None:
         """Hook behind clip_grad_norm_: the norm that it found, and its limit."""
         self._clipping.note(norm, limit)
+        self._path.clipped(norm, limit)
 
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
