@@ -166,10 +166,10 @@ def cleared_between(set_to_none=True):
         optimizer.step()
 
 
-def step_for_every_batch():
+def step_for_every_batch(count=120):
     model = net()
     optimizer = adamw(model)
-    for i, (x, y) in enumerate(batches(120)):
+    for i, (x, y) in enumerate(batches(count)):
         loss = F.cross_entropy(model(x), y)
         if i % 4 == 0:
             optimizer.zero_grad()
@@ -188,7 +188,13 @@ def no_backward():
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [(cleared_between, (True,)), (cleared_between, (False,)), (step_for_every_batch, ()), (no_backward, ())],
+    [
+        (cleared_between, (True,)),
+        (cleared_between, (False,)),
+        (step_for_every_batch, ()),
+        (step_for_every_batch, (700,)),
+        (no_backward, ()),
+    ],
 )
 def test_a_step_without_a_new_gradient_is_the_top_cause(script, arguments):
     verdict = verdict_on(script, *arguments)

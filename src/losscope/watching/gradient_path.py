@@ -25,6 +25,8 @@ from losscope.watching.user_code import user_frame, where
 from losscope.watching.values import is_plain
 from losscope.watching.weak_tensors import weak
 
+_CLOSELY = 256  # updates of a stream that are all looked at in full
+_THEN = 17  # afterwards one in so many; odd and prime, so that no rhythm of the script hides from it
 _ATTENDED = 32  # first backwards after which the gradient is looked at
 _CHEAP = 65536  # elements that are searched for a non-zero
 _SITES = 4096
@@ -127,6 +129,10 @@ class GradientPath:
 
     def step_ends(self, stream: Stream, optimizer: Any) -> None:
         """It has ended."""
+        passes = stream.step > _CLOSELY and stream.step % _THEN
+        if passes and not (self._lives.first or self._lives.watchful):
+            self._marks.pop(id(optimizer), None)
+            return
         self._lives.ends(stream, optimizer)
         if self.off:
             return

@@ -41,11 +41,13 @@ class OptimizerLives:
         self._outlet = outlet
         self._lives: dict[str, _Life] = {}
         self._lost: dict[str, int] = {}
-        self.watchful = False
+        self.watchful = False  # each coming update is to be looked at
+        self.first = False  # the step under way is an optimiser's first one
 
     def begins(self, stream: Stream, optimizer: Any, site: Where | None, *, closure: bool, new: bool) -> None:
         """A step of this optimiser begins; ``new``: its first one."""
         life = self._lives.get(stream.label)
+        self.first = new
         if new:
             fresh = _Life(weakref.ref(optimizer), stream.step, site)
             if life is not None and not closure and self._lost_state(life, fresh, stream.step, optimizer):
@@ -57,8 +59,8 @@ class OptimizerLives:
             life = self._lives[stream.label] = fresh
         if life is not None and life.optimizer() is optimizer:
             life.closure = life.closure or closure
-            if life.trace is not None and (p := life.trace.tensor) is not None:
-                life.before = p._version
+            p = None if life.trace is None else life.trace.tensor
+            life.before = -1 if p is None else p._version
         lost = self._lost.get(stream.label)
         self.watchful = lost is not None and stream.step - lost < _CLOSELY
 
