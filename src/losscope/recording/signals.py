@@ -32,10 +32,28 @@ STALE_GRADIENT = Signal(
     "stream",
     "1 where the last update's gradient was still in place at the next backward",
 )
+EMPTY_STEP = Signal(
+    "step.empty",
+    "updates",
+    "stream/kind",
+    "an update without a new gradient (kind: repeated, none or cleared); the value is how many were looked at so far",
+)
+OPTIMIZER_LIFE = Signal(
+    "optimizer.life",
+    "updates",
+    "stream",
+    "updates of an optimiser object whose state was lost to a new one over the same parameters, at the first of that",
+)
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
+SCALE_LEFT = Signal(
+    "loss.scale.left",
+    "1",
+    "stream/moment",
+    "how many times too large a gradient still was by the loss scale, at a step or at a clipping call",
+)
 EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader that begins at this step")
 # --- sampled updates ------------------------------------------------------------------------------
 TERM_VALUE = Signal(
@@ -74,6 +92,12 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+STALLED_SHARE = Signal(
+    "update.stalled",
+    "1",
+    "stream",
+    "of the entries of bf16 and fp16 parameters that have a gradient, the share unmoved since the sample before",
+)
 ALIGNMENT = Signal(
     "gradient.alignment",
     "1",

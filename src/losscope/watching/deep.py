@@ -29,6 +29,7 @@ from losscope.watching.user_code import user_frame, where
 from losscope.watching.weak_tensors import TensorRef, weak
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
+_ANNOUNCED = 16  # optimisers of one stream that are described; some scripts make one at every update
 _PATIENCE = 8  # updates of any stream for which the one after a sample is waited for; closures never show it
 _LATER = (
     1.3  # growth of the step from one reading of a sum's terms to the next, where no sample comes in between
@@ -71,6 +72,7 @@ class DeepSampler:
         self._reached: list[TensorRef] = []
         self._optimizers: list[weakref.ref[Any]] = []
         self._count = 0
+        self._joined: dict[str, int] = {}  # optimisers of each stream so far
         self._walked = False
         self._explained = False
         self._reads = False  # the terms alone of this update are read
@@ -300,12 +302,16 @@ class DeepSampler:
     # --- optimisers -------------------------------------------------------------------------------
     def made(self, optimizer: Any) -> None:
         """Hook behind Optimizer.__init__."""
+        self._optimizers = [ref for ref in self._optimizers if ref() is not None]
         self._optimizers.append(weakref.ref(optimizer))
 
     def joined(self, stream: Stream, optimizer: Any) -> None:
         """An optimiser object makes its first step: say what it is."""
         if optimizer not in self.live_optimizers():
             self.made(optimizer)
+        self._joined[stream.label] = count = self._joined.get(stream.label, 0) + 1
+        if count > _ANNOUNCED:
+            return
         groups = [
             {k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups
         ]

@@ -4,8 +4,7 @@ Every method called from a hook follows the same pattern: take the time, do the 
 book the time. A fault in it is recorded and switches the watch off; it never reaches the script.
 """
 
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +17,10 @@ from losscope.watching.clipping import Clipping
 from losscope.watching.deep import DeepSampler
 from losscope.watching.evaluation import Evaluations, mean_value
 from losscope.watching.fast_path import FastPath
+from losscope.watching.gradient_path import GradientPath
 from losscope.watching.gradient_state import GradientState
 from losscope.watching.graph_capture import GraphCapture
+from losscope.watching.guard import guarded
 from losscope.watching.loaders import Loaders
 from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
@@ -33,23 +34,6 @@ from losscope.watching.values import hidden, is_plain, scalar
 _LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
 _CLOSELY = 64  # first updates that are all looked at in full, whatever that costs
 _PASSING = 32  # ordinary updates in a row whose loss alone is read
-
-
-def guarded(method: Callable[..., None]) -> Callable[..., None]:
-    """Book the time of a hook; a fault inside it is written down and ends the watch, nothing more."""
-
-    @wraps(method)
-    def hook(self: "Watch", *args: Any) -> None:
-        if self.off:
-            return
-        began = perf_counter()
-        try:
-            hidden(method, self, *args)
-        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self.caught(method.__name__, error)
-        self.governor.charge(perf_counter() - began, plain=not self.deep.active)
-
-    return hook
 
 
 class Watch:
@@ -77,9 +61,9 @@ class Watch:
         self._single = 0
         self._nested = False  # some backward ran inside another
         self._within = GradientState()
-        self._scale = LossScale()
-        self._clipping = Clipping()
+        self._scale, self._clipping = LossScale(), Clipping()
         self._capture = GraphCapture(outlet.event)
+        self._path = GradientPath(outlet, self.deep.names, self._scale)
         self.fast = FastPath(self)
 
     # --- backward ---------------------------------------------------------------------------------
@@ -109,6 +93,7 @@ class Watch:
         if not outputs or not self._is_training(outputs, args, kwargs) or not is_plain(root := outputs[0]):
             return
         if self._capture.holds(root):
+            self._path.off = True
             return
         if self.fast.stepping and not steps_under_way():  # a step failed: nothing came of its backwards
             self._in_step, self.fast.stepping = None, 0
@@ -130,11 +115,13 @@ class Watch:
         if not first:
             self._single = 0  # several backwards in an update: from here on each is looked at
         cycle.add(value, inside_step=inside, cleared=cleared)
+        self._path.backward(outputs, cleared=first or cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
             deep.non_finite_loss(root, "0", self.streams.main_step)
         if deep.attentive:
             self._read_objective(outputs, inside, cleared)
-        self._attend = self._by_hand or self._single < _LEARN_UPDATES or (inside and deep.attentive)
+        looked = self._by_hand or self._single < _LEARN_UPDATES or self._path.attends
+        self._attend = looked or (inside and deep.attentive)
 
     def _read_objective(self, outputs: Any, inside: bool, cleared: bool) -> None:
         """The anatomy of the roots that :meth:`Cycle.total` adds up, and of no others."""
@@ -158,6 +145,8 @@ class Watch:
                 self._within.note(self.deep.parameters)
             else:
                 self._within.renote()
+        if self._in_step is None:
+            self._path.backward_done(self.streams)
         if self._in_step is not None:
             if self.deep.attentive and len(self.cycle.inside) == 1:
                 self.deep.gradients(self._in_step, self._optimizer)
@@ -193,6 +182,7 @@ class Watch:
         stream = self.streams.known(optimizer)
         if stream is not None and not (closure or self.deep.active or self.deep.expecting):
             self._in_step = stream
+            self._on_path(stream, optimizer)
         else:
             self._step_begins(optimizer, closure)
 
@@ -210,6 +200,10 @@ class Watch:
         self.governor.charge_update(perf_counter() - began, plain=not self.deep.active)
 
     @guarded
+    def _on_path(self, stream: Stream, optimizer: Any) -> None:
+        self._path.step_begins(stream, optimizer)
+
+    @guarded
     def _step_begins(self, optimizer: Any, closure: bool) -> None:
         stream, new = self.streams.of(optimizer)
         if new:
@@ -218,6 +212,7 @@ class Watch:
             if stream.step == 0:
                 self.governor.invite()
         self._in_step, self._optimizer = stream, optimizer
+        self._path.step_begins(stream, optimizer, closure=closure, new=new)
         if closure and self.cycle.fresh:
             self._open_update()
         if self.deep.active:
@@ -234,6 +229,7 @@ class Watch:
             for label, rate in stream.changed_rates(optimizer):
                 self.outlet.record(signals.LEARNING_RATE, label, stream.step, rate)
         self._commit(stream, now)
+        self._path.step_ends(stream, optimizer)
         if self._pass_over():
             return
         if stream.gradients.empty:
@@ -251,7 +247,7 @@ class Watch:
             and cycle.roots[0] is not None
             and not self.outlet.non_finite
             and not (deep.active or deep.expecting or self._notice or self._nested)
-            and not self._scale.used
+            and not (self._scale.used or self._path.watchful)
             and deep.rests > 1
         )
 
@@ -269,6 +265,7 @@ class Watch:
     def left_fast_path(self, updates: int, read: int, loss: Any, *, used: bool) -> None:
         """``updates`` took the fast path; ``loss`` is that of the last of ``read`` backwards, ``used`` or not."""
         self._turn += updates
+        self._path.passed_over()
         self.governor.charge_fast(read)
         self.deep.rest(read if used else read - 1)
         self.streams.passed(self.governor.elapsed)
@@ -342,6 +339,7 @@ class Watch:
     def clipped(self, norm: Any, limit: Any) -> None:
         """Hook behind clip_grad_norm_: the norm that it found, and its limit."""
         self._clipping.note(norm, limit)
+        self._path.clipped(norm, limit)
 
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
@@ -370,6 +368,7 @@ class Watch:
         self._by_hand = False
         self.fast.leave()
         self.deep.made(optimizer)
+        self._path.made(optimizer)
 
     # --- the end ----------------------------------------------------------------------------------
     @guarded
@@ -379,6 +378,7 @@ class Watch:
         if self.manual.stream is not None:
             self._commit_manual()
         self.deep.close()
+        self._path.finish()
         for (
             stream
         ) in self.streams.all:  # where the stride passed over the last updates, their number stays exact

@@ -1,0 +1,25 @@
+"""What every hook is wrapped in: its time is booked, and a fault of ours ends the watch, not the script."""
+
+from collections.abc import Callable
+from functools import wraps
+from time import perf_counter
+from typing import Any
+
+from losscope.watching.values import hidden
+
+
+def guarded(method: Callable[..., None]) -> Callable[..., None]:
+    """Book the time of a hook; a fault inside it is written down and ends the watch, nothing more."""
+
+    @wraps(method)
+    def hook(self: Any, *args: Any) -> None:
+        if self.off:
+            return
+        began = perf_counter()
+        try:
+            hidden(method, self, *args)
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            self.caught(method.__name__, error)
+        self.governor.charge(perf_counter() - began, plain=not self.deep.active)
+
+    return hook
