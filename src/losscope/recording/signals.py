@@ -65,6 +65,9 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+RADIAL_GAIN = Signal(
+    "gradient.radial", "loss", "stream", "−⟨g, θ⟩: fall of the loss per relative growth of all weight matrices"
+)
 ALIGNMENT = Signal(
     "gradient.alignment",
     "1",

@@ -307,7 +307,12 @@ class DeepSampler:
         if optimizer not in self.live_optimizers():
             self.made(optimizer)
         groups = [
-            {k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups
+            {
+                **{k: v for k, v in g.items() if isinstance(v, int | float | bool)},
+                "betas": [b for b in g.get("betas") or () if isinstance(b, int | float)],
+                "tensors": len(g["params"]),
+            }
+            for g in optimizer.param_groups
         ]
         held = [p for g in optimizer.param_groups for p in g["params"]]
         place = where(user_frame())

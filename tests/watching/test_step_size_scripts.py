@@ -1,0 +1,90 @@
+"""Real trainings with one fault of the step size each, and their nearest harmless look-alikes."""
+
+import numpy as np
+import pytest
+import torch
+from memory_watch import watching
+from torch import nn
+from torch.nn import functional
+
+from losscope.recording.reader import Recording
+from losscope.rules.judge import judge_run
+
+
+def judged(train):
+    """Watch ``train``, and judge what was recorded."""
+    torch.manual_seed(0)
+    with watching(share=0.05) as memory:
+        train()
+    events = [{"kind": e["event"], **e} for e in memory.events]
+    events.append({"kind": "script-end", "event": "script-end", "status": "finished", "exit_code": 0})
+    data = {
+        key: (np.array([s for s, _ in points], dtype=np.int64), np.array([float(v) for _, v in points]))
+        for key, points in memory.data.items()
+    }
+    return judge_run(Recording.from_memory(data, events, {}))
+
+
+def complaints(verdict):
+    return [f.code for f in verdict.findings if f.severity != "info"]
+
+
+def blobs(classes=5, size=512, width=16):
+    generator = torch.Generator().manual_seed(1)
+    centres = torch.randn(classes, width, generator=generator)
+    y = torch.randint(0, classes, (size,), generator=generator)
+    return centres[y] + 0.7 * torch.randn(size, width, generator=generator), y
+
+
+X, Y = blobs()
+
+
+def network(*, normalised=False):
+    between = [nn.BatchNorm1d(64)] if normalised else []
+    return nn.Sequential(nn.Linear(16, 64), *between, nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+
+
+def step(model, optimizer):
+    pick = torch.randint(0, len(X), (64,))
+    optimizer.zero_grad()
+    loss = functional.cross_entropy(model(X[pick]), Y[pick])
+    loss.backward()
+    return loss
+
+
+def decayed(make, updates=500, **options):
+    def train():
+        model = network(**options)
+        optimizer = make(model.parameters())
+        for _ in range(updates):
+            step(model, optimizer)
+            optimizer.step()
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("make", "severity"),
+    [
+        (lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=20.0), "warning"),
+        (lambda p: torch.optim.Adam(p, 3e-3, weight_decay=1.0), "error"),
+        (lambda p: torch.optim.SGD(p, 0.1, weight_decay=1.0), "error"),
+    ],
+    ids=["adamw", "adam", "sgd"],
+)
+def test_a_decay_that_dominates_is_the_cause(make, severity):
+    first = judged(decayed(make)).findings[0]
+    assert (first.code, first.severity) == ("weight-decay-dominates", severity)
+    assert first.where is not None and first.where.file.endswith("test_step_size_scripts.py")
+
+
+@pytest.mark.parametrize(
+    ("make", "normalised"),
+    [
+        (lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=0.1), False),
+        (lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4), True),
+    ],
+    ids=["adamw", "behind normalisation"],
+)
+def test_an_ordinary_decay_is_not(make, normalised):
+    assert complaints(judged(decayed(make, normalised=normalised))) == []
