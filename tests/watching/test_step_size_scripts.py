@@ -41,7 +41,9 @@ X, Y = blobs()
 
 def network(*, normalised=False):
     between = [nn.BatchNorm1d(64)] if normalised else []
-    return nn.Sequential(nn.Linear(16, 64), *between, nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+    return nn.Sequential(
+        nn.Linear(16, 64), *between, nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)
+    )
 
 
 def step(model, optimizer):
@@ -52,7 +54,7 @@ def step(model, optimizer):
     return loss
 
 
-def decayed(make, updates=500, **options):
+def decayed(make, updates=300, **options):
     def train():
         model = network(**options)
         optimizer = make(model.parameters())
@@ -66,7 +68,7 @@ def decayed(make, updates=500, **options):
 @pytest.mark.parametrize(
     ("make", "severity"),
     [
-        (lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=20.0), "warning"),
+        (lambda p: torch.optim.AdamW(p, 3e-3, weight_decay=20.0), "warning"),
         (lambda p: torch.optim.Adam(p, 3e-3, weight_decay=1.0), "error"),
         (lambda p: torch.optim.SGD(p, 0.1, weight_decay=1.0), "error"),
     ],
@@ -88,3 +90,68 @@ def test_a_decay_that_dominates_is_the_cause(make, severity):
 )
 def test_an_ordinary_decay_is_not(make, normalised):
     assert complaints(judged(decayed(make, normalised=normalised))) == []
+
+
+def scheduled(make, *, per, epochs=6, batches=50, rate=0.05, model=network):
+    """``per`` "batch" or "epoch": where the scheduler is stepped; or never."""
+
+    def train():
+        net = model()
+        optimizer = torch.optim.SGD(net.parameters(), rate)
+        loader = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(X[: 8 * batches], Y[: 8 * batches]), batch_size=8, shuffle=True
+        )
+        scheduler = make(optimizer)
+        for _ in range(epochs):
+            for x, y in loader:
+                optimizer.zero_grad()
+                functional.cross_entropy(net(x), y).backward()
+                optimizer.step()
+                if per == "batch":
+                    scheduler.step()
+            if per == "epoch":
+                scheduler.step()
+
+    return train
+
+
+lr = torch.optim.lr_scheduler
+
+
+@pytest.mark.parametrize(
+    ("make", "per", "rate"),
+    [
+        (lambda o: lr.StepLR(o, 10), "batch", 0.05),
+        (lambda o: lr.CosineAnnealingLR(o, T_max=6), "batch", 0.05),
+        (lambda o: lr.StepLR(o, 2), "never", 0.05),
+        (lambda o: lr.OneCycleLR(o, 0.05, epochs=6, steps_per_epoch=50), "epoch", 0.05),
+        (lambda o: lr.ExponentialLR(o, 0.9), "batch", 0.02),
+    ],
+    ids=["step-lr per batch", "cosine per batch", "never", "one-cycle per epoch", "exponential per batch"],
+)
+def test_a_schedule_that_is_not_what_was_meant(make, per, rate):
+    found = judged(scheduled(make, per=per, rate=rate)).findings[0]
+    assert found.code == "schedule-broken", found.title.render("en")
+    assert found.where is not None and found.where.line > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "per"),
+    [
+        (lambda o: lr.StepLR(o, 2), "epoch"),
+        (lambda o: lr.CosineAnnealingLR(o, T_max=6), "epoch"),
+        (lambda o: lr.CosineAnnealingLR(o, T_max=300), "batch"),
+        (lambda o: lr.OneCycleLR(o, 0.05, epochs=6, steps_per_epoch=50), "batch"),
+        (lambda o: lr.CosineAnnealingWarmRestarts(o, 50), "batch"),
+        (lambda o: lr.LinearLR(o, 0.01, total_iters=20), "batch"),
+        (
+            lambda o: lr.SequentialLR(
+                o, [lr.LinearLR(o, 0.01, total_iters=20), lr.CosineAnnealingLR(o, 280)], [20]
+            ),
+            "batch",
+        ),
+    ],
+    ids=["step", "cosine", "cosine per batch", "one-cycle", "restarts", "warm-up", "sequence"],
+)
+def test_schedules_that_are(make, per):
+    assert complaints(judged(scheduled(make, per=per))) == []

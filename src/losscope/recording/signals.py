@@ -33,6 +33,9 @@ STALE_GRADIENT = Signal(
     "1 where the last update's gradient was still in place at the next backward",
 )
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
+SCHEDULER_STEPS = Signal(
+    "scheduler.steps", "1", "stream/scheduler", "steps that a learning-rate scheduler has made so far"
+)
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
@@ -66,7 +69,10 @@ PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one param
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
 RADIAL_GAIN = Signal(
-    "gradient.radial", "loss", "stream", "−⟨g, θ⟩: fall of the loss per relative growth of all weight matrices"
+    "gradient.radial",
+    "loss",
+    "stream",
+    "−⟨g, θ⟩: fall of the loss per relative growth of all weight matrices",
 )
 ALIGNMENT = Signal(
     "gradient.alignment",

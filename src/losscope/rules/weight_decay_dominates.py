@@ -118,9 +118,7 @@ def _held_down(recording: Recording, stream: str, decay: Decay) -> Finding | Non
     above = level - (term.floor or 0.0) * abs(term.coefficient)
     gain, share = mean(gains), _share(decay, float(np.median(gains)))
     enough = decay.kind == "scaled" or decay.exponent >= _TIME
-    if not (
-        enough and above > _ABOVE * scale and share > _SHARE and gain.interval(0.95)[0] > _ABOVE * scale
-    ):
+    if not (enough and above > _ABOVE * scale and share > _SHARE and gain.interval(0.95)[0] > _ABOVE * scale):
         return None
     evidence = Evidence(
         text=_BALANCE(share=share, gain=gain.value),

@@ -1,7 +1,7 @@
 """Deep samples: one update in many is looked at closely, by every probe."""
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -77,6 +77,7 @@ class DeepSampler:
         self._several = False  # the loss has more than one: then the recorded loss does not tell their values
         self._read_at = 0
         self.keeper = Keeper()
+        self.on_joined: Callable[[Any, str], None] | None = None  # who wants to know of new optimisers
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -325,6 +326,8 @@ class DeepSampler:
             parameters=self.names.of(held),
             where={"file": place.file, "line": place.line} if place else None,
         )
+        if self.on_joined is not None:
+            self.on_joined(optimizer, stream.label)
 
     def live_optimizers(self) -> list[Any]:
         return [o for ref in self._optimizers if (o := ref()) is not None]

@@ -21,6 +21,7 @@ from torch.optim.optimizer import (
 )
 
 from losscope.watching.instrument import Instrumentation, NotInstrumentable
+from losscope.watching.schedulers import Schedulers
 from losscope.watching.watch import Watch
 from losscope.watching.weak_tensors import return_to_all, step_aside
 
@@ -70,6 +71,7 @@ class Hooks:
         self._insert(clip, after=_passing(watch.clipped, result=True), arguments=("max_norm",), traced=True)
         scale = torch.amp.grad_scaler.GradScaler.scale
         self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
+        Schedulers(watch).insert(self._insert)
         self._insert(
             torch.utils.swap_tensors,
             before=step_aside,
