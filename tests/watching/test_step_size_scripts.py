@@ -155,3 +155,71 @@ def test_a_schedule_that_is_not_what_was_meant(make, per, rate):
 )
 def test_schedules_that_are(make, per):
     assert complaints(judged(scheduled(make, per=per))) == []
+
+
+clip = nn.utils.clip_grad_norm_
+
+
+def clipping(order, *, limit=1.0, rate=0.05, updates=200, value=False):
+    """``order``: letters of one update: z(ero), b(ackward), c(lip), f(oreign clip), u(nscale), s(tep)."""
+
+    def train():
+        model, other = network(), network()
+        optimizer = torch.optim.SGD(model.parameters(), rate)
+        scaler = torch.amp.GradScaler("cpu", enabled="S" in order, init_scale=1024.0)
+        act = {
+            "z": optimizer.zero_grad,
+            "Z": lambda: optimizer.zero_grad(set_to_none=False),
+            "c": lambda: clip(model.parameters(), limit),
+            "v": lambda: nn.utils.clip_grad_value_(model.parameters(), limit),
+            "f": lambda: clip(other.parameters(), limit),
+            "s": optimizer.step,
+            "u": lambda: scaler.unscale_(optimizer),
+            "S": lambda: (scaler.step(optimizer), scaler.update()),
+        }
+        for _ in range(updates):
+            pick = torch.randint(0, len(X), (64,))
+            for letter in order:
+                if letter == "b":
+                    scaler.scale(functional.cross_entropy(model(X[pick]), Y[pick])).backward()
+                else:
+                    act[letter]()
+
+    return train
+
+
+@pytest.mark.parametrize("order", ["zcbs", "Zcbs", "zbsc", "zbfs", "zbcS", "czbs", "zbsv"])
+def test_clipping_that_has_no_effect(order):
+    first = judged(clipping(order)).findings[0]
+    assert first.code == "clip-has-no-effect"
+    if order != "Zcbs":
+        assert first.where is not None and first.where.file.endswith("test_step_size_scripts.py")
+
+
+@pytest.mark.parametrize("order", ["zbcs", "Zbcs", "bcsz", "zbbcs", "zbcbcs", "zbucS", "zbcfs", "zbvs"])
+def test_clipping_in_its_place(order):
+    assert complaints(judged(clipping(order, rate=0.02))) == []
+
+
+def test_clipping_that_dominates_and_clipping_that_always_acts():
+    assert judged(clipping("zbcs", limit=1e-4)).findings[0].code == "clipping-dominates"
+    assert complaints(judged(clipping("zbcs", limit=0.1, rate=0.5))) == []
+
+
+def test_clipping_one_of_two_optimisers_after_the_other_has_stepped():
+    """Both step on one backward pass: the second call is in time although an update has been made since."""
+
+    def train():
+        model = network()
+        parts = [list(model[0].parameters()), list(model[2].parameters()) + list(model[4].parameters())]
+        optimizers = [torch.optim.SGD(p, 0.05) for p in parts]
+        for _ in range(100):
+            pick = torch.randint(0, len(X), (64,))
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            functional.cross_entropy(model(X[pick]), Y[pick]).backward()
+            for part, optimizer in zip(parts, optimizers, strict=True):
+                clip(part, 1.0)
+                optimizer.step()
+
+    assert complaints(judged(train)) == []

@@ -38,6 +38,12 @@ SCHEDULER_STEPS = Signal(
 )
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
+CLIP_STATE = Signal(
+    "clip.state",
+    "1",
+    "stream",
+    "clipping: 0 in order, 1 no backward since the last update, 2 parameters of no optimiser, 3 scaled gradients",
+)
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
 EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader that begins at this step")
 # --- sampled updates ------------------------------------------------------------------------------

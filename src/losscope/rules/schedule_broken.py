@@ -10,7 +10,8 @@ updates, over five times the horizon, and the horizon is at most the number of p
 where passes are not known). *Per epoch*: at most one step per pass and one more, over ten times as many updates,
 and a horizon within a factor of two of the number of updates. *Too soon*: for over 30 % of the run the learning
 rate was below 10⁻³ of its largest; until then the loss was falling (batch-means slope test of the half before it,
-95 %, by over 1 % of chance − floor), or the data had not been passed once or 30 updates made; and the loss lies
+95 %, by over 1 % of chance − floor), or the data had not been passed once or 30 updates made, or a decay by a
+factor per step, stepped at every update, ended it in the first half, before the loss had settled; and the loss lies
 above its floor by 5 % of chance − floor. *Up again*: a cosine past 1.2 times its horizon, and the mean loss of the
 last twentieth above that at the lowest rate, with disjoint 95 % intervals.
 
@@ -248,7 +249,17 @@ def _unfinished(recording: Recording, stream: str, at: int) -> bool:
     if before.size < 30 or _in_first_pass(recording, stream, at):
         return known is not None
     moved = change(before[before.size // 2 :])
-    return moved is not None and moved.high < 0 and moved.value < -0.01 * scale
+    if moved is None:
+        return False
+    if known is not None and _meant_for_passes(recording, stream) and 2 * at < updates(recording, stream):
+        return not -0.01 * scale < moved.low <= moved.high < 0.01 * scale
+    return moved.high < 0 and moved.value < -0.01 * scale
+
+
+def _meant_for_passes(recording: Recording, stream: str) -> bool:
+    """A decay by a constant factor, which is usually counted in passes, was stepped at every update."""
+    seen, decays = updates(recording, stream), ("StepLR", "MultiStepLR", "ExponentialLR", "MultiplicativeLR")
+    return any(s.name in decays and 2 * s.steps >= seen for s in schedulers(recording, stream))
 
 
 def _in_first_pass(recording: Recording, stream: str, at: int) -> bool:

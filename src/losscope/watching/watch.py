@@ -4,8 +4,7 @@ Every method called from a hook follows the same pattern: take the time, do the 
 book the time. A fault in it is recorded and switches the watch off; it never reaches the script.
 """
 
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +19,7 @@ from losscope.watching.evaluation import Evaluations, mean_value
 from losscope.watching.fast_path import FastPath
 from losscope.watching.gradient_state import GradientState
 from losscope.watching.graph_capture import GraphCapture
+from losscope.watching.guarded import guarded
 from losscope.watching.loaders import Loaders
 from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
@@ -33,23 +33,6 @@ from losscope.watching.values import hidden, is_plain, scalar
 _LEARN_UPDATES = 10  # with one backward each, after which clearing inside an update is not checked
 _CLOSELY = 64  # first updates that are all looked at in full, whatever that costs
 _PASSING = 32  # ordinary updates in a row whose loss alone is read
-
-
-def guarded(method: Callable[..., None]) -> Callable[..., None]:
-    """Book the time of a hook; a fault inside it is written down and ends the watch, nothing more."""
-
-    @wraps(method)
-    def hook(self: "Watch", *args: Any) -> None:
-        if self.off:
-            return
-        began = perf_counter()
-        try:
-            hidden(method, self, *args)
-        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self.caught(method.__name__, error)
-        self.governor.charge(perf_counter() - began, plain=not self.deep.active)
-
-    return hook
 
 
 class Watch:
@@ -78,7 +61,7 @@ class Watch:
         self._nested = False  # some backward ran inside another
         self._within = GradientState()
         self._scale = LossScale()
-        self._clipping = Clipping()
+        self.clipping = Clipping(self.streams, self._scale, outlet)
         self._capture = GraphCapture(outlet.event)
         self.fast = FastPath(self)
 
@@ -293,7 +276,7 @@ class Watch:
         stream.write(step, round(now - self.governor.began, 6))
         if cycle.count != 1:
             self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.count))
-        self._clipping.write(self.outlet.record, stream.label, step)
+        self.clipping.write(self.outlet.record, stream.label, step)
         cycle.fresh = True
         stream.step = step + 1
         self._turn += 1
@@ -341,7 +324,12 @@ class Watch:
     @guarded
     def clipped(self, norm: Any, limit: Any) -> None:
         """Hook behind clip_grad_norm_: the norm that it found, and its limit."""
-        self._clipping.note(norm, limit)
+        self.clipping.note(norm, limit)
+
+    @guarded
+    def clips(self, parameters: Any) -> None:
+        """Hook before gradients are clipped."""
+        self.clipping.begins(parameters, known=not self.fast.running)
 
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
