@@ -223,3 +223,9 @@ def test_clipping_one_of_two_optimisers_after_the_other_has_stepped():
                 optimizer.step()
 
     assert complaints(judged(train)) == []
+
+
+def test_a_momentum_that_is_too_high_and_one_that_goes_with_its_rate():
+    high = judged(decayed(lambda p: torch.optim.SGD(p, 0.03, momentum=0.999)))
+    assert high.findings[0].code == "momentum-too-high"
+    assert complaints(judged(decayed(lambda p: torch.optim.SGD(p, 0.001, momentum=0.99)))) == []
