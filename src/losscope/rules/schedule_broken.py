@@ -297,7 +297,7 @@ def broken() -> Recording:
     series = {
         (signals.LEARNING_RATE, "0/0"): (steps, 0.1 * 0.1 ** (steps // 30)),
         (signals.SCHEDULER_STEPS, "0/0"): (steps, steps + 1.0),
-        (signals.EPOCH, ""): every(60, 600, np.arange(10)),
+        (signals.EPOCH, ""): every(60, 600, np.arange(10.0)),
     }
     return record(loss, series=series, events=[optimizer(), _scheduler(step_size=30)])
 
@@ -308,7 +308,7 @@ def healthy() -> Recording:
     series = {
         (signals.LEARNING_RATE, "0/0"): (steps, 0.05 * (1 + np.cos(np.pi * steps / 600))),
         (signals.SCHEDULER_STEPS, "0/0"): (steps, steps + 1.0),
-        (signals.EPOCH, ""): every(60, 600, np.arange(10)),
+        (signals.EPOCH, ""): every(60, 600, np.arange(10.0)),
     }
     return record(
         falling(end=0.4), series=series, events=[optimizer(), _scheduler("CosineAnnealingLR", T_max=600)]

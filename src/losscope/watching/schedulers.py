@@ -139,7 +139,9 @@ class Schedulers:
 
 def _described(scheduler: Any) -> dict[str, Any]:
     """Class, numbers of its horizon, and whether its steps are those that are counted."""
-    numbers = {k: v for k in _HORIZONS if isinstance(v := getattr(scheduler, k, None), int | float)}
+    numbers: dict[str, Any] = {
+        k: v for k in _HORIZONS if isinstance(v := getattr(scheduler, k, None), int | float)
+    }
     milestones = getattr(scheduler, "milestones", None)
     if milestones:
         numbers["milestones"] = sorted(int(m) for m in milestones)
