@@ -161,7 +161,7 @@ clip = nn.utils.clip_grad_norm_
 
 
 def clipping(order, *, limit=1.0, rate=0.05, updates=200, value=False):
-    """``order``: letters of one update: z(ero), b(ackward), c(lip), f(oreign clip), u(nscale), s(tep)."""
+    """``order``: letters of one update: z(ero), b (backward), c(lip), f(oreign clip), u(nscale), s(tep)."""
 
     def train():
         model, other = network(), network()
