@@ -7,6 +7,7 @@ The levels of chance and floor are known in half of the runs, unknown in the oth
 
 import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from healthy_curves import SHAPES, healthy_validation
@@ -15,7 +16,7 @@ from scipy import stats
 from losscope.core.verdict import Verdict
 from losscope.recording import signals
 from losscope.rules.judge import judge_run
-from losscope.rules.planted import PlantedTerm, every, optimizer, record
+from losscope.rules.planted import PARAMETERS, Planted, PlantedTerm, every, optimizer, record
 
 LENGTHS = (30, 60, 120, 400, 1500, 6000)
 
@@ -40,6 +41,7 @@ def judge_one(shape: str, seed: int) -> Verdict:
         (signals.ALIGNMENT, "0"): every(spacing, n, np.clip(rng.normal(cosine, 0.2, samples), -1, 1)),
         (signals.STALE_GRADIENT, "0"): every(1, n, 0.0),
     }
+    series.update(step_size(n, spacing, rng))
     if shape == "adversarial":
         series[signals.LOSS, "1"] = every(1, n, SHAPES[shape](n, rng))
     if shape == "bootstrapped":
@@ -47,7 +49,56 @@ def judge_one(shape: str, seed: int) -> Verdict:
             spacing, n, np.geomspace(0.1, rng.uniform(0.3, 10), samples)
         )
     validation = healthy_validation(int(rng.integers(3, 60)), rng)
-    return judge_run(record(loss, terms=[term], series=series, events=[optimizer()], validation=validation))
+    events = [trained_by(rng), *scheduled(n, rng, series)]
+    return judge_run(record(loss, terms=[term], series=series, events=events, validation=validation))
+
+
+def step_size(n: int, spacing: int, rng: np.random.Generator) -> Planted:
+    """Norms under ordinary decay (they grow to three times or shrink to a third), clipping that always acts in half
+    of the runs, and a radial gain as large as the decay's own balance would make it.
+    """
+    samples = len(range(0, n, spacing))
+    path = np.geomspace(1.0, rng.uniform(0.35, 3.0), samples) * rng.uniform(1, 10)
+    planted: Planted = {
+        (signals.RADIAL_GAIN, "0"): every(spacing, n, rng.normal(0.05, 0.3, samples)),
+        (signals.CLIP_NORM, "0"): every(1, n, 10 ** rng.normal(rng.uniform(-1, 2), 0.3, n)),
+        (signals.CLIP_LIMIT, "0"): every(1, n, 1.0),
+        (signals.CLIP_STATE, "0"): every(1, n, 0.0),
+    }
+    for name in PARAMETERS:
+        planted[signals.PARAMETER_NORM, name] = every(spacing, n, path)
+        planted[signals.UPDATE_NORM_PARAMETER, name] = every(spacing, n, path * 10 ** rng.normal(-2.7, 0.3))
+        planted[signals.GRADIENT_NORM_PARAMETER, name] = every(spacing, n, 10 ** rng.normal(-1, 0.5, samples))
+    return planted
+
+
+def trained_by(rng: np.random.Generator) -> dict[str, Any]:
+    """AdamW, Adam or SGD with the decay and the momentum that are usual for it."""
+    name = ("AdamW", "Adam", "SGD")[rng.integers(3)]
+    decay = 10 ** rng.uniform(-3, -1) if name == "AdamW" else 10 ** rng.uniform(-6, -3.3)
+    group = {"lr": 10 ** rng.uniform(-4, -2), "weight_decay": decay, "tensors": len(PARAMETERS)}
+    group |= {"momentum": 0.9} if name == "SGD" else {"betas": [0.9, 0.999]}
+    return {**optimizer(rate=group["lr"]), "name": name, "groups": [group]}
+
+
+def scheduled(n: int, rng: np.random.Generator, series: Planted) -> list[dict[str, Any]]:
+    """A scheduler that does what was meant, in four of five runs: its event; its rates and steps go to ``series``."""
+    at, kind, passes = np.arange(n), int(rng.integers(5)), int(rng.integers(2, 6))
+    series[signals.EPOCH, ""] = every(max(1, n // passes), n, 0.0)
+    epoch = at * passes // n
+    rates, fields = (
+        (np.ones(n), {}),
+        (0.5 * (1 + np.cos(np.pi * at / n)), {"name": "CosineAnnealingLR", "T_max": n}),
+        (0.5 * (1 + np.cos(np.pi * epoch / passes)), {"name": "CosineAnnealingLR", "T_max": passes}),
+        (0.1 ** (3 * epoch // passes), {"name": "StepLR", "step_size": 1 + passes // 3}),
+        (np.minimum(1, at / (0.1 * n)) * (1 - at / n), {"name": "LambdaLR"}),
+    )[kind]
+    series[signals.LEARNING_RATE, "0/0"] = at, np.asarray(rates, dtype=np.float64) * 1e-3
+    if not fields:
+        return []
+    ends = at if kind in (1, 4) else np.flatnonzero(np.diff(epoch)) + 1
+    series[signals.SCHEDULER_STEPS, "0/0"] = ends, np.arange(1.0, len(ends) + 1)
+    return [{"kind": "scheduler", "stream": "0", "scheduler": "0", "counted": True, **fields}]
 
 
 def upper_bound(alarms: int, runs: int) -> float:

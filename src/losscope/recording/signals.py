@@ -45,8 +45,17 @@ OPTIMIZER_LIFE = Signal(
     "updates of an optimiser object whose state was lost to a new one over the same parameters, at the first of that",
 )
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
+SCHEDULER_STEPS = Signal(
+    "scheduler.steps", "1", "stream/scheduler", "steps that a learning-rate scheduler has made so far"
+)
 CLIP_NORM = Signal("clip.norm", "1", "stream", "total gradient norm that a clipping call found")
 CLIP_LIMIT = Signal("clip.limit", "1", "stream", "the limit given to that call")
+CLIP_STATE = Signal(
+    "clip.state",
+    "1",
+    "stream",
+    "clipping: 0 in order, 1 no backward since the last update, 2 parameters of no optimiser, 3 scaled gradients",
+)
 LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
 SCALE_LEFT = Signal(
     "loss.scale.left",
@@ -97,6 +106,12 @@ STALLED_SHARE = Signal(
     "1",
     "stream",
     "of the entries of bf16 and fp16 parameters that have a gradient, the share unmoved since the sample before",
+)
+RADIAL_GAIN = Signal(
+    "gradient.radial",
+    "loss",
+    "stream",
+    "−⟨g, θ⟩: fall of the loss per relative growth of all weight matrices",
 )
 ALIGNMENT = Signal(
     "gradient.alignment",

@@ -23,14 +23,12 @@ from losscope.core.finding import Evidence, NotJudged
 from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.curve import has_fallen
 from losscope.rules.planted import every, falling, flat, record
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.step_size import learning_rate, remedy_factor, warming_up
-from losscope.rules.streams import line_of, losses, progress, updates, values
-from losscope.rules.terms import terms
+from losscope.rules.step_size import has_hardly_learnt, learning_rate, remedy_factor, warming_up
+from losscope.rules.streams import line_of, progress, updates, values
 
-_PATH, _SKILL, _AGREE = 0.1, 0.2, 0.5
+_PATH = 0.1
 _WARMING = Text(
     en="the learning rate was still being warmed up when the run ended",
     zh="运行结束时学习率仍在预热",
@@ -62,7 +60,7 @@ def judge(recording: Recording) -> Outcome:
     if ratios.size < 3 or (gradients.size and not np.median(gradients) > 0):
         return []
     ratio = float(ratios[1:].mean())
-    if ratio * seen >= _PATH or not _has_hardly_learnt(recording, stream):
+    if ratio * seen >= _PATH or not has_hardly_learnt(recording, stream):
         return []
     rate = learning_rate(recording, stream)
     evidence = Evidence(
@@ -78,15 +76,6 @@ def judge(recording: Recording) -> Outcome:
     remedy = remedy_factor(rate, factor)
     place = line_of(recording, stream, "optimizer")
     return [RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=remedy, where=place)]
-
-
-def _has_hardly_learnt(recording: Recording, stream: str) -> bool:
-    skills = [found for term in terms(recording, stream) if (found := term.skill()) is not None]
-    if skills:
-        return all(found.high < _SKILL for found in skills)
-    cosines = values(recording, signals.ALIGNMENT, stream)
-    agree = cosines.size >= 3 and float(np.median(cosines)) > _AGREE
-    return agree and not has_fallen(losses(recording, stream), sigmas=1.5)
 
 
 RULE = Rule(

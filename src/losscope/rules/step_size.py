@@ -1,9 +1,15 @@
-"""What the two rules about the learning rate share."""
+"""What the rules about the size of updates share."""
+
+import numpy as np
 
 from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.streams import values
+from losscope.rules.curve import has_fallen
+from losscope.rules.streams import losses, values
+from losscope.rules.terms import terms
+
+_SKILL, _AGREE = 0.2, 0.5
 
 _REMEDY = Text(
     en="Try a learning rate of {new:g} in place of {old:g}.",
@@ -47,3 +53,13 @@ def remedy_factor(rate: float | None, factor: float) -> Message:
     if rate is None:
         return _REMEDY_FACTOR(factor=factor)
     return _REMEDY(new=float(f"{rate * factor:.3g}"), old=rate)
+
+
+def has_hardly_learnt(recording: Recording, stream: str) -> bool:
+    """The skill is below 0.2; without a chance level: no fall although successive gradients agree."""
+    skills = [found for term in terms(recording, stream) if (found := term.skill()) is not None]
+    if skills:
+        return all(found.high < _SKILL for found in skills)
+    cosines = values(recording, signals.ALIGNMENT, stream)
+    agree = cosines.size >= 3 and float(np.median(cosines)) > _AGREE
+    return agree and not has_fallen(losses(recording, stream), sigmas=1.5)

@@ -1,7 +1,7 @@
 """Deep samples: one update in many is looked at closely, by every probe."""
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -79,6 +79,7 @@ class DeepSampler:
         self._several = False  # the loss has more than one: then the recorded loss does not tell their values
         self._read_at = 0
         self.keeper = Keeper()
+        self.on_joined: Callable[[Any, str], None] | None = None  # who wants to know of new optimisers
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -313,7 +314,12 @@ class DeepSampler:
         if count > _ANNOUNCED:
             return
         groups = [
-            {k: v for k, v in g.items() if isinstance(v, int | float | bool)} for g in optimizer.param_groups
+            {
+                **{k: v for k, v in g.items() if isinstance(v, int | float | bool)},
+                "betas": [b for b in g.get("betas") or () if isinstance(b, int | float)],
+                "tensors": len(g["params"]),
+            }
+            for g in optimizer.param_groups
         ]
         held = [p for g in optimizer.param_groups for p in g["params"]]
         place = where(user_frame())
@@ -326,6 +332,8 @@ class DeepSampler:
             parameters=self.names.of(held),
             where={"file": place.file, "line": place.line} if place else None,
         )
+        if self.on_joined is not None:
+            self.on_joined(optimizer, stream.label)
 
     def live_optimizers(self) -> list[Any]:
         return [o for ref in self._optimizers if (o := ref()) is not None]

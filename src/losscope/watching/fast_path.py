@@ -80,6 +80,11 @@ class FastPath:
         self._gate[0] = stride == 1 or by_hand is not None
         self._running = True
 
+    @property
+    def running(self) -> bool:
+        """Whether ordinary updates pass at present."""
+        return self._running
+
     def leave(self) -> None:
         """The update under way, and those to come, take the slow path."""
         if self._running:

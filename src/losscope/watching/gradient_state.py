@@ -50,6 +50,14 @@ class GradientState:
     def empty(self) -> bool:
         return self._parameter is None or self._parameter() is None
 
+    def untouched(self) -> bool:
+        """Whether nothing was added to the noted gradient since: it is gone, or the same tensor at its version."""
+        parameter = self._parameter() if self._parameter is not None else None
+        if parameter is None or self._gradient is None or self._unseen:
+            return False
+        now = parameter.grad
+        return now is None or (now is self._gradient() and now._version == self._version)
+
     def cleared(self) -> bool | None:
         """Whether the noted gradient was cleared since; ``None`` where that cannot be told cheaply."""
         parameter = self._parameter() if self._parameter is not None else None

@@ -21,6 +21,7 @@ from torch.optim.optimizer import (
 )
 
 from losscope.watching.instrument import Instrumentation, NotInstrumentable
+from losscope.watching.schedulers import Schedulers
 from losscope.watching.watch import Watch
 from losscope.watching.weak_tensors import return_to_all, step_aside
 
@@ -66,10 +67,10 @@ class Hooks:
         names = watch.deep.names
         self._insert(torch.nn.Module.__init__, before=names.note_module, arguments=("self",), traced=True)
         self._insert(torch.utils.data.DataLoader.__iter__, before=watch.loader_starts, arguments=("self",))
-        clip = torch.nn.utils.clip_grad.clip_grad_norm_
-        self._insert(clip, after=_passing(watch.clipped, result=True), arguments=("max_norm",), traced=True)
+        self._insert_clipping(watch)
         scale = torch.amp.grad_scaler.GradScaler.scale
         self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
+        Schedulers(watch).insert(self._insert)
         self._insert(
             torch.utils.swap_tensors,
             before=step_aside,
@@ -85,6 +86,15 @@ class Hooks:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def _insert_clipping(self, watch: Watch) -> None:
+        module = torch.nn.utils.clip_grad
+        noted = _passing(watch.clipped, result=True)
+        self._insert(module.clip_grad_norm_, after=noted, arguments=("max_norm",), traced=True)
+        scaling = getattr(module, "_clip_grads_with_norm_", None)
+        for function in (scaling, module.clip_grad_value_):
+            if function is not None:
+                self._insert(function, before=watch.clips, arguments=("parameters",), traced=True)
 
     def _insert_loss(self, name: str, function: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(function).parameters)

@@ -13,6 +13,7 @@ class LossScale:
 
     def __init__(self) -> None:
         self._scaled: tuple[weakref.ref[Tensor], Any] | None = None
+        self._scaler: weakref.ref[Any] | None = None
 
     @property
     def used(self) -> bool:
@@ -27,7 +28,17 @@ class LossScale:
         if not isinstance(factor, Tensor) or factor.is_cpu:
             factor = float(scaler.get_scale())
         self._scaled = (weakref.ref(result), factor)
+        if self._scaler is None or self._scaler() is not scaler:
+            self._scaler = weakref.ref(scaler)
         return True
+
+    def in_gradients(self) -> bool:
+        """Whether the factor still stands in the gradients: no ``unscale_`` since the scaler's last update."""
+        scaler = self._scaler() if self._scaler is not None else None
+        if scaler is None:
+            return False
+        states = scaler._per_optimizer_states.values()
+        return not any(getattr(state.get("stage"), "name", "") == "UNSCALED" for state in states)
 
     def of(self, root: Any) -> Any:
         """The factor in ``root``, a number or a tensor on its device; 1 for what was not scaled."""

@@ -58,10 +58,9 @@ class Watch:
         self._adapt_at = _CLOSELY
         self._passing = False  # ordinary updates may take the fast path
         self._judged = False  # whether gradients were cleared was judged at the start of this update
-        self._single = 0
-        self._nested = False  # some backward ran inside another
-        self._within = GradientState()
-        self._scale, self._clipping = LossScale(), Clipping()
+        self._single, self._nested = 0, False  # some backward ran inside another
+        self._within, self._scale = GradientState(), LossScale()
+        self.clipping = Clipping(self.streams, self._scale, outlet)
         self._capture = GraphCapture(outlet.event)
         self._path = GradientPath(outlet, self.deep.names, self._scale)
         self.fast = FastPath(self)
@@ -290,7 +289,7 @@ class Watch:
         stream.write(step, round(now - self.governor.began, 6))
         if cycle.count != 1:
             self.outlet.record(signals.BACKWARDS, stream.label, step, float(cycle.count))
-        self._clipping.write(self.outlet.record, stream.label, step)
+        self.clipping.write(self.outlet.record, stream.label, step)
         cycle.fresh = True
         stream.step = step + 1
         self._turn += 1
@@ -338,8 +337,13 @@ class Watch:
     @guarded
     def clipped(self, norm: Any, limit: Any) -> None:
         """Hook behind clip_grad_norm_: the norm that it found, and its limit."""
-        self._clipping.note(norm, limit)
+        self.clipping.note(norm, limit)
         self._path.clipped(norm, limit)
+
+    @guarded
+    def clips(self, parameters: Any) -> None:
+        """Hook before gradients are clipped."""
+        self.clipping.begins(parameters, known=not self.fast.running)
 
     @guarded
     def loss_computed(self, kind: str, result: Any, inputs: Any, reduction: Any) -> None:
@@ -379,22 +383,16 @@ class Watch:
             self._commit_manual()
         self.deep.close()
         self._path.finish()
-        for (
-            stream
-        ) in self.streams.all:  # where the stride passed over the last updates, their number stays exact
+        for stream in self.streams.all:  # the stride passed over the last updates: their number stays exact
             if stream.unwritten is not None:
                 self.outlet.record(signals.STEP_TIME, stream.label, stream.step - 1, stream.unwritten)
         self.evaluations.close(self.streams.main_step)
         self.outlet.drain()
 
     def caught(self, place: str, error: Exception) -> None:
-        """Our own fault: write it down, watch no more, let training go on.
-
-        What a signal handler of the user's raised while one of our hooks ran (a time limit, say) is not
-        ours: it goes on its way to the script.
-        """
+        """Our own fault: write it down, watch no more, let training go on."""
         if raised_by_signal_handler(error):
-            raise error
+            raise error  # of a signal handler of the user's (a time limit, say) while a hook of ours ran
         self.off = True
         self.fast.leave()
         self.outlet.event("fault", where=place, error=f"{type(error).__name__}: {error}")
