@@ -17,12 +17,13 @@ _LONGEST, _POINTS, _CURVES = 2000, 10_000, 8
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A trial of the finding ``code`` about ``stream``, and what it saw in words."""
+    """A trial of the finding ``code`` about ``stream``, what it saw in words, and what else it would have."""
 
     code: str
     stream: str
     result: TrialResult
     text: Text
+    expected: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,14 @@ def document(trials: Trials) -> dict[str, Any]:
         "schema": 1,
         "why": None if trials.why is None else _words(trials.why),
         "trials": [
-            {"code": t.code, "stream": t.stream, "text": _words(t.text), **_finite(t.result.to_json())} for t in trials.tried
+            {
+                "code": t.code,
+                "stream": t.stream,
+                "text": _words(t.text),
+                "expected": _words(t.expected),
+                **_finite(t.result.to_json()),
+            }
+            for t in trials.tried
         ],
     }
 
@@ -65,11 +73,20 @@ def read_trials(folder: Path | None) -> Trials:
 def _tried(one: Any) -> Tried | None:
     if not isinstance(one, dict):
         return None
-    code, name, outcome, text = one.get("code"), one.get("name"), one.get("outcome"), _text(one.get("text"))
+    code, name, outcome = one.get("code"), one.get("name"), one.get("outcome")
+    text, expected = _text(one.get("text")), _text(one.get("expected"))
     interval, curves = one.get("interval"), one.get("curves")
-    if not (isinstance(code, str) and isinstance(name, str) and outcome in _OUTCOMES and text is not None):
+    if not (
+        isinstance(code, str)
+        and isinstance(name, str)
+        and outcome in _OUTCOMES
+        and text is not None
+        and expected is not None
+    ):
         return None
-    low, high = (_number(v) for v in (interval if isinstance(interval, list) and len(interval) == 2 else (0, 0)))
+    low, high = (
+        _number(v) for v in (interval if isinstance(interval, list) and len(interval) == 2 else (0, 0))
+    )
     drawn = {
         str(label): [_number(v) for v in values[:_POINTS]]
         for label, values in list((curves if isinstance(curves, dict) else {}).items())[:_CURVES]
@@ -78,7 +95,7 @@ def _tried(one: Any) -> Tried | None:
     result = TrialResult(
         name=name[:80], outcome=outcome, effect=_number(one.get("effect")), interval=(low, high), curves=drawn
     )
-    return Tried(code, str(one.get("stream", "")), result, text)
+    return Tried(code, str(one.get("stream", "")), result, text, expected)
 
 
 def _number(value: Any) -> float:

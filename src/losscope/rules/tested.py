@@ -15,8 +15,6 @@ from losscope.recording.trials_file import Tried, read_trials
 EXPERIMENT = "experiment"
 NAME = "trials"
 _CONFIRMED, _REFUTED = 0.99, 0.2  # confidence afterwards, at least and at most
-_EXPECTED = Text(en="no effect, were it not the cause", zh="若非此原因，则应无效应")
-_OTHERWISE = Text(en="an effect, were it the cause", zh="若是此原因，则应有效应")
 _WHY = Text(en="nothing could be tried: {why}", zh="无法进行实验：{why}")
 _ORDER = ("confirmed", "refuted", "open")
 
@@ -43,7 +41,7 @@ def _with(finding: Finding, tried: Sequence[Tried]) -> Finding:
         signal=EXPERIMENT,
         label=one.result.name,
         value=one.result.effect,
-        expected=(_OTHERWISE if outcome == "refuted" else _EXPECTED)(),
+        expected=one.expected(),
     )
     if outcome == "confirmed":
         found = replace(finding, evidence=(evidence, *finding.evidence), trial=one.result)

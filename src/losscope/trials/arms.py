@@ -16,13 +16,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from losscope.trials.replay import OutOfTime, Replay
 from losscope.trials.training import Change, Mode, Training
 
 TWICE = 1 / 3  # the effect of falling twice as far
-_UPDATES, _LEAST = 32, 8
+UPDATES, _LEAST = 32, 8
 _LOOK = 0.5  # of the time of an update, for a look at one batch
 _PART = 0.8  # of the time that is left may be planned with
 _LOOKS = 4  # points of a curve after the first
@@ -33,12 +33,22 @@ Start = Callable[[], object]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
-    """Losses of the judged batches before and after [starts × batches], those of the learnt ones, and the curve."""
+    """Losses of the judged batches before and after [starts × batches]; falls of the learnt ones; the mean curve.
+
+    ``moved`` is the distance between the parameters before and after, relative to their norm before.
+    """
 
     first: np.ndarray
     last: np.ndarray
     learnt: np.ndarray
     curve: list[float]
+    moved: float
+
+    @property
+    def level(self) -> tuple[str, str]:
+        """Mean loss before and after, in words."""
+        before, after = (float(np.mean(values)) for values in (self.first, self.last))
+        return f"{before:.4g}", f"{after:.4g}" if math.isfinite(after) else "∞"
 
     @property
     def falls(self) -> tuple[float, float, float]:
@@ -48,11 +58,14 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """e with its interval."""
+    """e with its interval, and in words."""
 
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}, 95 % {self.low:.2f} … {self.high:.2f}"
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -79,7 +92,7 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
     mean = float(values.mean())
     if values.size < 2:
         return mean, -math.inf, math.inf
-    half = float(stats.t.ppf(0.5 + _LEVEL / 2, values.size - 1)) * float(values.std(ddof=1))
+    half = float(stdtrit(values.size - 1, 0.5 + _LEVEL / 2)) * float(values.std(ddof=1))
     half /= math.sqrt(values.size)
     return mean, mean - half, mean + half
 
@@ -89,21 +102,22 @@ def compare(
     changes: Mapping[str, Change],
     starts: Sequence[Start],
     *,
-    updates: int = _UPDATES,
+    updates: int,
     judge: Mode = nullcontext,
 ) -> dict[str, Arm]:
     """Every arm from every start. ``judge`` surrounds the evaluations of all arms. Leaves the replay where it began."""
     places = list(range(replay.proved))
     learn, odd = places[0::2], places[1::2]
-    starts, updates = _affordable(replay, len(changes), starts, updates)
     try:
-        return {name: _arm(replay, change, starts, learn, odd, updates, judge) for name, change in changes.items()}
+        return {
+            name: _arm(replay, change, starts, learn, odd, updates, judge) for name, change in changes.items()
+        }
     finally:
         replay.restore()
 
 
-def _affordable(
-    replay: Replay, arms: int, starts: Sequence[Start], updates: int
+def affordable(
+    replay: Replay, arms: int, starts: Sequence[Start], updates: int = UPDATES
 ) -> tuple[Sequence[Start], int]:
     """Fewer starts, then fewer updates, where the time that is left is short. Raises ``OutOfTime``."""
     looks = (_LOOKS + 1) * replay.proved * _LOOK
@@ -127,9 +141,10 @@ def _arm(
     updates: int,
     judge: Mode,
 ) -> Arm:
-    first, last, learnt, curves = [], [], [], []
+    first, last, learnt, curves, moved = [], [], [], [], []
     for seed, start in enumerate(starts):
         start()
+        began = replay.theta()
         looks = [replay.values(judge, odd)]
         learnt.append(replay.values(judge, learn))
         training = Training(replay, change, seed, learn)
@@ -137,8 +152,9 @@ def _arm(
             training.go(updates * (piece + 1) // _LOOKS - updates * piece // _LOOKS)
             looks.append(replay.values(judge, odd))
         learnt[-1] = [a - b for a, b in zip(learnt[-1], replay.values(judge, learn), strict=True)]
+        moved.append(float((replay.theta() - began).norm() / began.norm().clamp(min=1e-30)))
         first.append(looks[0])
         last.append(looks[-1])
         curves.append([float(np.mean(look)) for look in looks])
     mean = np.mean(np.asarray(curves), axis=0).tolist()
-    return Arm(np.asarray(first), np.asarray(last), np.asarray(learnt), mean)
+    return Arm(np.asarray(first), np.asarray(last), np.asarray(learnt), mean, float(np.mean(moved)))

@@ -1,9 +1,10 @@
 """The targets of each batch in another order: if training goes on as before, they carry no information as wired.
 
 Two arms learn from the same batches, one with the targets permuted anew at every update, and are judged by other
-batches with their own targets. The effect is that of permuting. Labels that tell something about the inputs make the true
-pairing fall at least twice as far. They tell nothing where the judged loss does not fall with the true pairing although
-that of the learnt batches does: what was learnt, was learnt by heart. Where neither falls, nothing is known.
+batches with their own targets. The effect is that of permuting. Labels that tell something about the inputs make
+the loss fall at least twice as far with the true pairing. They tell nothing where the judged loss does not fall with
+the true pairing although that of the learnt batches does: what was learnt, was learnt by heart. Where neither falls,
+nothing is known.
 
 **Source.** Permutation tests: Fisher (1935); of labels of networks: Zhang et al. (2017), arXiv:1611.03530.
 """
@@ -19,7 +20,7 @@ from losscope.core.finding import TrialResult
 from losscope.core.text import Text
 from losscope.objective.batches import Batch
 from losscope.objective.rebuild.tree import leaves
-from losscope.trials.arms import TWICE, Arm, Effect, compare, effect
+from losscope.trials.arms import TWICE, Arm, Effect, affordable, compare, effect
 from losscope.trials.replay import Replay
 from losscope.trials.starts import undamaged
 from losscope.trials.training import Change
@@ -27,10 +28,10 @@ from losscope.trials.trial import Outcome, Outcomes, Trial
 
 _UPDATES = 64
 _TEXT = Text(
-    en="with permuted targets the loss of other batches fell by {changed:.3g}, with the true ones by {baseline:.3g} "
-    "(effect {effect:.2f}, 95 % interval {low:.2f} to {high:.2f})",
-    zh="打乱标签后，其他批次的损失下降 {changed:.3g}，使用真实标签时下降 {baseline:.3g}"
-    "（效应 {effect:.2f}，95 % 区间 {low:.2f} 至 {high:.2f}）",
+    en="with permuted targets the loss of other batches went from {before} to {changed} in {updates} updates, with the "
+    "true ones to {baseline} (effect {effect})",
+    zh="打乱标签后，其他批次的损失在 {updates} 次更新中从 {before} 变为 {changed}，使用真实标签时变为 {baseline}"
+    "（效应 {effect}）",
 )
 
 
@@ -60,7 +61,8 @@ def run(replay: Replay, code: str) -> Outcomes | None:
         "true targets": Change(state=not new),
         "permuted targets": Change(batch=permuted, state=not new),
     }
-    arms = compare(replay, changes, starts, updates=_UPDATES)
+    starts, updates = affordable(replay, len(changes), starts, _UPDATES)
+    arms = compare(replay, changes, starts, updates=updates)
     true, changed = arms["true targets"], arms["permuted targets"]
     found = effect(true, changed)
     result = TrialResult(
@@ -71,11 +73,11 @@ def run(replay: Replay, code: str) -> Outcomes | None:
         curves={name: arm.curve for name, arm in arms.items()},
     )
     text = _TEXT(
-        changed=changed.falls[0],
-        baseline=true.falls[0],
-        effect=found.value,
-        low=found.low,
-        high=found.high,
+        before=true.level[0],
+        changed=changed.level[1],
+        baseline=true.level[1],
+        updates=updates,
+        effect=str(found),
     )
     return Outcomes(result=result, text=text)
 
@@ -88,4 +90,7 @@ def _outcome(code: str, found: Effect, true: Arm) -> Outcome:
     return "confirmed" if learns and apart and true.falls[1] <= 0 else "open"
 
 
-TRIAL = Trial(name="permuted-labels", judges=("labels-unrelated", "loss-at-chance"), run=run)
+_EXPECTED = Text(en="a further fall with the true ones", zh="使用真实标签时应下降更多")
+TRIAL = Trial(
+    name="permuted-labels", judges=("labels-unrelated", "loss-at-chance"), expected=_EXPECTED, run=run
+)

@@ -2,8 +2,8 @@
 
 The updates of the window are made again from the kept parameters, optimiser state and random states. Each loss, and of
 each gradient the norm and the product with its parameter, must be those that were seen, to rounding. Whether
-gradients were cleared between updates, and whether they were clipped, is found in the same way: what reproduces the run is
-what happened. The part of the window that is reproduced is what trials work with; where that is less than four
+gradients were cleared between updates, and whether they were clipped, is found in the same way: what reproduces the run
+is what happened. The part of the window that is reproduced is what trials work with; where that is less than four
 updates, the run is not replayable. Cost: one forward and one backward pass per update and hypothesis.
 """
 
@@ -22,7 +22,7 @@ from losscope.objective.batches import Batch
 from losscope.objective.evaluation import Whole
 from losscope.objective.randomness import fixed_randomness
 from losscope.objective.rebuild.program import generators
-from losscope.objective.rebuild.rebuild import calls_of, compared, constant_of, taken_apart, tolerance_of
+from losscope.objective.rebuild.rebuild import compared, constant_of, taken_apart, tolerance_of
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.update import gradient_figures
 from losscope.objective.rebuild.window import KeptWindow
@@ -46,6 +46,7 @@ _SCALES = Text(
 )
 _RAISED = Text(en="made again, an update raised {error}", zh="重放某次更新时出错：{error}")
 _TIME = Text(en="there was no time to make the updates again", zh="没有足够的时间重放更新")
+
 
 class OutOfTime(Exception):
     """The time for trials is over."""
@@ -86,6 +87,11 @@ class Replay:
         with torch.no_grad():
             for tensor, value in zip(self._tensors, self._start, strict=True):
                 tensor.copy_(value)
+
+    def theta(self) -> Tensor:
+        """The trained parameters as one vector, a copy."""
+        with torch.no_grad():
+            return torch.cat([p.detach().reshape(-1).double() for p in self.parameters])
 
     def afresh(self, seed: int) -> bool:
         """New initial parameters, drawn as the model's own modules draw them; whether all modules can."""
@@ -222,7 +228,7 @@ class Replay:
         scaled = [norm for factor, norm in zip(factors, norms, strict=True) if factor < 1 - 1e-3]
         if all(abs(factor - 1) <= 1e-3 for factor in factors):
             return count
-        if len(scaled) and max(factors) <= 1 + 1e-3 and max(scaled) - min(scaled) <= 1e-3 * max(scaled):
+        if scaled and max(factors) <= 1 + 1e-3 and max(scaled) - min(scaled) <= 1e-3 * max(scaled):
             self.limit = max(scaled)
             return count
         if max(factors) - min(factors) <= 1e-3 * abs(factors[0]):

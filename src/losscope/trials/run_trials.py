@@ -7,7 +7,7 @@ made of it, is told with its reason and costs nothing else.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from losscope.core.errors import LosscopeError
@@ -16,11 +16,12 @@ from losscope.core.finding import Finding
 from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.window import KeptWindow
-from losscope.recording.trials_file import FILE, Tried, Trials, as_text, document
-from losscope.trials.replay import OutOfTime, Replay
+from losscope.recording.trials_file import FILE, Trials, Tried, as_text, document
+from losscope.trials.replay import LEAST, OutOfTime, Replay
 from losscope.trials.trial import Outcomes, Trial, trials_of
 
 _PASSES = 4  # seconds of an update, in those of its forward pass
+_RANK = ("confirmed", "open", "refuted")
 _SLACK = 1.0  # second by which one update may exceed the limit
 
 _NOT_REPLAYABLE = Text(en="not replayable: {why}", zh="无法重放：{why}")
@@ -35,7 +36,11 @@ _LATER = Text(en="{first}; {second}", zh="{first}；{second}")
 
 
 def run_trials(
-    windows: Sequence[KeptWindow], why: Message | None, findings: Sequence[Finding], folder: Path, seconds: float
+    windows: Sequence[KeptWindow],
+    why: Message | None,
+    findings: Sequence[Finding],
+    folder: Path,
+    seconds: float,
 ) -> None:
     """Try all ``findings`` that a person should act on. Writes nothing where no trial judges any of them.
 
@@ -61,49 +66,53 @@ class _Session:
     _replays: dict[int, Replay | Message] = field(default_factory=dict)
 
     def make(self, code: str, trial: Trial) -> None:
-        """One trial, of the window that suits it, or else of another one."""
+        """One trial: a window that confirms is enough, to refute takes all that were kept."""
+        order = list(range(len(self.windows)))
+        found: list[Outcomes | None] = []
+        for place in order if trial.early else order[::-1]:
+            outcome = self._of_window(place, code, trial)
+            found.append(outcome)
+            if outcome is not None and outcome.result.outcome == "confirmed":
+                break
+        if not order:
+            self._tell(_NOT_REPLAYABLE(why=self.why or _NEVER(count=LEAST)))
+        known = [outcome for outcome in found if outcome is not None]
+        if not known:
+            return
+        chosen = min(known, key=lambda outcome: _RANK.index(outcome.result.outcome))
+        if chosen.result.outcome == "refuted" and len(known) < len(found):
+            chosen = replace(chosen, result=replace(chosen.result, outcome="open"))
+        stream = self.windows[0].updates[0].stream
+        text = as_text(chosen.text.render("en"), chosen.text.render("zh"))
+        self.tried.append(Tried(code, stream, chosen.result, text, trial.expected))
+
+    def _of_window(self, place: int, code: str, trial: Trial) -> Outcomes | None:
         if time.perf_counter() > self.deadline:
             self._tell(_NO_TIME(names=trial.name))
-            return
-        replay = self._replay(trial.early)
+            return None
+        replay = self._replays.get(place) or self._made(self.windows[place])
+        self._replays[place] = replay
         if isinstance(replay, Message):
             self._tell(_NOT_REPLAYABLE(why=replay))
-            return
+            return None
         try:
             found = trial.run(replay, code)
+            if found is None:
+                self._tell(_NOT_MADE(name=trial.name))
+            return found
         except OutOfTime:
             self._tell(_NO_TIME(names=trial.name))
         except (LosscopeError, NotRebuildable) as error:
             self._tell(_RAISED(name=trial.name, error=str(error)))
         except Exception as error:  # noqa: BLE001  the user's modules run here: what they raise costs this trial
             self._tell(_RAISED(name=trial.name, error=f"{type(error).__name__}: {error}"))
-        else:
-            self._add(code, trial, replay, found)
         finally:
             replay.restore()
-
-    def _add(self, code: str, trial: Trial, replay: Replay, found: Outcomes | None) -> None:
-        if found is None:
-            self._tell(_NOT_MADE(name=trial.name))
-            return
-        stream, words = replay.window.updates[0].stream, (found.text.render("en"), found.text.render("zh"))
-        self.tried.append(Tried(code, stream, found.result, as_text(*words)))
+        return None
 
     def _tell(self, reason: Message) -> None:
         if str(reason) not in map(str, self.reasons):
             self.reasons.append(reason)
-
-    def _replay(self, early: bool) -> Replay | Message:
-        """A window that can be made again, the first or the last before the others; or why there is none."""
-        order = list(range(len(self.windows)))
-        why = self.why or _NEVER(count=4)
-        for place in order if early else order[::-1]:
-            known = self._replays.get(place) or self._made(self.windows[place])
-            self._replays[place] = known
-            if isinstance(known, Replay):
-                return known
-            why = known
-        return why
 
     def _made(self, window: KeptWindow) -> Replay | Message:
         forward = max(sum(call.seconds for call in update.calls) for update in window.updates)

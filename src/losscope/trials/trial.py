@@ -10,7 +10,7 @@ from typing import Literal
 
 from losscope.core.finding import TrialResult
 from losscope.core.registry import discover
-from losscope.core.text import Message
+from losscope.core.text import Message, Text
 from losscope.trials.replay import Replay
 
 Outcome = Literal["confirmed", "refuted", "open"]
@@ -28,11 +28,13 @@ class Outcomes:
 class Trial:
     """``run(replay, code)`` answers about the finding ``code``; ``None`` where the experiment cannot be made.
 
-    ``early``: it is best made of the first window of the run, otherwise of the last.
+    ``expected`` is what would be seen if the finding were wrong. ``early``: the first window of the run is taken
+    before the last. One window is enough to confirm a finding; to refute it takes all that were kept.
     """
 
     name: str
     judges: tuple[str, ...]
+    expected: Text
     run: Callable[[Replay, str], Outcomes | None]
     early: bool = True
 

@@ -9,7 +9,7 @@ first, and confirmed by the second. The effect is that of clearing them on the l
 
 from losscope.core.finding import TrialResult
 from losscope.core.text import Text
-from losscope.trials.arms import compare, effect
+from losscope.trials.arms import affordable, compare, effect
 from losscope.trials.replay import Replay
 from losscope.trials.training import Change
 from losscope.trials.trial import Outcomes, Trial
@@ -19,10 +19,10 @@ _REFUTED = Text(
     zh="在 {count} 次更新中每次都清零梯度后重放，损失与实际一致",
 )
 _CONFIRMED = Text(
-    en="{count} updates are reproduced only if each gradient is added to those before; cleared, the loss falls by "
-    "{changed:.3g} instead of {baseline:.3g} (effect {effect:.2f}, 95 % interval {low:.2f} to {high:.2f})",
-    zh="只有把每次梯度叠加到之前的梯度上才能重现这 {count} 次更新；清零后损失下降 {changed:.3g}，而不是 "
-    "{baseline:.3g}（效应 {effect:.2f}，95 % 区间 {low:.2f} 至 {high:.2f}）",
+    en="{count} updates are reproduced only if each gradient is added to those before; cleared, the loss goes "
+    "from {before} to {changed} in {updates} updates instead of {baseline} (effect {effect})",
+    zh="只有把每次梯度叠加到之前的梯度上才能重现这 {count} 次更新；清零后损失在 {updates} 次"
+    "更新中从 {before} 变为 {changed}，而不是 {baseline}（效应 {effect}）",
 )
 
 
@@ -39,7 +39,8 @@ def run(replay: Replay, code: str) -> Outcomes | None:
         )
         return Outcomes(result=result, text=_REFUTED(count=replay.proved))
     changes = {"as it was": Change(cleared=False), "cleared": Change(cleared=True)}
-    arms = compare(replay, changes, [replay.restore])
+    starts, updates = affordable(replay, len(changes), [replay.restore])
+    arms = compare(replay, changes, starts, updates=updates)
     baseline, changed = arms["as it was"], arms["cleared"]
     found = effect(baseline, changed)
     result = TrialResult(
@@ -51,13 +52,23 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     )
     text = _CONFIRMED(
         count=replay.proved,
-        changed=changed.falls[0],
-        baseline=baseline.falls[0],
-        effect=found.value,
-        low=found.low,
-        high=found.high,
+        before=baseline.level[0],
+        changed=changed.level[1],
+        baseline=baseline.level[1],
+        updates=updates,
+        effect=str(found),
     )
     return Outcomes(result=result, text=text)
 
 
-TRIAL = Trial(name="zero-gradients-each-step", judges=("missing-zero-grad",), run=run, early=False)
+_EXPECTED = Text(
+    en="were they cleared, the losses of the run come of clearing them",
+    zh="若已清零，则清零后重放应与实际一致",
+)
+TRIAL = Trial(
+    name="zero-gradients-each-step",
+    judges=("missing-zero-grad",),
+    expected=_EXPECTED,
+    run=run,
+    early=False,
+)

@@ -42,7 +42,8 @@ _BETWEEN = Text(
     en="what goes into {module} is computed outside of any module", zh="{module} 的输入在模块之外计算"
 )
 _NEW = Text(
-    en="{module} is called that was not there a few updates before", zh="调用了数次更新之前还不存在的 {module}"
+    en="{module} is called that was not there a few updates before",
+    zh="调用了数次更新之前还不存在的 {module}",
 )
 _THREADS = Text(en="modules are called by several threads", zh="模块由多个线程调用")
 

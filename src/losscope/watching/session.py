@@ -118,7 +118,9 @@ class Session:
             recorder.flush()
             verdict = judge_quietly(self.folder, self._options)
             if verdict is not None:
-                ran -= try_findings(self._watch, recorder, self.folder, verdict, min(self._options.trials, ran))
+                ran -= try_findings(
+                    self._watch, recorder, self.folder, verdict, min(self._options.trials, ran)
+                )
         if self._examines and self._watch is not None:
             seconds = min(self._options.examine, ran)
             after_run(self._watch, recorder, self.folder, seconds, self._options.lang, self._voice)
@@ -291,14 +293,18 @@ class Watching:
 
 @contextmanager
 def watch(
-    out: str | Path | None = None, budget: float = 3.0, lang: Language = "en", examine: float = 0.0, trials: float = 0.0
+    out: str | Path | None = None,
+    budget: float = 3.0,
+    lang: Language = "en",
+    examine: float = 0.0,
+    trials: float = 0.0,
 ) -> Iterator[Watching]:
     """Watch the training inside a ``with`` block, as ``losscope run`` watches a script.
 
     ``out`` is the run folder (default ``.losscope/<name>-<UTC time>``), ``budget`` the allowed overhead in
     percent, ``examine`` and ``trials`` how many seconds the objective may be examined, and findings be tried by
-    experiments, when the block has ended, together never longer than the block took. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
-    ends by an exception, which then goes on its way.
+    experiments, when the block has ended, together never longer than the block took. The verdict is printed and,
+    as ``w.verdict``, returned when the block ends, also when it ends by an exception, which then goes on its way.
 
     >>> with losscope.watch() as w:  # doctest: +SKIP
     ...     train(model, loader)
@@ -313,7 +319,9 @@ def watch(
         raise BadUsage(
             "the budget of losscope.watch is no percentage", seen=repr(budget), remedy="use 3 for 3 %"
         )
-    options = RunOptions(out=Path(out) if out else None, budget=budget, lang=lang, examine=examine, trials=trials)
+    options = RunOptions(
+        out=Path(out) if out else None, budget=budget, lang=lang, examine=examine, trials=trials
+    )
     session = Session(options, "watch")
     handle = Watching(session)
     session.start()

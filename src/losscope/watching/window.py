@@ -128,9 +128,7 @@ class Window:
     def _start(self, window: KeptWindow, update: KeptUpdate, calls: OuterCalls, optimizer: Any) -> None:
         """The first update has the modules, the optimiser, and the gradients as they stand."""
         update.parts = calls.parts
-        trained = [
-            (p, c) for p, c in calls.replica.pairs if isinstance(c, nn.Parameter) and c.requires_grad
-        ]
+        trained = [(p, c) for p, c in calls.replica.pairs if isinstance(c, nn.Parameter) and c.requires_grad]
         gradients = [p.grad for p, _ in trained]
         if all(g is None for g in gradients):
             raise NotRebuildable(_NO_GRADIENT())
