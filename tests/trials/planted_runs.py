@@ -56,7 +56,9 @@ def classes(
         torch.manual_seed(0)
         x = torch.randn(512, 20)
         y = torch.randint(5, (512,)) if random else (x @ torch.randn(20, 5)).argmax(1)
-        model = net() if net else nn.Sequential(nn.Linear(20, 32), nn.Dropout(0.1), nn.ReLU(), nn.Linear(32, 5))
+        model = (
+            net() if net else nn.Sequential(nn.Linear(20, 32), nn.Dropout(0.1), nn.ReLU(), nn.Linear(32, 5))
+        )
         optimizer = make(model.parameters())
         for step in range(steps):
             i = slice(32 * step % 512, 32 * step % 512 + 32)

@@ -97,11 +97,11 @@ class Window:
             return
         began = perf_counter()
         try:
+            if calls.failed is not None:
+                raise calls.failed
             if (stream, step) != self._for or not self._roots or not calls.calls:
                 self.end()
                 return
-            if calls.failed is not None:
-                raise calls.failed
             if optimizer is None:
                 raise NotRebuildable(_BY_HAND())
             update = KeptUpdate(stream, step, [], list(calls.calls), list(self._roots))
