@@ -39,7 +39,7 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "to_examine.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("losscope.watching.keeper._compiled", lambda: False)  # as other tests may have
+    monkeypatch.setattr("losscope.watching.keeper.compiled", lambda: False)  # as other tests may have
 
 
 @pytest.mark.parametrize("name", ["objective", "ready"])

@@ -16,7 +16,7 @@ from losscope.watching.voice import Voice
 @pytest.fixture(autouse=True)
 def _nothing_compiled(monkeypatch):
     """Other tests of this process may have compiled something."""
-    monkeypatch.setattr("losscope.watching.keeper._compiled", lambda: False)
+    monkeypatch.setattr("losscope.watching.keeper.compiled", lambda: False)
 
 
 def examined(folder, kind="SGD", *, elsewhere=False, **settings):

@@ -107,10 +107,11 @@ class RunCommand(click.Command):
 @click.option(
     "--trials",
     type=Finite(0),
-    default=20.0,
-    hidden=True,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
     envvar="LOSSCOPE_TRIALS",
-    help="Seconds for experiments on open findings.",
+    help="How long findings may be tried by experiments when the script has ended, never longer than it ran; 0: not.",
 )
 @click.option(
     "--examine",

@@ -102,21 +102,22 @@ class Recording:
         part._focus = frozenset(streams)
         return part
 
-    def _shows(self, event: Mapping[str, Any]) -> bool:
+    def shows(self, event: Mapping[str, Any]) -> bool:
+        """Whether this is about a stream of the focus, or about none."""
         stream = event.get("stream")
         return not self._focus or stream is None or str(stream) in self._focus
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """All events of rank 0 in order of writing, of all its processes (``"pid"`` tells which)."""
-        return [event for event in self._events.get(0, []) if self._shows(event)]
+        return [event for event in self._events.get(0, []) if self.shows(event)]
 
     def events_of(self, kind: str, *, rank: int = 0, pid: int | None = None) -> list[dict[str, Any]]:
         """The events of one kind, in order of writing."""
         return [
             event
             for event in self._events.get(rank, [])
-            if event.get("event") == kind and (pid is None or event.get("pid") == pid) and self._shows(event)
+            if event.get("event") == kind and (pid is None or event.get("pid") == pid) and self.shows(event)
         ]
 
     @property

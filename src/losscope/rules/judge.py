@@ -13,6 +13,7 @@ from losscope.rules.reasons import no_series
 from losscope.rules.rule import Outcome, Rule, all_rules
 from losscope.rules.sentence import sentence
 from losscope.rules.summary import expression, term_summaries, training, whole
+from losscope.rules.tested import tested, untested
 from losscope.rules.trainings import badness, introduced, judged, trainings
 
 _FAULT = Text(en="internal fault: {error}", zh="内部错误：{error}")
@@ -49,7 +50,7 @@ def _judge_training(recording: Recording, rules: Mapping[str, Rule]) -> Verdict:
             found.extend(outcome)
         else:
             passed.append(code)
-    findings = order(explain_symptoms(found, rules))
+    findings = order(explain_symptoms(tested(found, recording), rules))
     did = course(recording, findings)
     state = _state(recording, findings, did)
     summary = training(recording, findings)
@@ -63,7 +64,7 @@ def _judge_training(recording: Recording, rules: Mapping[str, Rule]) -> Verdict:
         value=value,
         at_least=at_least,
         findings=findings,
-        not_judged=tuple(not_judged),
+        not_judged=(*not_judged, *untested(recording)),
         passed=tuple(passed),
     )
 

@@ -8,12 +8,14 @@ therefore taken care of. A fault, or an interruption, costs the examination and 
 import contextlib
 import io
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losscope.core.registry import discover
 from losscope.core.text import Language
+from losscope.core.verdict import Verdict
 from losscope.recording.writer import Recorder
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.progress_line import progress_line
@@ -29,7 +31,7 @@ def after_run(
     watch: "Watch", recorder: Recorder, folder: Path, seconds: float, language: Language, voice: Voice
 ) -> None:
     """Call every ``AFTER_RUN(keeper, folder, seconds, progress)`` of the examination, within ``seconds`` in all."""
-    if not watch.streams.last_step:
+    if not watch.streams.last_step or seconds <= 0:
         return
     try:
         watch.deep.keeper.made = watch.streams.last_step
@@ -40,6 +42,24 @@ def after_run(
         recorder.event("blind-spot", what="the examination", why="interrupted")
     except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
         recorder.event("fault", where="examination", error=f"{type(error).__name__}: {error}")
+
+
+def try_findings(watch: "Watch", recorder: Recorder, folder: Path, verdict: Verdict, seconds: float) -> float:
+    """Experiments on the findings of a verdict, on copies, within ``seconds``; how long they took."""
+    began, window = time.perf_counter(), watch.deep.window
+    of_these = not verdict.streams or any(w.updates[0].stream in verdict.streams for w in window.found)
+    if seconds <= 0 or not verdict.findings or not of_these:
+        return 0.0
+    from losscope.trials.run_trials import run_trials  # lazy: torch is there only now
+
+    try:
+        with usual_conditions(), _apart():
+            run_trials(window.found, window.why, verdict.findings, folder, seconds)
+    except KeyboardInterrupt:
+        recorder.event("blind-spot", what="the trials", why="interrupted")
+    except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+        recorder.event("fault", where="trials", error=f"{type(error).__name__}: {error}")
+    return time.perf_counter() - began
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from losscope.core.finding import Where
 from losscope.probes.objective import Objective
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
-from losscope.watching.keeper import Keeper
+from losscope.watching.keeper import Keeper, compiled
 from losscope.watching.merging import merged
 from losscope.watching.naming import Names
 from losscope.watching.not_compiled import nothing_compiled
@@ -27,6 +27,7 @@ from losscope.watching.outlet import Outlet
 from losscope.watching.streams import Stream
 from losscope.watching.user_code import user_frame, where
 from losscope.watching.weak_tensors import TensorRef, weak
+from losscope.watching.window import Window
 
 _ROOTS = 4  # backward roots of one update whose anatomy is read
 _ANNOUNCED = 16  # optimisers of one stream that are described; some scripts make one at every update
@@ -78,7 +79,7 @@ class DeepSampler:
         self._reads = False  # the terms alone of this update are read
         self._several = False  # the loss has more than one: then the recorded loss does not tell their values
         self._read_at = 0
-        self.keeper = Keeper()
+        self.keeper, self.window = Keeper(), Window()
         self.on_joined: Callable[[Any, str], None] | None = None  # who wants to know of new optimisers
 
     @property
@@ -93,6 +94,7 @@ class DeepSampler:
         if self.keeper.begins():
             with undisturbed():
                 self.keeper.renew(self._cycle)
+        self.window.opens()
         if self.active:
             self._close()
         elif self._reads:
@@ -106,7 +108,7 @@ class DeepSampler:
     @property
     def attentive(self) -> bool:
         """Whether this update is sampled, read, or kept."""
-        return self.active or self._reads or self.keeper.armed
+        return self.active or self._reads or self.keeper.armed or self.window.armed
 
     @property
     def rests(self) -> int:
@@ -124,6 +126,7 @@ class DeepSampler:
             self._read()
         self.active = self._reads = False
         self.keeper.drop()
+        self.window.end()
 
     def _close(self) -> None:
         self.governor.charge_deep(self._cycle - 1, self._cost)
@@ -151,10 +154,12 @@ class DeepSampler:
         """A backward is about to start: read the objective off the graph while it is alive."""
         began = perf_counter()
         frame = user_frame()
-        if self.keeper.armed:
+        if self.keeper.armed or self.window.armed:
             with undisturbed():
                 self.keeper.root(root, float(scale), frame)
-            self.governor.charge_extra(perf_counter() - began + self.keeper.take_seconds())
+                self.window.root(root, float(scale), frame)
+            hooks = self.keeper.take_seconds() + self.window.take_seconds()
+            self.governor.charge_extra(perf_counter() - began + hooks)
             began = perf_counter()
         if not (self.active or self._reads) or len(self.roots) >= _ROOTS:
             return
@@ -197,15 +202,22 @@ class DeepSampler:
         if stream.label in self._samples:
             self._follow[stream.label] = stream.step + 1
             self._follow_until = self._cycle + _PATIENCE
-            self.keeper.arm(stream.label, stream.step + 1)
+            self._arm(stream.label, stream.step + 1)
+
+    def _arm(self, stream: str, step: int) -> None:
+        """Update ``step`` of a stream comes next: it may be one to keep, or the first of several."""
+        self.keeper.arm(stream, step)
+        if self.window.due(step) and not compiled():
+            self.window.begin(stream, step, self.governor.share, self.governor.elapsed)
 
     @property
     def expecting(self) -> bool:
         """Whether some stream's next update is to be compared with the one just sampled."""
-        return self._reads or (bool(self._follow) and self._cycle <= self._follow_until)
+        follows = bool(self._follow) and self._cycle <= self._follow_until
+        return self._reads or self.window.armed or follows
 
     def follows(self, stream: Stream) -> bool:
-        return self._reads or self._follow.get(stream.label) == stream.step
+        return self._reads or self.window.armed or self._follow.get(stream.label) == stream.step
 
     def following(self, stream: Stream, optimizer: Any = None) -> None:
         """The update right after a sampled one, or one whose terms were read, at its gradients."""
@@ -215,6 +227,7 @@ class DeepSampler:
                 self._run("objective", sample, Objective)
             self.roots.clear()
         if self._follow.get(stream.label) != stream.step:
+            self._kept(stream, optimizer)
             return
         del self._follow[stream.label]
         began = perf_counter()
@@ -225,10 +238,11 @@ class DeepSampler:
 
     def _kept(self, stream: Stream, optimizer: Any) -> None:
         """The update under way is complete, should it be one that is to be kept."""
-        if self.keeper.armed:
+        if self.keeper.armed or self.window.armed:
             began = perf_counter()
             with undisturbed():
                 self.keeper.finish(stream.label, stream.step, optimizer)
+                self.window.finish(stream.label, stream.step, optimizer)
             self.governor.charge_extra(perf_counter() - began)
 
     def _moment(self, moment: str, stream: Stream) -> None:

@@ -6,7 +6,6 @@ script ends (it was a local variable of ``main``), therefore copies; none of the
 values of the parameters are known all the same, see `last_state`. See docs/decisions/0008.
 """
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from losscope.anatomy.anatomy import Term
-from losscope.anatomy.frame_tensors import constants
-from losscope.anatomy.read import read
 from losscope.core.errors import LosscopeError, NotReadable
 from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
-from losscope.objective.rebuild.update import KeptTerm, KeptUpdate, Root, gradient_figures
+from losscope.objective.rebuild.update import KeptUpdate, Root, gradient_figures
+from losscope.watching.kept_roots import kept_root
 from losscope.watching.last_state import LastState
 from losscope.watching.outer_calls import OuterCalls
 
@@ -31,16 +28,12 @@ if TYPE_CHECKING:
 
 _GROWTH = 1.2  # of the step, from one update kept to the next
 _MOST_UPDATES = 8
-_CANDIDATES = 8  # variables that are kept because one may be the target
 
-_COMPILED = Text(
+COMPILED = Text(
     en="parts of the script are compiled by torch.compile", zh="脚本的一部分由 torch.compile 编译"
 )
 _FAULT = Text(en="a fault of losscope: {error}", zh="losscope 自身的错误：{error}")
 _SPARSE = Text(en="a gradient is sparse", zh="有稀疏梯度")
-_NOT_A_NUMBER = Text(
-    en="a backward pass began at something else than one number", zh="反向传播的起点不是单个数"
-)
 _NO_GRADIENT = Text(
     en="the gradient was not in .grad when the parameters changed", zh="参数改变时梯度不在 .grad 中"
 )
@@ -86,8 +79,8 @@ class Keeper:
             self._refuse(_SEVERAL(count=len(self._streams)))
         elif step >= self._next:
             self._next = _GROWTH * step + 1
-            if _compiled():
-                self._refuse(_COMPILED())
+            if compiled():
+                self._refuse(COMPILED())
                 return
             self._calls = OuterCalls()
             self._calls.install()
@@ -119,44 +112,11 @@ class Keeper:
         if calls is None:
             return
         try:
-            if root.numel() != 1:
-                raise NotRebuildable(_NOT_A_NUMBER())
-            value, number = float(root.detach()) / scale, len(calls.calls)
-            sources = calls.sources(root)
-            if sources is not None:
-                found = tuple((factor / scale, place) for factor, place in sources)
-                self._roots.append(Root(value, sources=found, calls=number))
-            else:
-                terms = read(root, scale=scale, deep=True, frame=frame).terms
-                kept = tuple(self._term(term, frame) for term in terms)
-                self._roots.append(Root(value, terms=kept, calls=number))
+            self._roots.append(kept_root(calls, root, scale, frame))
         except NotReadable:
             self.drop()
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self._refuse(_reason(error))
-
-    def _term(self, term: Term, frame: FrameType | None) -> KeptTerm:
-        assert self._calls is not None
-        copied, candidates = [], []
-        judges = term.spec is not None and len(term.spec.arguments) > 1
-        if term.target is None and judges and frame is not None:
-            size = math.prod(term.prediction_shape)
-            near = [(n, t) for n, t in constants(frame) if 0 < t.numel() <= size]
-            candidates = [(n, t.detach().clone()) for n, t in near[:_CANDIDATES]]
-        if term.spec is not None and term.spec.task == "penalty":
-            copied = [self._calls.replica.tensor(p) for p in term.parameters]
-        return KeptTerm(
-            kind=term.kind,
-            spec=term.spec,
-            coefficient=term.coefficient,
-            reduction=term.reduction,
-            value=term.value,
-            options=dict(term.options),
-            target=None if term.target is None else term.target.detach().clone(),
-            weighted=term.sample_weight is not None,
-            parameters=tuple(copied),
-            candidates=tuple(candidates),
-        )
+            self._refuse(reason(error))
 
     def finish(self, stream: str, step: int, optimizer: Any = None) -> None:
         """The gradient stands in ``.grad``: the update is complete, or of no use."""
@@ -164,14 +124,14 @@ class Keeper:
         if calls is None:
             return
         if calls.failed is not None:
-            self._refuse(_reason(calls.failed))
+            self._refuse(reason(calls.failed))
             return
         try:
             if roots and calls.calls:
                 update = KeptUpdate(stream, step, calls.parts, list(calls.calls), list(roots))
                 self._keep(update, calls, optimizer)
         except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
-            self._refuse(_reason(error))
+            self._refuse(reason(error))
         self.drop()
 
     def _keep(self, update: KeptUpdate, calls: OuterCalls, optimizer: Any) -> None:
@@ -243,13 +203,13 @@ def _step(optimizer: Any, trained: Sequence[Tensor]) -> "Step | Message":
         return _NO_STEP(why=str(error))
 
 
-def _reason(error: Exception) -> Message:
+def reason(error: Exception) -> Message:
     if isinstance(error, NotRebuildable):
         return error.why
     return _FAULT(error=f"{type(error).__name__}: {error}")
 
 
-def _compiled() -> bool:
+def compiled() -> bool:
     """Whether torch.compile was used so far: hooks for all modules would be seen by what it compiles next."""
     frames = sys.modules.get("torch._dynamo.convert_frame")
     frame_evaluation = sys.modules.get("torch._dynamo.eval_frame")

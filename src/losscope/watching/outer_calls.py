@@ -6,7 +6,8 @@ them; no output is kept alive.
 """
 
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from threading import get_ident
 from time import perf_counter
 from typing import Any
@@ -40,24 +41,34 @@ _MANY = Text(
 _BETWEEN = Text(
     en="what goes into {module} is computed outside of any module", zh="{module} 的输入在模块之外计算"
 )
+_NEW = Text(
+    en="{module} is called that was not there a few updates before",
+    zh="调用了数次更新之前还不存在的 {module}",
+)
 _THREADS = Text(en="modules are called by several threads", zh="模块由多个线程调用")
 
 
 class OuterCalls:
-    """``calls`` and ``replica`` of one update; ``failed`` says why they are of no use."""
+    """``calls`` and ``replica`` of one update; ``failed`` says why they are of no use.
 
-    def __init__(self) -> None:
+    ``first`` is an earlier update whose copies these calls belong to: modules that are new since then, and have
+    parameters, are refused.
+    """
+
+    def __init__(self, first: "OuterCalls | None" = None) -> None:
         self.calls: list[Call] = []
-        self.parts: list[nn.Module] = []
+        self.parts: list[nn.Module] = [] if first is None else first.parts
         self.replica = Replica()
         self.failed: NotRebuildable | Exception | None = None
         self.seconds = 0.0
-        self._originals: list[nn.Module] = []
+        self._first = first
+        # Weakly, for those that other updates refer to; the replica holds them while this one lasts.
+        self._originals: list[Callable[[], nn.Module | None]] = [] if first is None else first._originals
         self._token = object()  # marks of this update, which may outlive it with a graph that the user keeps
         self._thread = get_ident()
         self._inside: nn.Module | None = None
         self._depth = 0
-        self._bytes = 0
+        self.bytes = 0 if first is None else first.bytes
         self._began: tuple[int, tuple[Tensor, Tensor | None], float] | None = None
         self._handles: list[Any] = []
 
@@ -73,7 +84,6 @@ class OuterCalls:
             # torch forgets this entry, and torch.compile then warns of a global hook that is not there.
             module_hooks._global_forward_hooks_with_kwargs.pop(handle.id, None)  # pyright: ignore
         self._handles = []
-        self._originals.clear()
 
     # --- hooks ------------------------------------------------------------------------------------
     def _before(self, module: nn.Module, _arguments: Any) -> None:
@@ -116,7 +126,9 @@ class OuterCalls:
             raise NotRebuildable(_THREADS())
         if len(self.calls) >= _MOST_CALLS:
             raise NotRebuildable(_MANY(count=_MOST_CALLS))
-        known = next((i for i, m in enumerate(self._originals) if m is module), None)
+        known = next((i for i, m in enumerate(self._originals) if m() is module), None)
+        if known is None and self._first is not None:
+            known = self._like(module)
         if known is None:
             size, free = bytes_of(module), free_bytes(module)
             if size > _MODULE_SHARE * free:
@@ -124,8 +136,21 @@ class OuterCalls:
             known = len(self.parts)
             with torch.no_grad(), torch._C.DisableTorchFunction():
                 self.parts.append(self.replica.of(module))
-            self._originals.append(module)
+            self._originals.append(weakref.ref(module))
         self._began = (known, random_state(), perf_counter())
+
+    def _like(self, module: nn.Module) -> int:
+        """The part that a module without tensors is another instance of, as of a criterion made at every update."""
+        simple = _simple(module)
+        found = (i for i, p in enumerate(self.parts) if type(p) is type(module) and _simple(p) == simple)
+        known = next(found, None) if simple is not None else None
+        if known is None:
+            raise NotRebuildable(_NEW(module=type(module).__name__))
+        return known
+
+    def copy_of(self, parameter: Tensor) -> Tensor:
+        """The copy of a parameter: that of the update that the copies are of."""
+        return parameter if self._first is not None else self.replica.tensor(parameter)
 
     def _close(self, module: nn.Module, arguments: Any, named: Any, output: Any) -> None:
         assert self._began is not None
@@ -141,7 +166,7 @@ class OuterCalls:
         for index, leaf in enumerate(leaves(output)):
             if leaf.grad_fn is not None:
                 node: Any = leaf.grad_fn
-                node.metadata.setdefault(MARK, {})[leaf.output_nr] = (self._token, Placeholder(number, index))
+                node.metadata.setdefault(MARK, {})[self._token, leaf.output_nr] = Placeholder(number, index)
 
     def _argument(self, tensor: Tensor, name: str) -> Any:
         if tensor.requires_grad:
@@ -149,8 +174,8 @@ class OuterCalls:
             if found is None:
                 raise NotRebuildable(_BETWEEN(module=name))
             return found
-        self._bytes += tensor.numel() * tensor.element_size()
-        if self._bytes > _MOST_BYTES:
+        self.bytes += tensor.numel() * tensor.element_size()
+        if self.bytes > _MOST_BYTES:
             raise NotRebuildable(_BIG_INPUTS(limit=_MOST_BYTES / 1e6))
         return tensor.detach().clone()
 
@@ -158,8 +183,7 @@ class OuterCalls:
         """Which output of which call an autograd node makes, if any of this update."""
         if node is None:
             return None
-        found = node.metadata.get(MARK, {}).get(output)
-        return found[1] if found is not None and found[0] is self._token else None
+        return node.metadata.get(MARK, {}).get((self._token, output))
 
     def sources(self, root: Tensor) -> list[tuple[float, Placeholder]] | None:
         """``root`` as a sum of outputs of calls, each times a constant; ``None`` where it is anything else."""
@@ -187,6 +211,15 @@ class OuterCalls:
         if times is None or inputs[0][0] is None:
             raise _NoSum
         yield from self._sources(inputs[0][0], inputs[0][1], factor * times)
+
+
+def _simple(module: nn.Module) -> dict[str, Any] | None:
+    """The settings of a module that has no tensors and no modules; ``None`` for any other."""
+    attributes = module.__dict__
+    held = (attributes.get(name, {}).values() for name in ("_parameters", "_buffers", "_modules"))
+    if any(thing is not None for things in held for thing in things):
+        return None
+    return {k: v for k, v in attributes.items() if isinstance(v, bool | int | float | str | type(None))}
 
 
 class _NoSum(Exception):

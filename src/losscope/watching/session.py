@@ -15,7 +15,7 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.run_folder import cannot_record, claim_run_folder, new_run_folder
 from losscope.recording.writer import Recorder
-from losscope.watching.after_run import after_run
+from losscope.watching.after_run import after_run, try_findings
 from losscope.watching.conditions import usual_conditions
 from losscope.watching.import_hook import WhenImported, when_imported
 from losscope.watching.not_compiled import leave_alone
@@ -113,8 +113,16 @@ class Session:
         recorder = self._recorder.recorder if self._recorder else None
         if recorder is None:
             return None
+        ran = self._ended - self._began
+        if self._tries and self._watch is not None and self._watch.streams.last_step:
+            recorder.flush()
+            verdict = judge_quietly(self.folder, self._options)
+            if verdict is not None:
+                ran -= try_findings(
+                    self._watch, recorder, self.folder, verdict, min(self._options.trials, ran)
+                )
         if self._examines and self._watch is not None:
-            seconds = min(self._options.examine, self._ended - self._began)
+            seconds = min(self._options.examine, ran)
             after_run(self._watch, recorder, self.folder, seconds, self._options.lang, self._voice)
         recorder.close()
         if recorder.failed:
@@ -166,6 +174,11 @@ class Session:
         return self._options.examine > 0 and not self._options.launched and world_size() == 1
 
     @property
+    def _tries(self) -> bool:
+        """Whether findings are tried by experiments at the end, for the same reasons."""
+        return self._options.trials > 0 and not self._options.launched and world_size() == 1
+
+    @property
     def watch(self) -> "Watch | None":
         return self._watch
 
@@ -201,6 +214,7 @@ class Session:
         before = time.perf_counter() - self._began - self._installing
         self._watch, self._hooks = assemble(self._recorder, self._options.budget / 100, before)
         self._watch.deep.keeper.wanted = self._examines
+        self._watch.deep.window.wanted = self._tries
         self._hooks.install()
         # torch.compile of a whole step would otherwise trace into our hooks and compile them.
         self._dynamo = when_imported("torch._dynamo.trace_rules", leave_alone)
@@ -249,6 +263,18 @@ def judge_folder(folder: Path, options: RunOptions, voice: Voice | None = None) 
     return verdict
 
 
+def judge_quietly(folder: Path, options: RunOptions) -> Verdict | None:
+    """The verdict on what is recorded so far, for ourselves; ``None`` where it cannot be read."""
+    with usual_conditions():
+        from losscope.rules.judge import judge_run  # lazy: rules load scipy, which training need not pay for
+
+        try:
+            recording = Recording.open(folder)
+        except LosscopeError:
+            return None
+        return judge_run(recording, select=options.select or None, ignore=options.ignore or None)
+
+
 class Watching:
     """Handle of ``with losscope.watch() as w``: ``w.folder`` at once, ``w.verdict`` afterwards."""
 
@@ -267,14 +293,18 @@ class Watching:
 
 @contextmanager
 def watch(
-    out: str | Path | None = None, budget: float = 3.0, lang: Language = "en", examine: float = 0.0
+    out: str | Path | None = None,
+    budget: float = 3.0,
+    lang: Language = "en",
+    examine: float = 0.0,
+    trials: float = 0.0,
 ) -> Iterator[Watching]:
     """Watch the training inside a ``with`` block, as ``losscope run`` watches a script.
 
     ``out`` is the run folder (default ``.losscope/<name>-<UTC time>``), ``budget`` the allowed overhead in
-    percent, ``examine`` how many seconds the objective may be examined when the block has ended, never longer than
-    the block took. The verdict is printed and, as ``w.verdict``, returned when the block ends, also when it
-    ends by an exception, which then goes on its way.
+    percent, ``examine`` and ``trials`` how many seconds the objective may be examined, and findings be tried by
+    experiments, when the block has ended, together never longer than the block took. The verdict is printed and,
+    as ``w.verdict``, returned when the block ends, also when it ends by an exception, which then goes on its way.
 
     >>> with losscope.watch() as w:  # doctest: +SKIP
     ...     train(model, loader)
@@ -289,7 +319,9 @@ def watch(
         raise BadUsage(
             "the budget of losscope.watch is no percentage", seen=repr(budget), remedy="use 3 for 3 %"
         )
-    options = RunOptions(out=Path(out) if out else None, budget=budget, lang=lang, examine=examine)
+    options = RunOptions(
+        out=Path(out) if out else None, budget=budget, lang=lang, examine=examine, trials=trials
+    )
     session = Session(options, "watch")
     handle = Watching(session)
     session.start()

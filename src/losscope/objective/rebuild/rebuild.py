@@ -73,7 +73,7 @@ def rebuild(updates: Sequence[KeptUpdate], most: int = 8) -> Rebuilt:
     last = updates[-1]
     alike = [u for u in updates if u.form == last.form][-most:]
     try:
-        model, loss, batch_of, penalty = _taken_apart(last)
+        model, loss, batch_of, penalty = taken_apart(last)
         data = [batch_of(update, i) for update in alike for i in range(len(update.roots))]
         objective = Objective(model, loss, data, penalty)
         scale = _proved(objective, last, [batch_of(last, i) for i in range(len(last.roots))])
@@ -87,10 +87,10 @@ def rebuild(updates: Sequence[KeptUpdate], most: int = 8) -> Rebuilt:
 Parts = tuple[nn.Module, Callable[..., Tensor], Callable[[KeptUpdate, int], Batch], Any]
 
 
-def _taken_apart(update: KeptUpdate) -> Parts:
+def taken_apart(update: KeptUpdate) -> Parts:
     """Model, loss, the batch of a root of an update, and the penalty."""
     roots = update.roots
-    groups = [_calls_of(update, i) for i in range(len(roots))]
+    groups = [calls_of(update, i) for i in range(len(roots))]
     kinds = {
         (tuple(c.part for c in g), len(r.sources), len(r.terms)) for g, r in zip(groups, roots, strict=True)
     }
@@ -101,7 +101,7 @@ def _taken_apart(update: KeptUpdate) -> Parts:
     return _of_terms(update, groups)
 
 
-def _calls_of(update: KeptUpdate, index: int) -> list[Call]:
+def calls_of(update: KeptUpdate, index: int) -> list[Call]:
     """The calls that belong to one root: those since the root before it."""
     first = update.roots[index - 1].calls if index else 0
     return update.calls[first : update.roots[index].calls]
@@ -148,7 +148,7 @@ def _of_sources(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     )
 
     def batch(other: KeptUpdate, index: int) -> Batch:
-        own, first = _calls_of(other, index), other.roots[index - 1].calls if index else 0
+        own, first = calls_of(other, index), other.roots[index - 1].calls if index else 0
         trees = {n: _mapped(_relabelled(own[n].arguments, first), moved) for n in needed}
         inputs = [trees[n] for n in models]
         return Batch((inputs,), None, {renumbered[n]: trees[n] for n in criteria}, _samples(inputs))
@@ -216,7 +216,7 @@ def _of_terms(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     outputs = _seen_outputs(update, calls_used, moved)
     wanted = list(outputs)
     predictions = list(outputs.values())
-    tolerance = _tolerance(predictions)
+    tolerance = tolerance_of(predictions)
     modules = " and ".join(dict.fromkeys(c.name for c in calls_used))
     terms = _judging(root)
     found = [loss_of_term(term, predictions, modules, tolerance) for term in terms]
@@ -227,7 +227,7 @@ def _of_terms(update: KeptUpdate, groups: list[list[Call]]) -> Parts:
     penalty = _penalty(program, [t for t in root.terms if _is_penalty(t)], repeats)
 
     def batch(other: KeptUpdate, index: int) -> Batch:
-        own, first = _calls_of(other, index), other.roots[index - 1].calls if index else 0
+        own, first = calls_of(other, index), other.roots[index - 1].calls if index else 0
         inputs = [_mapped(_relabelled(own[n].arguments, first), moved) for n in numbers]
         terms = zip(_judging(other.roots[index]), found, strict=True)
         return Batch((inputs,), None, [t.target_named(name) for t, (_, name) in terms], _samples(inputs))
@@ -288,7 +288,7 @@ def _samples(inputs: Any) -> int:
     return next((int(t.shape[0]) for t in leaves(inputs) if t.dim()), 1)
 
 
-def _tolerance(tensors: Sequence[Tensor]) -> float:
+def tolerance_of(tensors: Sequence[Tensor]) -> float:
     """Relative difference that rounding in another order explains."""
     kinds = [t.dtype for t in tensors if t.is_floating_point()] or [torch.float32]
     return max(math.sqrt(torch.finfo(kind).eps) * 0.1 for kind in kinds)
@@ -300,16 +300,16 @@ def _proved(objective: Objective, update: KeptUpdate, batches: Sequence[Batch]) 
     buffers = {name: buffer.clone() for name, buffer in whole.named_buffers()}
     losses = []
     for index, batch in enumerate(batches):
-        state = _calls_of(update, index)[0].random
+        state = calls_of(update, index)[0].random
         with generators(state), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
             losses.append(functional_call(whole, buffers, ("loss", batch), tie_weights=True) / repeats)
     if whole.penalty is not None:
         losses.append(objective.penalty_of())
-    constant = sum(_constant(root) for root in update.roots)
+    constant = sum(constant_of(root) for root in update.roots)
     total = torch.stack([loss.reshape(()) for loss in losses]).sum()
     seen, found = math.fsum(root.value for root in update.roots), float(total.detach()) + constant
     size = max(math.fsum(abs(float(loss.detach())) for loss in losses), abs(seen))
-    tolerance = _tolerance([*objective.parameters, *(loss.detach() for loss in losses)])
+    tolerance = tolerance_of([*objective.parameters, *(loss.detach() for loss in losses)])
     if any(call.autocast for call in update.calls):
         tolerance = max(tolerance, 0.02)
     if not abs(found - seen) <= tolerance * size:
@@ -321,17 +321,17 @@ def _proved(objective: Objective, update: KeptUpdate, batches: Sequence[Batch]) 
     for parameter, figure in zip(objective.parameters, figures, strict=True):
         if id(parameter) in names:
             ours[names[id(parameter)]] = figure
-    scale, error = _compared(ours, update.gradient, [float(p.detach().norm()) for p in update.parameters])
+    scale, error = compared(ours, update.gradient, [float(p.detach().norm()) for p in update.parameters])
     if not error <= 30 * tolerance:
         raise NotRebuildable(_GRADIENT(step=update.step, error=error))
     return scale
 
 
-def _constant(root: Root) -> float:
+def constant_of(root: Root) -> float:
     return math.fsum(t.coefficient * (t.value or 0.0) for t in root.terms if t.kind == "constant")
 
 
-def _compared(
+def compared(
     ours: Sequence[tuple[float, float]], seen: Sequence[tuple[float, float]], sizes: Sequence[float]
 ) -> tuple[float, float]:
     """The factor that fits ``seen`` to ``ours`` best, and what it leaves over, relative to the gradient's norm."""

@@ -1,0 +1,66 @@
+"""An optimiser of torch built again from its class, settings and state, over copies of the parameters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losscope.core.text import Text
+from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.objective.rebuild.window import KeptOptimizer, KeptStep
+
+_NOT_MADE = Text(
+    en="the optimiser {name} cannot be made again: {error}", zh="无法重新创建优化器 {name}：{error}"
+)
+
+
+class ReplayedOptimizer:
+    """``step`` is that of the run for ``steps[k]``, with rates times ``factor``.
+
+    ``state=False`` begins without momentum and second moments.
+    """
+
+    def __init__(
+        self,
+        kept: KeptOptimizer,
+        parameters: Sequence[Tensor],
+        first: KeptStep,
+        factor: float = 1.0,
+        *,
+        state: bool = True,
+    ) -> None:
+        self._kept, self._parameters, self._factor = kept, list(parameters), factor
+        self._made = self._make(first)
+        if state:
+            for place, found in kept.state.items():
+                self._made.state[parameters[place]] = {k: _own(v) for k, v in found.items()}
+
+    def _make(self, step: KeptStep) -> torch.optim.Optimizer:
+        groups = [
+            {"params": [self._parameters[i] for i in places], **settings}
+            for places, settings in zip(self._kept.places, step.settings, strict=True)
+        ]
+        try:
+            return self._kept.kind([g for g in groups if g["params"]], lr=step.settings[0].get("lr"))
+        except Exception as error:
+            name = self._kept.kind.__name__
+            raise NotRebuildable(_NOT_MADE(name=name, error=f"{type(error).__name__}: {error}")) from error
+
+    def step(self, gradients: Sequence[Tensor | None], kept: KeptStep) -> None:
+        """One update with these gradients and the settings of that update."""
+        if kept.renewed:
+            self._made = self._make(kept)
+        settings = [s for s, places in zip(kept.settings, self._kept.places, strict=True) if places]
+        for group, found in zip(self._made.param_groups, settings, strict=True):
+            group.update({k: _own(v) for k, v in found.items()})
+            group["lr"] = group["lr"] * self._factor
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.clone()
+        self._made.step()
+        for parameter in self._parameters:
+            parameter.grad = None
+
+
+def _own(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value

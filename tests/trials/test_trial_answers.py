@@ -1,0 +1,158 @@
+"""Each trial confirms a planted fault and refutes a planted wrong hypothesis; what it says reaches the verdict."""
+
+import json
+
+import pytest
+import torch
+from planted_runs import Blind, classes, kept, layers
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+
+import losscope
+from losscope.core.finding import TrialResult
+from losscope.core.text import Text
+from losscope.recording.reader import Recording
+from losscope.recording.trials_file import FILE, Trials, Tried, document, read_trials
+from losscope.rules.judge import judge_run
+from losscope.rules.learning_rate_too_high import broken
+from losscope.trials.replay import Replay
+from losscope.trials.trial import all_trials, trials_of
+from losscope.watching import session
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch):
+    """Other tests of this process may have compiled something."""
+    monkeypatch.setattr("losscope.watching.deep.compiled", lambda: False)
+
+
+def sgd(rate):
+    return lambda p: torch.optim.SGD(p, lr=rate)
+
+
+def adam(rate):
+    return lambda p: torch.optim.Adam(p, lr=rate)
+
+
+def each_class(output, y):
+    return binary_cross_entropy_with_logits(output, one_hot(y, 5).float())
+
+
+CASES = {
+    ("learning-rate-too-high", "confirmed"): {"make": adam(3.0)},
+    ("learning-rate-too-high", "refuted"): {"net": Blind, "make": sgd(1.0)},
+    ("learning-rate-too-low", "confirmed"): {"make": sgd(1e-6)},
+    ("learning-rate-too-low", "refuted"): {"net": Blind, "make": sgd(0.01)},
+    ("missing-zero-grad", "confirmed"): {"clears": False},
+    ("missing-zero-grad", "refuted"): {},
+    ("double-softmax", "confirmed"): {"net": layers(nn.Softmax(1)), "make": sgd(0.1)},
+    ("double-softmax", "refuted"): {"make": sgd(0.1)},
+    ("sigmoid-before-logits-loss", "confirmed"): {
+        "net": layers(nn.Sigmoid()),
+        "loss": each_class,
+        "make": sgd(0.1),
+    },
+    ("sigmoid-before-logits-loss", "refuted"): {"net": layers(), "loss": each_class, "make": sgd(0.1)},
+    ("labels-unrelated", "confirmed"): {"net": layers(), "make": adam(1e-2), "random": True},
+    ("labels-unrelated", "refuted"): {"net": layers(), "make": adam(1e-2)},
+}
+
+
+@pytest.mark.parametrize(("code", "outcome"), CASES)
+def test_a_trial_answers(code, outcome, tmp_path):
+    (trial,) = trials_of(code)
+    window = kept(classes(**CASES[code, outcome]))
+    found = window.found if trial.early else window.found[::-1]
+    answers = [trial.run(Replay(found[0]), code)]
+    assert [answer.result.outcome for answer in answers] == [outcome]
+    for answer in answers:
+        low, high = answer.result.interval
+        assert -1 <= low <= answer.result.effect <= high <= 1
+        assert len(answer.result.curves) >= 2
+        assert answer.text.render("en")
+        assert answer.text.render("zh")
+
+
+def test_every_trial_has_a_fault_and_a_wrong_hypothesis_here():
+    tested = {trial.name for code, _ in CASES for trial in trials_of(code)}
+    assert tested == {trial.name for trial in all_trials()}
+
+
+def test_the_verdict_shows_the_experiment_and_the_script_is_as_it_would_be(tmp_path, monkeypatch):
+    patient = session.try_findings  # a busy machine needs longer than the script ran
+    monkeypatch.setattr(session, "try_findings", lambda *given: patient(*given[:-1], 60.0))
+    train = classes(clears=False)
+    plain, random = train().state_dict(), torch.get_rng_state()
+    with losscope.watch(out=tmp_path / "run", budget=50, trials=20) as run:
+        model = train()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        gradients = [p.grad.clone() for p in model.parameters()]
+        state = torch.get_rng_state()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(state, random)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert torch.equal(value, plain[name])
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), gradients, strict=True))
+    top = run.verdict.findings[0]
+    assert top.code == "missing-zero-grad"
+    assert top.trial is not None
+    assert top.trial.outcome == "confirmed"
+    assert top.evidence[0].signal == "experiment"
+    again = judge_run(Recording.open(run.folder)).findings[0]
+    assert again.trial == top.trial
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_that_cannot_be_made_again_says_so(tmp_path):
+    def train():
+        model = torch.jit.script(nn.Linear(3, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for _ in range(40):
+            (model(torch.ones(2, 3)) - 1).square().mean().backward()
+            optimizer.step()
+
+    with losscope.watch(out=tmp_path / "run", trials=20) as run:
+        train()
+    assert run.verdict.findings[0].code == "missing-zero-grad"
+    assert "not replayable" in str(dict(run.verdict.not_judged)["trials"])
+
+
+def tried(folder, outcome):
+    result = TrialResult(name="learning-rate", outcome=outcome, effect=0.1, interval=(0.0, 0.2), curves={})
+    text = Text(en="seen {{so}}", zh="如此")
+    found = Trials((Tried("learning-rate-too-high", "0", result, text, text),))
+    (folder / FILE).write_text(json.dumps(document(found)), encoding="utf-8")
+
+
+def test_a_refuted_finding_is_no_complaint_and_explains_nothing(tmp_path):
+    recording = broken()
+    untried = judge_run(recording)
+    assert untried.state == "wrong"
+    assert any(f.because_of == "learning-rate-too-high" for f in untried.findings)
+    recording.folder = tmp_path
+    tried(tmp_path, "refuted")
+    verdict = judge_run(recording)
+    (finding,) = [f for f in verdict.findings if f.code == "learning-rate-too-high"]
+    assert finding.severity == "info"
+    assert finding.confidence < 0.5
+    assert str(finding.evidence[0].text) == "seen {so}"
+    assert not any(f.because_of == "learning-rate-too-high" for f in verdict.findings)
+
+
+def test_a_finding_left_open_stays_as_it_was(tmp_path):
+    recording = broken()
+    before = judge_run(recording).findings[0]
+    recording.folder = tmp_path
+    tried(tmp_path, "open")
+    after = judge_run(recording).findings[0]
+    assert (after.code, after.severity, after.confidence) == (before.code, before.severity, before.confidence)
+    assert after.evidence[-1].signal == "experiment"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"schema": 2}', '{"schema": 1, "trials": [3, {"code": 1}]}', "{"]
+)
+def test_a_damaged_document_is_passed_over(text, tmp_path):
+    (tmp_path / FILE).write_text(text, encoding="utf-8")
+    assert read_trials(tmp_path) == Trials()
