@@ -190,8 +190,9 @@ def clipping(order, *, limit=1.0, rate=0.05, updates=200, value=False):
 
 @pytest.mark.parametrize("order", ["zcbs", "Zcbs", "zbsc", "zbfs", "zbcS", "czbs", "zbsv"])
 def test_clipping_that_has_no_effect(order):
-    first = judged(clipping(order)).findings[0]
-    assert first.code == "clip-has-no-effect"
+    findings = judged(clipping(order)).findings
+    first = next(f for f in findings if f.code == "clip-has-no-effect")
+    assert findings[0] is first or (order == "zbcS" and findings[0].code == "loss-scale-misused")
     if order != "Zcbs":
         assert first.where is not None and first.where.file.endswith("test_step_size_scripts.py")
 

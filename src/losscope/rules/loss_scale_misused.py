@@ -109,6 +109,7 @@ RULE = Rule(
     judge=judge,
     needs=(signals.LOSS, signals.SCALE_LEFT),
     consequences=(
+        "clip-has-no-effect",
         "diverging-loss",
         "exploding-gradient",
         "learning-rate-too-high",
