@@ -19,7 +19,7 @@ from losscope.watching.assembly import assemble
 @pytest.fixture(autouse=True)
 def _nothing_compiled(monkeypatch):
     """Other tests of this process may have compiled something."""
-    monkeypatch.setattr(keeper, "_compiled", lambda: False)
+    monkeypatch.setattr(keeper, "compiled", lambda: False)
 
 
 class Quiet:
