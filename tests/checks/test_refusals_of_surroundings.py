@@ -67,5 +67,5 @@ def test_a_file_names_its_module(tmp_path: Path, monkeypatch):
         resolve("absent.py:mse")
     monkeypatch.chdir("/")
     (tmp_path / "no-module.py").write_text("")
-    with pytest.raises(BadUsage, match="no-module:Loss"):
+    with pytest.raises(BadUsage, match=r"no-module\.py:NAME"):
         resolve(f"{tmp_path}/no-module.py:mse")
