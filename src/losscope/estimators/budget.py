@@ -81,7 +81,7 @@ class Budget:
     @property
     def overdue(self) -> bool:
         """Whether time has run out."""
-        return perf_counter() - self._began >= self._seconds
+        return not self.seconds_left
 
     @property
     def late(self) -> bool:

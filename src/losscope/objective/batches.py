@@ -22,6 +22,17 @@ class Batch:
     target: Any = None
     samples: int = 1
 
+    def tensors(self) -> list[Tensor]:
+        """All its tensors, in order."""
+        found: list[Tensor] = []
+
+        def look(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.moved(look)
+        return found
+
     def moved(self, move: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with ``move`` applied to every tensor."""
         return replace(
@@ -80,14 +91,9 @@ def _batch(item: Any) -> Batch:
 
 def _ordinary(batch: Batch) -> Batch:
     """Tensors made in inference mode take no part in a graph; copies of them do."""
-    found = [False]
-
-    def look(tensor: Tensor) -> Tensor:
-        found[0] = found[0] or tensor.is_inference()
-        return tensor
-
-    batch.moved(look)
-    return batch.moved(lambda t: t.clone() if t.is_inference() else t) if found[0] else batch
+    if not any(tensor.is_inference() for tensor in batch.tensors()):
+        return batch
+    return batch.moved(lambda t: t.clone() if t.is_inference() else t)
 
 
 def _samples(values: Iterable[Any]) -> int:

@@ -89,14 +89,12 @@ class Linearisation:
         names = sorted({name for p in self.predictions if p.requires_grad for name in names_of(p)})
         if not names:
             return None
-        like = flat(self.parameters, self.parameters)
-        generator = torch.Generator(like.device).manual_seed(0)
-        v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        v, generator = _direction(self.parameters)
         drawn = [torch.randn(p.shape, generator=generator).to(p) for p in self.predictions]
         pushed, u = (torch.cat([t.reshape(-1).double() for t in ts]) for ts in (self._pushed(v), drawn))
         one, other = float(u @ pushed), float(self.pull(drawn).double() @ v.double())
         size = max(float(pushed.norm()), abs(other) / len(u) ** 0.5)
-        if abs(one - other) <= 1000 * torch.finfo(like.dtype).eps * float(u.norm()) * size:
+        if abs(one - other) <= 1000 * torch.finfo(v.dtype).eps * float(u.norm()) * size:
             return None
         return BadUsage(
             "torch gives this network a Jacobian that is not the transpose of its pullback",
@@ -204,9 +202,7 @@ def _taken_apart(
 def _flat_beside(batch: Linearisation, tolerance: float) -> bool:
     """Whether ∇²ℓ v = Jᵀ (∂²ℓ/∂f²) J v + Σ ∂ℓ/∂f ∇²f v for a random v: no curvature comes by other paths."""
     leaves = batch.parameters
-    like = flat(leaves, leaves)
-    generator = torch.Generator(like.device).manual_seed(0)
-    v = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    v, _ = _direction(leaves)
     slope = [s.detach() for s in batch.slope]
     whole, rest = torch.zeros_like(v)[:, None], torch.zeros_like(v)[:, None]
     for total, outputs, weights in ((whole, [batch.loss], None), (rest, batch.predictions, slope)):
@@ -216,6 +212,13 @@ def _flat_beside(batch: Linearisation, tolerance: float) -> bool:
         add_products_(total, 1.0, gradient, leaves, v[:, None])
     through = rest[:, 0] + batch.pull(batch.curve(batch.push(v)))
     return float((whole[:, 0] - through).norm()) <= tolerance * float(whole.norm()) + 1e-30
+
+
+def _direction(parameters: Sequence[Tensor]) -> tuple[Tensor, torch.Generator]:
+    """A random vector [P] over the parameters, always the same, and what it was drawn from."""
+    like = flat(parameters, parameters)
+    generator = torch.Generator(like.device).manual_seed(0)
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device), generator
 
 
 def _is_loss(tensor: Tensor, slope: Tensor, loss: Tensor) -> bool:

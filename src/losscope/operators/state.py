@@ -1,7 +1,6 @@
 """Whether an objective is still where it was: what a kept graph or result is true of."""
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor
@@ -30,11 +29,7 @@ def state(objective: Objective) -> Hashable:
     """
     held = [*objective.parameters, *objective.whole.buffers()]
     modes = tuple(module.training for module in objective.whole.modules())
-    data = tuple(
-        _counted(t)
-        for batch in objective.batches
-        for t in _tensors((batch.inputs, batch.named, batch.target))
-    )
+    data = tuple(_counted(t) for batch in objective.batches for t in batch.tensors())
     with torch.no_grad():
         sums = [_sums(t.detach()).to(held[0].device) for t in held]
         own = tuple((id(p), p.requires_grad) for p in objective.whole.parameters())
@@ -62,14 +57,3 @@ def _sums(tensor: Tensor) -> Tensor:
     mixed = (bits * _ODD[plain.element_size()]) >> (3 * plain.element_size())
     total = plain.sum(dtype=torch.float64 if plain.dtype == torch.float64 else torch.float32)
     return torch.stack([mixed.sum(dtype=torch.int64), total.double().view(torch.int64), (few * places).sum()])
-
-
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)

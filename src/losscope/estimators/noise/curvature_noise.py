@@ -14,7 +14,7 @@ import time
 import torch
 
 from losscope.core.errors import BadUsage
-from losscope.estimators.noise.gradient_noise_scale import NoiseScale, as_scale, penalty_gradient
+from losscope.estimators.noise.gradient_noise_scale import NoiseScale, as_scale, gradients_of_parts
 from losscope.estimators.noise.leave_out import noise_and_signal
 from losscope.objective.objective import Objective
 from losscope.operators.gradient_covariance import GradientCovariance
@@ -43,18 +43,9 @@ def curvature_noise_scale(objective: Objective, *, parts: int = 32, seed: int = 
     k = min(parts, count)
     if k < 3:
         raise BadUsage("noise is told from signal by at least three parts", seen=f"{k} of {count} samples")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    part_of = torch.empty(count, dtype=torch.long)
-    part_of[order] = torch.arange(count) % k
-    counts = torch.bincount(part_of, minlength=k).double()
-    hessian, penalty = Hessian(objective), penalty_gradient(objective)
-    first = objective.parameters[0]
-    sums, images = [], []
-    for j in range(k):
-        z = (part_of == j).to(first)[:, None] * count**0.5
-        total = covariance.root(z)[:, 0].double() + penalty * float(counts[j])
-        sums.append(total)
-        images.append((hessian @ total.to(first.dtype)).double())
+    hessian = Hessian(objective)
+    sums, counts = gradients_of_parts(covariance, k, seed)
+    images = [(hessian @ total.to(hessian.dtype)).double() for total in sums]
     whole = torch.stack(images).sum(0)
     squares = torch.stack([s @ h for s, h in zip(sums, images, strict=True)])
     along = torch.stack([s @ whole for s in sums])

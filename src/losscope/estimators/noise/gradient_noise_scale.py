@@ -73,17 +73,10 @@ def noise_scale_of_parts(objective: Objective, *, parts: int = 16, seed: int = 0
     """
     began = time.perf_counter()
     covariance = GradientCovariance(objective, centred=False)
-    whole, penalty = covariance.samples, penalty_gradient(objective)
-    k = min(parts, whole)
+    k = min(parts, covariance.samples)
     if k < _LEAST:
-        raise BadUsage("a noise scale takes at least three samples", seen=str(whole))
-    order = torch.randperm(whole, generator=torch.Generator().manual_seed(seed))
-    part_of = torch.empty(whole, dtype=torch.long)
-    part_of[order] = torch.arange(whole) % k
-    counts, sums = torch.bincount(part_of, minlength=k).double(), []
-    for j in range(k):
-        z = (part_of == j).to(objective.parameters[0])[:, None] * whole**0.5
-        sums.append(covariance.root(z)[:, 0].double() + penalty * float(counts[j]))
+        raise BadUsage("a noise scale takes at least three samples", seen=str(covariance.samples))
+    sums, counts = gradients_of_parts(covariance, k, seed)
     mean = torch.stack(sums).sum(0)
     squares, along = (torch.stack([s @ s for s in sums]), torch.stack([s @ mean for s in sums]))
     return _scale(squares, along, counts, began, k)
@@ -167,6 +160,23 @@ def _by_batches(objective: Objective) -> tuple[Tensor, Tensor, Tensor]:
         block.T @ block.sum(1),
         torch.tensor(counts, dtype=torch.float64),
     )
+
+
+def gradients_of_parts(covariance: GradientCovariance, parts: int, seed: int) -> tuple[list[Tensor], Tensor]:
+    """Sums of the gradients [P] of the samples of each part, dealt at random, and how many these are [parts].
+
+    ``covariance`` is one that is not centred. Cost: one backward pass for each part.
+    """
+    whole, objective = covariance.samples, covariance.objective
+    order = torch.randperm(whole, generator=torch.Generator().manual_seed(seed))
+    part_of = torch.empty(whole, dtype=torch.long)
+    part_of[order] = torch.arange(whole) % parts
+    counts, penalty = torch.bincount(part_of, minlength=parts).double(), penalty_gradient(objective)
+    sums = []
+    for j in range(parts):
+        z = (part_of == j).to(objective.parameters[0])[:, None] * whole**0.5
+        sums.append(covariance.root(z)[:, 0].double() + penalty * float(counts[j]))
+    return sums, counts
 
 
 def penalty_gradient(objective: Objective) -> Tensor:

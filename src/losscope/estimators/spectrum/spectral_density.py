@@ -165,8 +165,7 @@ def spectral_density(
     Where n products are no more than that (and n ≤ 1000) all eigenvalues are made instead, unless ``exact=False``. Ends
     early after ``seconds`` or so many ``products``. ``memory`` limits the bytes of the vectors that are kept: probes
     that do not fit (steps × n numbers each) are run one after the other. ``progress(products, standard error of the
-    mean eigenvalue)`` is called after each group of
-    probes.
+    mean eigenvalue)`` is called after each group of probes.
 
     >>> import torch
     >>> from losscope.operators.dense import Dense
