@@ -43,4 +43,4 @@ def watching(share=1e9):
     finally:
         watch.finish()
         hooks.remove()
-    assert recorder.of("fault") == []
+    assert recorder.of("fault") == [], recorder.of("fault")

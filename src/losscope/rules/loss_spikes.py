@@ -3,8 +3,8 @@
 **What it says.** Single updates throw the weights off, and training spends a part of the run on winning back what it
 had. A jump that lasts for one batch only is a hard batch, and not counted.
 
-**Statistic.** The logarithm of the loss (the loss itself where it is not positive) against its running median over a
-tenth of the run, in units of 1.4826 · median absolute deviation. A spike begins above 8 units and a factor of 1.5,
+**Statistic.** The logarithm of the loss (the loss itself where its zero is not known to mean anything, or it is not
+positive) against its running median over a tenth of the run, in units of 1.4826 · median absolute deviation. A spike begins above 8 units and a factor of 1.5,
 lasts as long as it stays above 4, for three to n/40 updates, and ends at the level from before it (within 3 units).
 *Warning* from three spikes on that take up a tenth of the updates, else *info* from one on.
 
@@ -29,6 +29,7 @@ from losscope.rules.planted import falling, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import Floats, mad_scale
 from losscope.rules.streams import line_of, loss_series, progress
+from losscope.rules.terms import natural_scale
 
 _MIN, _BEGIN, _STAY, _BACK, _FACTOR = 100, 8.0, 4.0, 3.0, 1.5
 _OFTEN, _COSTLY = 3, 0.1
@@ -39,6 +40,10 @@ _TITLE = Text(
 _EVIDENCE = Text(
     en="the first at update {first}; the highest is {times:.2g} times the level around it",
     zh="第一次在第 {first} 次更新；最高为周围水平的 {times:.2g} 倍",
+)
+_EVIDENCE_NOISE = Text(
+    en="the first at update {first}; the highest rises {times:.2g} times the usual scatter above the level around it",
+    zh="第一次在第 {first} 次更新；最高超出周围水平 {times:.2g} 倍的通常波动",
 )
 _EXPECTED = Text(en="no spikes that take several updates to go", zh="没有需要多次更新才能恢复的尖峰")
 _REMEDY = Text(
@@ -53,13 +58,16 @@ def judge(recording: Recording) -> Outcome:
     if isinstance(stream, NotJudged):
         return stream
     series = loss_series(recording, stream)
-    found = spikes_of(series.values)
+    ratios = natural_scale(recording, stream) is not None and bool(series.values.min() > 0)
+    found = spikes_of(series.values, ratios=ratios)
     if not found:
         return []
     share = sum(end - begin for begin, end, _ in found) / len(series)
     costly = len(found) >= _OFTEN and share >= _COSTLY
     evidence = Evidence(
-        text=_EVIDENCE(first=int(series.steps[found[0][0]]), times=max(height for _, _, height in found)),
+        text=(_EVIDENCE if ratios else _EVIDENCE_NOISE)(
+            first=int(series.steps[found[0][0]]), times=max(height for _, _, height in found)
+        ),
         signal=signals.LOSS.name,
         label=stream,
         value=float(len(found)),
@@ -78,19 +86,22 @@ def judge(recording: Recording) -> Outcome:
     ]
 
 
-def spikes_of(curve: Floats) -> list[tuple[int, int, float]]:
-    """Begin, end and height over the level around it of every spike that lasts and comes back."""
+def spikes_of(curve: Floats, *, ratios: bool = True) -> list[tuple[int, int, float]]:
+    """Begin, end and height of every spike that lasts and comes back.
+
+    With ``ratios``, for a loss above zero, heights are ratios to the level around it; without, they are in units of
+    the scatter, and the spikes of aL + b are those of L (a > 0).
+    """
     n = len(curve)
-    if n < _MIN or not np.all(np.isfinite(curve)):
+    if n < _MIN or not np.all(np.isfinite(curve)) or (ratios and not curve.min() > 0):
         return []
-    positive = bool(curve.min() > 0)
-    values = np.log(curve) if positive else curve
+    values = np.log(curve) if ratios else curve
     level = _running_median(values, max(51, n // 10) | 1)
     rest = values - level
     scale = mad_scale(rest)
     if not scale > 0:
         return []
-    high = rest > max(_BEGIN * scale, np.log(_FACTOR) if positive else 0.0)
+    high = rest > max(_BEGIN * scale, np.log(_FACTOR) if ratios else 0.0)
     found, at = [], 0
     while at < n:
         if not high[at]:
@@ -102,7 +113,8 @@ def spikes_of(curve: Floats) -> list[tuple[int, int, float]]:
         before, after = values[max(0, at - 10) : at], values[end : end + 10]
         lasts = 3 <= end - at <= max(5, n // 40) and before.size >= 5 and after.size >= 5
         if lasts and float(np.median(after) - np.median(before)) < _BACK * scale:
-            height = float(np.exp(rest[at:end].max())) if positive else float(curve[at:end].max())
+            height = float(rest[at:end].max())
+            height = float(np.exp(height)) if ratios else height / scale
             found.append((at, end, height))
         at = end
     return found

@@ -255,6 +255,8 @@ class DeepSampler:
         """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
         self.roots.clear()
         for label, sample in self._samples.items():
+            if label in self._weak:  # by an earlier backward of the same update
+                continue
             self.keeper.arm(
                 label, sample.step + 1
             )  # the next forward pass comes before this update is known of
