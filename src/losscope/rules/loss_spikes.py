@@ -3,10 +3,11 @@
 **What it says.** Single updates throw the weights off, and training spends a part of the run on winning back what it
 had. A jump that lasts for one batch only is a hard batch, and not counted.
 
-**Statistic.** The logarithm of the loss (the loss itself where its zero is not known to mean anything, or it is not
-positive) against its running median over a tenth of the run, in units of 1.4826 · median absolute deviation. A spike begins above 8 units and a factor of 1.5,
-lasts as long as it stays above 4, for three to n/40 updates, and ends at the level from before it (within 3 units).
-*Warning* from three spikes on that take up a tenth of the updates, else *info* from one on.
+**Statistic.** The logarithm of the loss (the loss itself where its zero is not known to mean anything, or where it is
+not positive) against its running median over a tenth of the run, in units of 1.4826 · median absolute deviation. A
+spike begins above 8 units and a factor of 1.5, lasts as long as it stays above 4, for three to n/40 updates, and ends
+at the level from before it (within 3 units). *Warning* from three spikes on that take up a tenth of the updates, else
+*info* from one on.
 
 **Source.** Robust z-scores: Iglewicz and Hoaglin (1993). Spikes of Adam: Molybog et al. (2023), arXiv:2304.09871.
 
