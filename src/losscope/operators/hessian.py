@@ -24,7 +24,7 @@ class Hessian(SecondDerivative):
     Torch's second derivatives of some operations are wrong without a word: of its ``weight_norm``, and of a custom
     ``autograd.Function`` whose backward computes with detached values. So before the first product is given out
 
-    * uᵀHv = vᵀHu is tried for two random vectors, once for an objective (two more products);
+    * uᵀHv = vᵀHu is tried for the first vector and a random one, once for an objective (one more product);
     * where the graph of a batch or of the penalty has a custom function, in Python or C++, or ``weight_norm``, Hv is
       held against central differences of the gradient along a random v at two steps, on one batch and in double
       precision (about six gradients), again whenever the parameters have changed. Kinks and rounding leave that

@@ -1,13 +1,14 @@
 """Whether an objective is still where it was: what a kept graph or result is true of."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from losscope.objective.objective import Objective
 
-_SAMPLED = 64
+_SAMPLED = 4096
+_SMALL = 1 << 18  # numbers that are put in a row
 _ODD = {
     1: 0x9D,
     2: 0x9E37,
@@ -27,13 +28,24 @@ def state(objective: Objective) -> Hashable:
     leaves no other trace; data by the counters. Cost: two passes over the parameters, and one synchronisation with
     their device.
     """
-    held = [*objective.parameters, *objective.whole.buffers()]
-    modes = tuple(module.training for module in objective.whole.modules())
+    modes: list[bool] = []
+    own: dict[int, bool] = {}
+    buffers: dict[int, Tensor] = {}
+    for module in objective.whole.modules():
+        modes.append(module.training)
+        own |= {id(p): p.requires_grad for p in module._parameters.values() if p is not None}
+        buffers |= {id(b): b for b in module._buffers.values() if b is not None}
+    held = [*objective.parameters, *buffers.values()]
     data = tuple(_counted(t) for batch in objective.batches for t in batch.tensors())
     with torch.no_grad():
-        sums = [_sums(t.detach()).to(held[0].device) for t in held]
-        own = tuple((id(p), p.requires_grad) for p in objective.whole.parameters())
-        return modes, data, own, tuple(map(_counted, held)), tuple(torch.cat(sums).tolist())
+        sums = [_sums(t).to(held[0].device) for t in _together([t.detach() for t in held])]
+        return (
+            tuple(modes),
+            data,
+            tuple(own.items()),
+            tuple(map(_counted, held)),
+            tuple(torch.cat(sums).tolist()),
+        )
 
 
 def _counted(tensor: Tensor) -> tuple[int, int | None]:
@@ -43,12 +55,27 @@ def _counted(tensor: Tensor) -> tuple[int, int | None]:
     return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
 
 
-def _sums(tensor: Tensor) -> Tensor:
+def _together(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same numbers in fewer tensors: small ones of one type and device in a row, in pieces of bounded size."""
+    rows: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.layout != torch.strided or tensor.is_quantized or not tensor.numel():
+            continue
+        plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        if plain.numel() > _SMALL:
+            yield plain
+            continue
+        row = rows.setdefault((plain.dtype, plain.device), [])
+        row.append(plain.reshape(-1))
+        if sum(len(t) for t in row) > _SMALL:
+            yield torch.cat(row)
+            row.clear()
+    yield from (torch.cat(row) for row in rows.values() if row)
+
+
+def _sums(plain: Tensor) -> Tensor:
     """Three integers [3]: the sum of mixed bits, which changes with any one number, that of the numbers themselves,
     which changes with their signs and scale, and that of some numbers weighed by their places."""
-    plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    if plain.layout != torch.strided or plain.is_quantized or not plain.numel():
-        return torch.zeros(3, dtype=torch.int64)
     if plain.dtype == torch.bool:
         plain = plain.to(torch.int8)
     bits = plain.view(_BITS[plain.element_size()])
