@@ -19,7 +19,8 @@ help: ## List the targets
 demo: $(VENV)/.demo-installed ## Install, then train a small model twice and write both reports
 	$(BIN)/losscope demo
 
-test: lint docs ## Install, then lint, build the documentation and run the tests
+test: $(VENV)/.test-installed ## Install, then lint, build the documentation and run the tests
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=$(JOBS) lint docs
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 thorough: $(VENV)/.test-installed ## Run the slow checks that `make test` leaves out
