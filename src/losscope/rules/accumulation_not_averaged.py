@@ -4,10 +4,11 @@
 divided by k. The update is that of one batch k times as large with its loss multiplied by k: under gradient descent
 the learning rate is in effect k times as high.
 
-**Statistic.** None: the coefficient of every mean in the objective, read off the autograd graph and summed over
-the backward passes of an update, equals the number k of these passes (to 0.1 %), in nine tenths of at least twenty
-updates. *Warning* where the run has a learning deficit (diverged, not finite, at chance, not fallen) and the
-optimiser's step grows with its gradient; *info* otherwise.
+**Statistic.** None: the coefficient of every mean in the objective, read off the autograd graph and summed over the
+backward passes of an update, equals the number of these passes (to 0.1 %) wherever it was read, and nine tenths of
+all updates, at least twenty, have several. k is their median: the batches that an epoch leaves over join the next.
+*Warning* where the run has a learning deficit (diverged, not finite, at chance, not fallen) and the optimiser's step
+grows with its gradient; *info* otherwise.
 
 **Source.** Goyal et al. (2017), section 2: a batch of k n samples is the mean over all of them; PyTorch's notes on
 gradient accumulation divide the loss by k.
@@ -34,7 +35,7 @@ from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PlantedTerm, every, falling, flat, optimizer, record
 from losscope.rules.reasons import no_event
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import events_of, line_of, main_stream, updates, values
+from losscope.rules.streams import events_of, line_of, main_stream, updates
 
 _LEAST, _SHARE, _EXACT = 20, 0.9, 1e-3
 _SCALE_FREE = ("adam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop", "muon")
@@ -58,17 +59,16 @@ def judge(recording: Recording) -> Outcome:
     looks = events_of(recording, "anatomy", stream) if stream is not None else []
     if stream is None or not looks:
         return no_event("anatomy")
-    counts, seen = values(recording, signals.BACKWARDS, stream), updates(recording, stream)
-    if counts.size < _LEAST:
+    counts, seen = recording.series(signals.BACKWARDS, stream), updates(recording, stream)
+    if len(counts) < _LEAST:
         return []
-    k = int(np.median(counts))
-    if k < 2 or np.count_nonzero(counts == k) < _SHARE * seen:
+    k = int(np.median(counts.values))
+    if k < 2 or np.count_nonzero(counts.values > 1) < _SHARE * seen:
         return []
-    coefficient = _common_coefficient(looks)
-    if coefficient is None or not math.isclose(coefficient, k, rel_tol=_EXACT):
+    if not _all_summed(looks, dict(zip(counts.steps.tolist(), counts.values.tolist(), strict=True))):
         return []
     evidence = Evidence(
-        text=_EVIDENCE(k=k, coefficient=coefficient),
+        text=_EVIDENCE(k=k, coefficient=float(k)),
         signal=signals.BACKWARDS.name,
         label=stream,
         value=float(k),
@@ -88,13 +88,18 @@ def judge(recording: Recording) -> Outcome:
     ]
 
 
-def _common_coefficient(looks: list[dict[str, Any]]) -> float | None:
-    """The coefficient that all terms have at every look; ``None`` where they differ or one is no mean."""
-    terms = [term for look in looks for term in look.get("terms") or ()]
-    found = {float(term.get("coefficient") or 0.0) for term in terms}
-    if not found or any(term.get("reduction") != "mean" for term in terms):
-        return None
-    return max(found) if math.isclose(max(found), min(found), rel_tol=_EXACT) else None
+def _all_summed(looks: list[dict[str, Any]], backwards: dict[int, float]) -> bool:
+    """Whether at every look each term is a mean that counts as often as there were backward passes in that update."""
+    pairs = [
+        (term, backwards.get(int(look.get("step") or 0), 1.0))
+        for look in looks
+        for term in look.get("terms") or ()
+    ]
+    return bool(pairs) and all(
+        term.get("reduction") == "mean"
+        and math.isclose(float(term.get("coefficient") or 0.0), k, rel_tol=_EXACT)
+        for term, k in pairs
+    )
 
 
 def _grows(recording: Recording, stream: str) -> bool:
