@@ -30,7 +30,7 @@ _SAME = 1e-2  # relative: coefficients that differ by less are those of one obje
 
 
 class Objective(Probe):
-    """Records TERM_VALUE, TERM_CHANCE, TERM_CHANCE_ERROR, TERM_FLOOR, BATCH_SIZE and ``anatomy`` events."""
+    """Records TERM_VALUE, _COEFFICIENT, _CHANCE, _CHANCE_ERROR and _FLOOR, BATCH_SIZE and ``anatomy`` events."""
 
     def __init__(self) -> None:
         self._signatures: dict[str, str] = {}
@@ -77,6 +77,7 @@ class Objective(Probe):
     def _term(self, sample: Sample, label: str, term: Term) -> None:
         if term.value is not None:
             sample.record(signals.TERM_VALUE, term.value, label)
+        sample.record(signals.TERM_COEFFICIENT, term.coefficient, label)
         if term.floor is not None:
             sample.record(signals.TERM_FLOOR, term.floor, label)
         chance = self._chance(sample, label, term)

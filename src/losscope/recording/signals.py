@@ -68,6 +68,9 @@ EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader tha
 TERM_VALUE = Signal(
     "term.value", "loss", "stream/term", "value of one term of the objective, without coefficient"
 )
+TERM_COEFFICIENT = Signal(
+    "term.coefficient", "1", "stream/term", "what one term of the objective is multiplied by"
+)
 TERM_CHANCE = Signal(
     "term.chance", "loss", "stream/term", "loss of the best constant predictor for the targets seen so far"
 )
@@ -101,6 +104,12 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+UPDATE_ALONG = Signal(
+    "update.along",
+    "1",
+    "stream",
+    "cosine between an update and the gradient before it: -1 in gradient descent, positive where the update climbs",
+)
 STALLED_SHARE = Signal(
     "update.stalled",
     "1",

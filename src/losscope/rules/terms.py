@@ -80,10 +80,10 @@ class TermView:
     def skill(self) -> Skill | None:
         """Skill over the last fifth of the run with its interval; an unknown floor is taken for 0.
 
-        ``None`` where chance is unknown or fewer than three values are known there.
+        ``None`` where chance is unknown, the term is subtracted, or fewer than three values are known there.
         """
         recent = self.recent()
-        if self.chance is None or recent.size < 3:
+        if self.chance is None or recent.size < 3 or self.coefficient < 0:
             return None
         return skill(recent, self.chance, self.chance_error, self.floor or 0.0)
 
