@@ -95,6 +95,15 @@ TARGET_BEYOND_VARIANCE = Signal(
     "stream/term",
     "mean squared distance of the targets to that range, by the variance of the targets",
 )
+PADDING_SHARE = Signal(
+    "target.padding",
+    "1",
+    "stream/term",
+    "share of class targets that fill the ends of sequences, all with one class that stands nowhere else; 0 without",
+)
+PADDING_CLASS = Signal(
+    "target.padding.class", "1", "stream/term", "the class that fills the ends of sequences"
+)
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
 GRADIENT_NORM = Signal("gradient.norm", "1", "stream", "2-norm of the gradient that the update used")
