@@ -36,7 +36,7 @@ for step in range(200):
     ("penalty", "severity"),
     [
         ("0.2 * sum(p.abs().sum() for p in model.parameters())", "error"),
-        ("0.08 * sum(p.pow(2).sum() for p in model.parameters())", "warning"),
+        ("0.1 * sum(p.pow(2).sum() for p in model.parameters())", "warning"),
     ],
 )
 def test_a_penalty_that_rules(penalty, severity, tmp_path):
