@@ -55,6 +55,7 @@ class Objective(Probe):
                 step=sample.step,
                 expression=anatomy.expression,
                 terms=[_described(term, anatomy.terms, steady=steady) for term in anatomy.terms],
+                called=sorted(sample.sites),
                 where={"file": where.file, "line": where.line} if where else None,
             )
 
@@ -119,10 +120,16 @@ def _options_tell(term: Term, spec: LossSpec) -> bool:
 def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
     """The user's line that calls the loss function of the first term that has one."""
     for term in terms:
-        for name in (term.kind, f"{term.kind}_loss"):
+        names = (term.kind, f"{term.kind}_loss")
+        for name in names if term.kind[:7] != "unknown" else ("cross_entropy",) * _is_softmax_target(term):
             if (place := sample.sites.get(name)) is not None:
                 return place
     return None
+
+
+def _is_softmax_target(term: Term) -> bool:
+    """Whether what was not recognised is a softmax against targets that are no distributions."""
+    return not {"no-distribution", "several-classes"}.isdisjoint(term.notes)
 
 
 def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, Any]:
