@@ -34,10 +34,10 @@ from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PlantedTerm, every, falling, flat, optimizer, record
 from losscope.rules.reasons import no_event
 from losscope.rules.rule import Outcome, Rule
+from losscope.rules.step_size import grows_with_gradient
 from losscope.rules.streams import events_of, line_of, main_stream, updates, values
 
 _LEAST, _SHARE, _EXACT = 20, 0.9, 1e-3
-_SCALE_FREE = ("adam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop", "muon")
 _TITLE = Text(
     en="{k} backward passes are summed, not averaged: each step is that of {k} times the loss",
     zh="{k} 次反向传播的梯度被相加而未取平均：每一步相当于损失的 {k} 倍",
@@ -75,7 +75,9 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(),
     )
     deficit = learning_deficit(recording)
-    harmful = deficit is not None and not isinstance(deficit, NotJudged) and _grows(recording, stream)
+    harmful = (
+        deficit is not None and not isinstance(deficit, NotJudged) and grows_with_gradient(recording, stream)
+    )
     return [
         RULE.finding(
             title=_TITLE(k=k),
@@ -95,12 +97,6 @@ def _common_coefficient(looks: list[dict[str, Any]]) -> float | None:
     if not found or any(term.get("reduction") != "mean" for term in terms):
         return None
     return max(found) if math.isclose(max(found), min(found), rel_tol=_EXACT) else None
-
-
-def _grows(recording: Recording, stream: str) -> bool:
-    """Whether the step of the optimiser grows with its gradient."""
-    names = [str(e.get("name", "")).lower() for e in events_of(recording, "optimizer", stream)]
-    return not any(free in name for name in names for free in _SCALE_FREE)
 
 
 RULE = Rule(
