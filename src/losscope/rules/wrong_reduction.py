@@ -1,8 +1,8 @@
 """``wrong-reduction``: the loss is a sum where a mean is meant, or a mean that was divided once more.
 
 **What it says.** The loss of a batch is a sum over samples, pixels or classes, and the learning rate that was chosen
-for a mean makes steps so many times too large. Or a mean is divided by the batch size or by the number of classes again,
-and the steps are so many times too small.
+for a mean makes steps so many times too large. Or a mean is divided by the batch size or by the number of classes
+again, and the steps are so many times too small.
 
 **Statistic.** *Sum* (error where the run diverged, else a warning): a learning deficit, an optimiser whose step grows
 with its gradient, no clipping, and the learning rate that the same steps would have on the mean,
