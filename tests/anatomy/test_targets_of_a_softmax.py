@@ -53,3 +53,20 @@ def test_a_reshape_that_mixes_up_classes_and_pixels(scores, mixed):
     z = nn.Conv2d(3, 5, 3, padding=1)(torch.randn(4, 3, 6, 6))
     found = _notes(F.cross_entropy(scores(z), torch.randint(0, 5, (144,))))
     assert ("classes-mixed" in found) is mixed
+
+
+@pytest.mark.parametrize(
+    ("statistic", "noted"),
+    [
+        (lambda v: v.mean(0), True),
+        (lambda v: v.var(0), True),
+        (lambda v: v.sort(0).values, True),
+        (lambda v: v.mean(), True),
+        (lambda v: v.mean(1), False),
+        (lambda v: v.sort(1).values, False),
+        (lambda v: v, False),
+    ],
+)
+def test_statistics_of_a_batch(statistic, noted):
+    x, y = nn.Linear(3, 2)(torch.randn(64, 3)), torch.randn(64, 2)
+    assert ("batch-statistic" in _notes(F.mse_loss(statistic(x), statistic(y)))) is noted

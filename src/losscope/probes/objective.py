@@ -25,7 +25,7 @@ _HARMLESS = frozenset(
 # Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
 # the divergence of a VAE, a confidence penalty. So do penalties.
 _REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
-_TABLES = frozenset({"shape-broadcast", "all-pairs"})
+_NO_RIVAL = frozenset({"shape-broadcast", "all-pairs", "batch-statistic"})
 _SAME = 1e-2  # relative: coefficients that differ by less are those of one objective
 
 
@@ -89,9 +89,10 @@ class Objective(Probe):
     def _chance(self, sample: Sample, label: str, term: Term) -> Estimate | None:
         """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates.
 
-        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term.
+        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term. Nor
+        has a statistic of a batch, of which both sides vary.
         """
-        if term.spec is None or not _TABLES.isdisjoint(term.notes):
+        if term.spec is None or not _NO_RIVAL.isdisjoint(term.notes):
             return None
         stats = self._targets.setdefault((label, term.kind), TargetStats())
         if term.target is not None:
