@@ -41,3 +41,17 @@ def test_cross_entropy_of_one_output(loss, tmp_path):
 )
 def test_outputs_that_suit_the_loss(loss, columns, tmp_path):
     assert complaints(verdict_of(tmp_path, SCRIPT.replace("LOSS", loss).replace("COLUMNS", columns))) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns", "expected"),
+    [
+        ("F.cross_entropy(z[:, 0], x[rows].sum(1))", "1", ("loss-task-mismatch", "error")),
+        ("F.cross_entropy(z, (x[rows, :3] > 0).float())", "3", ("loss-task-mismatch", "warning")),
+        ("-(F.log_softmax(z, 1) * (x[rows, :3] > 0)).sum(1).mean()", "3", None),
+    ],
+)
+def test_targets_that_are_no_probabilities_of_classes(loss, columns, expected, tmp_path):
+    verdict = verdict_of(tmp_path, SCRIPT.replace("LOSS", loss).replace("COLUMNS", columns))
+    found = [(f.code, f.severity) for f in verdict.findings if f.code == "loss-task-mismatch"]
+    assert found == ([expected] if expected else [])

@@ -18,7 +18,7 @@ from losscope.losses.graph.forms import activation
 from losscope.losses.graph.linear import Decomposition
 from losscope.losses.graph.node import Node
 from losscope.losses.graph.part import Part
-from losscope.losses.graph.tables import part_notes
+from losscope.losses.graph.tables import batch_notes, part_notes
 from losscope.losses.graph.values import output
 from losscope.losses.spec import LossSpec, Reading
 from losscope.losses.target_stats import TargetStats
@@ -137,7 +137,11 @@ def _term(item: Found, frame: FrameType | None) -> Term:
     target = picked_target(item.part, reading.target)
     node = reading.prediction
     tensor, tensor_is = _prediction(reading, spec)
-    notes = [*_structural_notes(reading.notes, item.part, target), *_target_notes(spec, target)]
+    notes = [
+        *_structural_notes(reading.notes, item.part, target),
+        *_target_notes(spec, target),
+        *batch_notes(node),
+    ]
     term = Term(
         kind=reading.kind or spec.name,
         spec=spec,

@@ -25,12 +25,12 @@ _HARMLESS = frozenset(
 # Beside another loss these steer and do not aim: the log-determinant of a flow or the log-variance of a likelihood,
 # the divergence of a VAE, a confidence penalty. So do penalties.
 _REGULARISERS = frozenset({"mean_score", "gaussian_kl", "entropy"})
-_TABLES = frozenset({"shape-broadcast", "all-pairs"})
+_NO_RIVAL = frozenset({"shape-broadcast", "all-pairs", "batch-statistic"})
 _SAME = 1e-2  # relative: coefficients that differ by less are those of one objective
 
 
 class Objective(Probe):
-    """Records TERM_VALUE, TERM_CHANCE, TERM_CHANCE_ERROR, TERM_FLOOR, BATCH_SIZE and ``anatomy`` events."""
+    """Records TERM_VALUE, _COEFFICIENT, _CHANCE, _CHANCE_ERROR and _FLOOR, BATCH_SIZE and ``anatomy`` events."""
 
     def __init__(self) -> None:
         self._signatures: dict[str, str] = {}
@@ -55,6 +55,7 @@ class Objective(Probe):
                 step=sample.step,
                 expression=anatomy.expression,
                 terms=[_described(term, anatomy.terms, steady=steady) for term in anatomy.terms],
+                called=sorted(sample.sites),
                 where={"file": where.file, "line": where.line} if where else None,
             )
 
@@ -77,6 +78,7 @@ class Objective(Probe):
     def _term(self, sample: Sample, label: str, term: Term) -> None:
         if term.value is not None:
             sample.record(signals.TERM_VALUE, term.value, label)
+        sample.record(signals.TERM_COEFFICIENT, term.coefficient, label)
         if term.floor is not None:
             sample.record(signals.TERM_FLOOR, term.floor, label)
         chance = self._chance(sample, label, term)
@@ -87,9 +89,10 @@ class Objective(Probe):
     def _chance(self, sample: Sample, label: str, term: Term) -> Estimate | None:
         """From the targets seen so far; of a term without targets from its options alone, as ln K of K candidates.
 
-        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term.
+        A table of all pairs has none: a constant is its best answer, or its repulsion stands in another term. Nor
+        has a statistic of a batch, of which both sides vary.
         """
-        if term.spec is None or not _TABLES.isdisjoint(term.notes):
+        if term.spec is None or not _NO_RIVAL.isdisjoint(term.notes):
             return None
         stats = self._targets.setdefault((label, term.kind), TargetStats())
         if term.target is not None:
@@ -118,10 +121,16 @@ def _options_tell(term: Term, spec: LossSpec) -> bool:
 def _built_at(sample: Sample, terms: Sequence[Term]) -> Where | None:
     """The user's line that calls the loss function of the first term that has one."""
     for term in terms:
-        for name in (term.kind, f"{term.kind}_loss"):
+        names = (term.kind, f"{term.kind}_loss")
+        for name in names if term.kind[:7] != "unknown" else ("cross_entropy",) * _is_softmax_target(term):
             if (place := sample.sites.get(name)) is not None:
                 return place
     return None
+
+
+def _is_softmax_target(term: Term) -> bool:
+    """Whether what was not recognised is a softmax against targets that are no distributions."""
+    return not {"no-distribution", "several-classes"}.isdisjoint(term.notes)
 
 
 def _described(term: Term, terms: Sequence[Term], *, steady: bool) -> dict[str, Any]:

@@ -4,7 +4,10 @@ Measured, not derived from the learning rate, so that it is right for every opti
 and for updates made by hand. Tensors above 65,536 elements are represented by every k-th element:
 norms are scaled by √k, ratios need no correction.
 
-Cost: a copy of at most 65,536 elements per parameter, and two norms.
+So is the cosine of Δθ and the gradient that was in place before it: −1 for a step of gradient descent, positive where
+the update climbs, whatever signs and options made it so.
+
+Cost: two copies of at most 65,536 elements per parameter, three norms and an inner product.
 """
 
 import torch
@@ -16,23 +19,29 @@ from losscope.recording import signals
 
 
 class Updates(Probe):
-    """Records UPDATE_NORM_PARAMETER and UPDATE_RATIO."""
+    """Records UPDATE_NORM_PARAMETER, UPDATE_RATIO and UPDATE_ALONG."""
 
     def __init__(self) -> None:
         self._before: list[Tensor] = []
+        self._gradients: list[Tensor | None] = []
 
     def before_update(self, sample: Sample) -> None:
         self._before = [part(p) for p in sample.parameters]
+        self._gradients = [_gradient(p) for p in sample.parameters]
 
     def after_update(self, sample: Sample) -> None:
         before, self._before = self._before, []
+        gradients, self._gradients = self._gradients, []
         if not before or len(before) != len(sample.parameters):
             return
         device = before[0].device
-        moved, sizes = [], []
-        for old, parameter in zip(before, sample.parameters, strict=True):
+        moved, sizes, along = [], [], []
+        for old, gradient, parameter in zip(before, gradients, sample.parameters, strict=True):
             scale = max(parameter.numel() / max(old.numel(), 1), 1.0) ** 0.5
-            change = torch.linalg.vector_norm(part(parameter).sub_(old), dtype=_precise(old)) * scale
+            difference = part(parameter).sub_(old)
+            change = torch.linalg.vector_norm(difference, dtype=_precise(old)) * scale
+            if gradient is not None:
+                along.append((_products(difference, gradient) * scale**2).to(device))
             moved.append(change.to(device=device, dtype=torch.float64))
             sizes.append(
                 (torch.linalg.vector_norm(old, dtype=_precise(old)) * scale).to(device, torch.float64)
@@ -42,6 +51,22 @@ class Updates(Probe):
         changed = moves > 0
         ratio = (moves * changed).norm() / (norms * changed).norm()
         sample.record(signals.UPDATE_RATIO, torch.where(changed.any(), ratio, torch.zeros_like(ratio)))
+        if along:
+            inner, changes, slopes = torch.stack(along).sum(0)
+            sample.record(signals.UPDATE_ALONG, inner / (changes * slopes).sqrt())
+
+
+def _gradient(parameter: Tensor) -> Tensor | None:
+    gradient = parameter.grad
+    if gradient is None or gradient.is_sparse or gradient.is_complex():
+        return None
+    return part(gradient)
+
+
+def _products(difference: Tensor, gradient: Tensor) -> Tensor:
+    """⟨Δθ, g⟩, ‖Δθ‖² and ‖g‖² of one parameter."""
+    d, g = difference.double(), gradient.double()
+    return torch.stack([(d * g).sum(), d.square().sum(), g.square().sum()])
 
 
 def _precise(tensor: Tensor) -> torch.dtype:

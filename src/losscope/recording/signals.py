@@ -68,6 +68,9 @@ EPOCH = Signal("epoch", "1", "", "index of the pass over the training loader tha
 TERM_VALUE = Signal(
     "term.value", "loss", "stream/term", "value of one term of the objective, without coefficient"
 )
+TERM_COEFFICIENT = Signal(
+    "term.coefficient", "1", "stream/term", "what one term of the objective is multiplied by"
+)
 TERM_CHANCE = Signal(
     "term.chance", "loss", "stream/term", "loss of the best constant predictor for the targets seen so far"
 )
@@ -92,6 +95,15 @@ TARGET_BEYOND_VARIANCE = Signal(
     "stream/term",
     "mean squared distance of the targets to that range, by the variance of the targets",
 )
+PADDING_SHARE = Signal(
+    "target.padding",
+    "1",
+    "stream/term",
+    "share of class targets that fill the ends of sequences, all with one class that stands nowhere else; 0 without",
+)
+PADDING_CLASS = Signal(
+    "target.padding.class", "1", "stream/term", "the class that fills the ends of sequences"
+)
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
 GRADIENT_NORM = Signal("gradient.norm", "1", "stream", "2-norm of the gradient that the update used")
@@ -101,6 +113,12 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+UPDATE_ALONG = Signal(
+    "update.along",
+    "1",
+    "stream",
+    "cosine between an update and the gradient before it: -1 in gradient descent, positive where the update climbs",
+)
 STALLED_SHARE = Signal(
     "update.stalled",
     "1",

@@ -35,10 +35,10 @@ from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PlantedTerm, every, falling, flat, optimizer, record
 from losscope.rules.reasons import no_event
 from losscope.rules.rule import Outcome, Rule
+from losscope.rules.step_size import grows_with_gradient
 from losscope.rules.streams import events_of, line_of, main_stream, updates
 
 _LEAST, _SHARE, _EXACT = 20, 0.9, 1e-3
-_SCALE_FREE = ("adam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop", "muon")
 _TITLE = Text(
     en="{k} backward passes are summed, not averaged: each step is that of {k} times the loss",
     zh="{k} 次反向传播的梯度被相加而未取平均：每一步相当于损失的 {k} 倍",
@@ -75,7 +75,9 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(),
     )
     deficit = learning_deficit(recording)
-    harmful = deficit is not None and not isinstance(deficit, NotJudged) and _grows(recording, stream)
+    harmful = (
+        deficit is not None and not isinstance(deficit, NotJudged) and grows_with_gradient(recording, stream)
+    )
     return [
         RULE.finding(
             title=_TITLE(k=k),
@@ -100,12 +102,6 @@ def _all_summed(looks: list[dict[str, Any]], backwards: dict[int, float]) -> boo
         and math.isclose(float(term.get("coefficient") or 0.0), k, rel_tol=_EXACT)
         for term, k in pairs
     )
-
-
-def _grows(recording: Recording, stream: str) -> bool:
-    """Whether the step of the optimiser grows with its gradient."""
-    names = [str(e.get("name", "")).lower() for e in events_of(recording, "optimizer", stream)]
-    return not any(free in name for name in names for free in _SCALE_FREE)
 
 
 RULE = Rule(

@@ -7,6 +7,8 @@ from losscope.rules.rule import Rule
 
 MIN_CAUSE_CONFIDENCE = 0.5
 """A cause that is less likely than not explains nothing."""
+_LIKEWISE = {"loss-below-chance": "loss-at-chance"}
+"""What keeps a model at chance may take it below: these codes are explained by what explains the others."""
 
 
 def explain_symptoms(findings: Iterable[Finding], rules: Mapping[str, Rule]) -> list[Finding]:
@@ -48,7 +50,8 @@ def _explains(cause: Finding, symptom: Finding, rules: Mapping[str, Rule]) -> bo
     if cause.code == symptom.code or cause.severity == "info" or cause.confidence < MIN_CAUSE_CONFIDENCE:
         return False
     rule = rules.get(cause.code)
-    return rule is not None and symptom.code in rule.consequences
+    alike = _LIKEWISE.get(symptom.code)
+    return rule is not None and (symptom.code in rule.consequences or alike in rule.consequences)
 
 
 def _rank(finding: Finding) -> tuple[int, float, str]:

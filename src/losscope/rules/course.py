@@ -55,7 +55,7 @@ INCONCLUSIVE: frozenset[Course] = frozenset({"unseen", "too-short", "stuck", "un
 """Without a finding such a run is neither healthy nor faulty: there is not enough evidence."""
 AIMLESS: frozenset[Course] = frozenset({"aimless", "aimless-fall"})
 
-_STUCK = frozenset({"loss-at-chance", "plateau-above-floor"})
+_STUCK = frozenset({"loss-at-chance", "loss-below-chance", "plateau-above-floor"})
 
 
 def course(recording: Recording, findings: Sequence[Finding]) -> Course:

@@ -6,7 +6,7 @@ uses nothing of its input.
 **Statistic.** Skill = 1 − (L − floor)/(chance − floor) of the last fifth of the run with its 95 % interval, which
 carries the error of the mean loss (batch means) and that of the chance level. Reported iff the interval reaches 0
 (within 1 %) and excludes a skill above 5 %, after one pass over the data and 100 updates, and where the loss is
-not falling.
+not falling. Below −5 % for sure it is ``loss-below-chance``.
 The chance level is computed from the targets (label entropy, variance, mean absolute deviation …), so that an
 imbalanced data set is not measured against ln C.
 
@@ -20,7 +20,8 @@ zeros, a learning rate of 0.
 in the data or the step size.
 
 **False alarms.** Not judged before one pass over the data, for objectives trained in alternation (a
-discriminator at ln 2 is at its equilibrium), or for values that are no progress. Silent while the loss still
+discriminator at ln 2 is at its equilibrium), for values that are no progress, for statistics of a whole batch (moments
+of generated samples), or beside a subtracted loss of the same kind (energy scores). Silent while the loss still
 falls or the accuracy still rises; a warning only, where other terms of the objective are learnt. Data without
 any signal (a fair coin) are truly at chance.
 """
@@ -47,10 +48,6 @@ _TITLE = Text(
     en="The model is no better than a constant answer: {kind} is {loss:.4g}, chance is {chance:.4g}",
     zh="模型不比常数预测更好：{kind} 为 {loss:.4g}，随机水平为 {chance:.4g}",
 )
-_WORSE = Text(
-    en="The model is worse than a constant answer: {kind} is {loss:.4g}, chance is {chance:.4g}",
-    zh="模型比常数预测还差：{kind} 为 {loss:.4g}，随机水平为 {chance:.4g}",
-)
 _EVIDENCE = Text(
     en="skill over the last {count} values: {skill:.3f}, 95 % interval {low:.3f} to {high:.3f}",
     zh="最后 {count} 个值的技能分数：{skill:.3f}，95% 区间为 {low:.3f} 至 {high:.3f}",
@@ -74,6 +71,16 @@ _REMEDY = Text(
 
 
 def judge(recording: Recording) -> Outcome:
+    found = stuck_terms(recording)
+    if isinstance(found, NotJudged):
+        return found
+    severity, stuck = found
+    silent = silent_inputs(recording, stuck[0][0].label.partition("/")[0]) if stuck else []
+    return [_finding(term, s, severity, silent) for term, s in stuck if not is_below(s)][:1]
+
+
+def stuck_terms(recording: Recording) -> tuple[Severity, list[tuple[TermView, Skill]]] | NotJudged:
+    """Terms at their chance level or above it for good; an error where no other term with such a level is learnt."""
     stream = progress(recording)
     if isinstance(stream, NotJudged):
         return stream
@@ -86,9 +93,12 @@ def judge(recording: Recording) -> Outcome:
     if not long_enough(recording, stream):
         return too_few(updates(recording, stream), LONG_ENOUGH)
     stuck = [(term, s) for term in judged if (s := at_chance(recording, term)) is not None]
-    severity: Severity = "error" if len(stuck) == len(judged) else "warning"
-    silent = silent_inputs(recording, stream)
-    return [_finding(term, s, severity, silent) for term, s in stuck[:1]]
+    return "error" if len(stuck) == len(judged) else "warning", stuck
+
+
+def is_below(found: Skill) -> bool:
+    """Whether the model is worse than a constant answer, for sure and by more than 5 %."""
+    return found.high < -_MARGIN
 
 
 def at_chance(recording: Recording, term: TermView) -> Skill | None:
@@ -116,25 +126,27 @@ def _still_learning(recording: Recording, term: TermView) -> bool:
 
 
 def _finding(term: TermView, found: Skill, severity: Severity, silent: list[str]) -> Finding:
-    count = len(term.recent())
-    title = (_WORSE if found.high < -_MARGIN else _TITLE)(
-        kind=term.kind, loss=found.loss, chance=found.chance
-    )
-    skilled = Evidence(
-        text=_EVIDENCE(count=count, skill=found.value, low=found.low, high=found.high),
-        signal=signals.TERM_VALUE.name,
-        label=term.label,
-        value=found.loss,
-        expected=_EXPECTED(chance=found.chance),
-    )
+    title = _TITLE(kind=term.kind, loss=found.loss, chance=found.chance)
     confidence = 0.95 if len(term.values) >= LONG_ENOUGH else 0.8
     return RULE.finding(
         title=title,
         severity=severity,
         confidence=confidence,
-        evidence=(skilled, *_silent(silent)),
+        evidence=(skill_evidence(term, found), *_silent(silent)),
         remedy=_REMEDY(),
         where=term.where,
+    )
+
+
+def skill_evidence(term: TermView, found: Skill) -> Evidence:
+    """The skill of a term with its interval."""
+    text = _EVIDENCE(count=len(term.recent()), skill=found.value, low=found.low, high=found.high)
+    return Evidence(
+        text=text,
+        signal=signals.TERM_VALUE.name,
+        label=term.label,
+        value=found.loss,
+        expected=_EXPECTED(chance=found.chance),
     )
 
 

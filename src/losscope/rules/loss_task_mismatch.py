@@ -1,20 +1,26 @@
 """``loss-task-mismatch``: the loss is made for another task than the one the outputs and targets show.
 
 **What it says.** Cross-entropy over classes is computed for a model with a single output. A softmax over one score is 1
-whatever the score: the loss is exactly 0 (or the same number for every model), and no gradient reaches the model.
+whatever the score: the loss is exactly 0 (or the same number for every model), and no gradient reaches the model. Or
+its targets are no probabilities of classes: numbers to be predicted, one for each sample, so that the samples of the
+batch are taken for classes; or several labels at once, of which a softmax cannot give two a probability of 1.
 
-**Statistic.** None: the number of output columns is read off the graph.
+**Statistic.** None: the number of output columns is read off the graph; the rows of the targets that
+``F.cross_entropy`` was given sum to 1, are all zero, or are no distributions.
 
 **Source.** softmax(z)₁ = e^z / e^z = 1 for one class, so that −ln softmax(z)₁ = 0 with derivative 0.
 
 **Example.** ``F.cross_entropy(model(x), y)`` for a yes-or-no question with a model that ends in
-``nn.Linear(64, 1)``: the loss is 0.0000 from the first update.
+``nn.Linear(64, 1)``: the loss is 0.0000 from the first update. ``F.cross_entropy(model(x).squeeze(), price)``: the loss
+is −5 and falls to −8,000. ``F.cross_entropy(z, tags)`` with tags [0, 1, 1, 0].
 
 **Remedy.** One output and targets 0 or 1: ``binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())``. Or two
-outputs, ``nn.Linear(64, 2)``, with ``cross_entropy``.
+outputs, ``nn.Linear(64, 2)``, with ``cross_entropy``. ``mse_loss`` for numbers;
+``binary_cross_entropy_with_logits`` for several labels.
 
 **False alarms.** Silent where the number of outputs varies, as in a choice among candidates of which one sample has a
-single one: every sampled update must have shown one output.
+single one: every sampled update must have shown one output. Silent on soft labels, mixup and distillation, on rows of
+zeros, and on likelihoods of counts and lists of relevances that are written by hand as −Σ x·log_softmax(z).
 """
 
 from typing import Any
@@ -47,6 +53,37 @@ _REMEDY = Text(
     zh="单个输出应使用 binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())；"
     "若使用 cross_entropy，模型需要为每个类别各给出一个输出（二分类为两个）。",
 )
+_TITLE_NUMBERS = Text(
+    en="Cross-entropy over classes is given numbers as targets, which are no probabilities",
+    zh="多类交叉熵的目标是一般数值，而不是概率",
+)
+_EVIDENCE_NUMBERS = Text(
+    en="scores of shape {shape} meet targets whose rows do not sum to 1: a softmax has nothing to fit them with",
+    zh="形状为 {shape} 的得分所对应的目标，其各行之和不为 1：softmax 无法拟合",
+)
+_EVIDENCE_SAMPLES = Text(
+    en="scores of shape {shape} have one axis, so that the samples of the batch are taken for the classes of one",
+    zh="形状为 {shape} 的得分只有一个轴，因此批次中的样本被当作同一样本的类别",
+)
+_EXPECTED_ROWS = Text(en="class indices, or rows that sum to 1", zh="类别编号，或和为 1 的行")
+_REMEDY_NUMBERS = Text(
+    en="For numbers use mse_loss(model(x).squeeze(1), y); for yes and no binary_cross_entropy_with_logits with the "
+    "same arguments; for classes give their indices, y.long().",
+    zh="预测数值用 mse_loss(model(x).squeeze(1), y)；二分类用 binary_cross_entropy_with_logits（参数相同）；"
+    "多分类应给出类别编号 y.long()。",
+)
+_TITLE_SEVERAL = Text(
+    en="Cross-entropy over exclusive classes is given several labels at once",
+    zh="互斥类别的交叉熵得到了多个同时成立的标签",
+)
+_EVIDENCE_SEVERAL = Text(
+    en="the targets for scores of shape {shape} have several labels in a row: a softmax cannot give two of them 1",
+    zh="形状为 {shape} 的得分所对应的目标每行有多个标签：softmax 无法让两个标签同时为 1",
+)
+_REMEDY_SEVERAL = Text(
+    en="Use binary_cross_entropy_with_logits(z, y): one yes or no for each label.",
+    zh="使用 binary_cross_entropy_with_logits(z, y)：每个标签各作一次二分类。",
+)
 
 
 def judge(recording: Recording) -> Outcome:
@@ -57,6 +94,9 @@ def judge(recording: Recording) -> Outcome:
             looks = [event.get("terms") or () for event in events_of(recording, "anatomy", stream)]
             if all(len(look) > index and _has_one_column(look[index]) for look in looks):
                 return [_finding(term)]
+            found = _of_targets(term) if "cross_entropy" in _called(recording, stream) else None
+            if found is not None:
+                return [found]
     return []
 
 
@@ -65,11 +105,45 @@ def _has_one_column(term: dict[str, Any]) -> bool:
     return one_class or _ONE_COLUMN in (term.get("notes") or ())
 
 
-def _finding(term: TermView) -> Finding:
-    shape = "[" + ", ".join(str(size) for size in term.prediction.get("shape") or ()) + "]"
+def _called(recording: Recording, stream: str) -> list[str]:
+    """torch's own loss functions that the script calls."""
+    return [name for event in events_of(recording, "anatomy", stream) for name in event.get("called") or ()]
+
+
+def _of_targets(term: TermView) -> Finding | None:
+    """Targets of a softmax whose rows are no distributions."""
+    sizes = term.prediction.get("shape") or ()
+    if "several-classes" in term.notes:
+        told = _TITLE_SEVERAL(), _EVIDENCE_SEVERAL(shape=_shape(term)), _REMEDY_SEVERAL()
+    elif "no-distribution" in term.notes:
+        text = _EVIDENCE_SAMPLES if len(sizes) == 1 else _EVIDENCE_NUMBERS
+        told = _TITLE_NUMBERS(), text(shape=_shape(term)), _REMEDY_NUMBERS()
+    else:
+        return None
+    title, text, remedy = told
     value = float(term.values[-1]) if term.values.size else 0.0
     evidence = Evidence(
-        text=_EVIDENCE(shape=shape, value=value),
+        text=text, signal=signals.TERM_VALUE.name, label=term.label, value=value, expected=_EXPECTED_ROWS()
+    )
+    several = "several-classes" in term.notes
+    return RULE.finding(
+        title=title,
+        severity="warning" if several else "error",
+        confidence=0.9,
+        evidence=(evidence,),
+        remedy=remedy,
+        where=term.where,
+    )
+
+
+def _shape(term: TermView) -> str:
+    return "[" + ", ".join(str(size) for size in term.prediction.get("shape") or ()) + "]"
+
+
+def _finding(term: TermView) -> Finding:
+    value = float(term.values[-1]) if term.values.size else 0.0
+    evidence = Evidence(
+        text=_EVIDENCE(shape=_shape(term), value=value),
         signal=signals.TERM_VALUE.name,
         label=term.label,
         value=value,
@@ -86,6 +160,9 @@ RULE = Rule(
     title=Text(en="The loss is made for another task", zh="损失适用于另一种任务"),
     judge=judge,
     consequences=(
+        "diverging-loss",
+        "exploding-gradient",
+        "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
         "parameters-not-optimised",

@@ -32,6 +32,10 @@ _NOT_PROGRESS = Text(
     en="the value of {kind} does not measure progress",
     zh="{kind} 的数值不反映训练进展",
 )
+_MAXIMISED = Text(
+    en="the optimiser has maximize=True: a larger value is better here",
+    zh="优化器设置了 maximize=True：此处数值越大越好",
+)
 _COUPLED = Text(
     en="{streams} objectives are trained in alternation, and the value of one moves with the others",
     zh="{streams} 个目标交替训练，其中一个的数值会随其他目标变化",
@@ -68,6 +72,10 @@ def no_event(kind: str) -> NotJudged:
 
 def not_progress(kind: str) -> NotJudged:
     return NotJudged(_NOT_PROGRESS(kind=kind))
+
+
+def maximised() -> NotJudged:
+    return NotJudged(_MAXIMISED())
 
 
 def coupled(streams: int) -> NotJudged:

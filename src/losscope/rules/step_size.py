@@ -6,10 +6,11 @@ from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.curve import has_fallen
-from losscope.rules.streams import losses, values
+from losscope.rules.streams import events_of, losses, values
 from losscope.rules.terms import terms
 
 _SKILL, _AGREE = 0.2, 0.5
+_SCALE_FREE = ("adam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop", "muon")
 
 _REMEDY = Text(
     en="Try a learning rate of {new:g} in place of {old:g}.",
@@ -34,6 +35,12 @@ def learning_rate(recording: Recording, stream: str) -> float | None:
         if (rates := values(recording, signals.LEARNING_RATE, label)).size
     ]
     return max(found, default=None)
+
+
+def grows_with_gradient(recording: Recording, stream: str) -> bool:
+    """Whether the step of the optimiser grows with its gradient, so that a factor of the loss changes it."""
+    names = [str(e.get("name", "")).lower() for e in events_of(recording, "optimizer", stream)]
+    return not any(free in name for name in names for free in _SCALE_FREE)
 
 
 def warming_up(recording: Recording, stream: str, updates: int) -> bool:

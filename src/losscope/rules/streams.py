@@ -161,7 +161,7 @@ def progress(recording: Recording, minimum: int = reasons.MIN_UPDATES) -> str | 
     """The main stream, where its loss curve may be judged; otherwise the reason why not.
 
     Not judged are runs without a loss, with fewer than ``minimum`` updates, with several objectives trained
-    in alternation (GANs), and objectives whose value is not progress (critics, policy gradients).
+    in alternation (GANs), values that the optimiser makes larger, and those that are no progress (critics, policies).
     """
     stream = main_stream(recording)
     if stream is None:
@@ -174,6 +174,8 @@ def progress(recording: Recording, minimum: int = reasons.MIN_UPDATES) -> str | 
     rivals = coupled(recording)
     if rivals > 1:
         return reasons.coupled(rivals)
+    if is_maximised(recording, stream) is not False:
+        return reasons.maximised()
     kind = aimless_kind(recording, stream)
     return reasons.not_progress(kind) if kind else stream
 
@@ -190,14 +192,36 @@ def aimless_kind(recording: Recording, stream: str) -> str | None:
             told = term.get("value_is_progress", (term.get("options") or {}).get("value_is_progress", True))
             if told is False:
                 return kind
-            if _below_floor(recording, f"{stream}/{index}", term.get("floor")):
+            label = f"{stream}/{index}"
+            if _below_floor(recording, label, term.get("floor")) or _changes_sign(recording, label):
                 return f"a signed {kind}"
+            if (term.get("options") or {}).get("distribution_form") and _is_reweighted(recording, label):
+                return f"a weighted {kind}"
     return None
 
 
 def is_aimless(recording: Recording, stream: str) -> bool:
     """Whether a smaller value of a stream's loss does not mean a better model: rivals, or a loss of such a kind."""
     return coupled(recording) > 1 or aimless_kind(recording, stream) is not None
+
+
+def is_maximised(recording: Recording, stream: str) -> bool | None:
+    """Whether the optimisers of a stream make its loss larger on purpose; ``None`` where only some groups do."""
+    groups = [g for event in events_of(recording, "optimizer", stream) for g in event.get("groups") or ()]
+    flags = {bool(group.get("maximize")) for group in groups}
+    return None if len(flags) > 1 else flags == {True}
+
+
+def _changes_sign(recording: Recording, label: str) -> bool:
+    """The coefficient of a term has been positive and negative: an advantage in place of a weight."""
+    seen = values(recording, signals.TERM_COEFFICIENT, label)
+    return bool((seen > 0).any() and (seen < 0).any())
+
+
+def _is_reweighted(recording: Recording, label: str) -> bool:
+    """The coefficient of the log-probabilities of draws differs between updates by more than rounding: a return."""
+    seen = values(recording, signals.TERM_COEFFICIENT, label)
+    return bool(seen.size and np.ptp(seen) > 1e-2 * np.abs(seen).max())
 
 
 def _below_floor(recording: Recording, label: str, floor: Any) -> bool:

@@ -1,7 +1,7 @@
 """The terms of an objective as rules need them: value over time, chance level, floor."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,10 @@ class TermView:
     def skill(self) -> Skill | None:
         """Skill over the last fifth of the run with its interval; an unknown floor is taken for 0.
 
-        ``None`` where chance is unknown or fewer than three values are known there.
+        ``None`` where chance is unknown, the term is subtracted, or fewer than three values are known there.
         """
         recent = self.recent()
-        if self.chance is None or recent.size < 3:
+        if self.chance is None or recent.size < 3 or self.coefficient < 0:
             return None
         return skill(recent, self.chance, self.chance_error, self.floor or 0.0)
 
@@ -95,7 +95,19 @@ def terms(recording: Recording, stream: str) -> list[TermView]:
         return []
     event = anatomies[-1]
     listed = event.get("terms") or []
-    return [_view(recording, stream, event, index) for index in range(len(listed))]
+    return _contrasted([_view(recording, stream, event, index) for index in range(len(listed))])
+
+
+def _contrasted(found: list[TermView]) -> list[TermView]:
+    """Without the chance level of a loss from which another one of its kind is subtracted.
+
+    E‖x − y‖ − ½E‖x − x′‖ of an energy score pays for spread: its minimum is not where the first term has its own.
+    """
+    taken = {term.kind for term in found if term.coefficient < 0 and term.is_data}
+    return [
+        replace(term, chance=None, chance_error=0.0) if term.kind in taken and term.coefficient > 0 else term
+        for term in found
+    ]
 
 
 def first_noted(recording: Recording, code: str) -> TermView | None:

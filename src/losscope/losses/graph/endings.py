@@ -21,6 +21,8 @@ _BETWEEN = (
 )
 _LINEAR_FORM = frozenset({"Add", "Mul", "Neg", "Rsub", "Sub"}) | VIEWS
 _NODES = 16
+_PICKED = frozenset({"NllLoss", "Log", "LogSoftmax", "Softmax", "Gather", "Index"}) | PICKS
+_RESHAPED = frozenset({"View", "UnsafeView", "ReshapeAlias"})
 _SHARE = 0.95  # of rows that are distributions, where some are padding
 
 
@@ -36,7 +38,8 @@ def is_linear_layer(node: Node | None) -> bool:
 
 
 def ending_notes(part: Part, target: Tensor | None) -> tuple[str, ...]:
-    """``wrong-softmax-dimension``, ``softmax-of-one``, ``one-output-column`` or ``missing-activation``.
+    """``wrong-softmax-dimension``, ``softmax-of-one``, ``one-output-column``, ``missing-activation``, ``classes-mixed``
+    (a reshape put pixels where classes belong), or of targets of a softmax ``several-classes`` and ``no-distribution``.
 
     ``target`` is what the loss compares with, where it is known; factors of the part are looked at too.
     """
@@ -49,7 +52,11 @@ def ending_notes(part: Part, target: Tensor | None) -> tuple[str, ...]:
             found = _softmax_notes(node, constants)
             if found:
                 return found
-    return ("missing-activation",) if _takes_raw_scores(part) else ()
+    if _takes_raw_scores(part):
+        return ("missing-activation",)
+    if _mixes_classes(part.node):
+        return ("classes-mixed",)
+    return _no_distribution(part)
 
 
 def _elementwise(root: Node) -> Iterator[Node]:
@@ -115,3 +122,40 @@ def _takes_raw_scores(part: Part) -> bool:
     if not divergence or not class_axes(constants, part.node.shape):
         return False
     return node.op == "Softmax" or is_linear_layer(node)
+
+
+def _mixes_classes(node: Node | None) -> bool:
+    """Whether scores [N, C, …] were reshaped to [N·…, C] without moving the classes to the end first.
+
+    A row then holds C neighbouring pixels of one class. Told only where the sizes leave no other reading.
+    """
+    for _ in range(_NODES):
+        if node is None or node.op not in _PICKED:
+            break
+        node = node.inputs[0] if node.inputs else None
+    if node is None or node.op not in _RESHAPED or node.inputs[0] is None:
+        return False
+    before, after = node.inputs[0].shape, node.shape
+    if len(before) < 3 or len(after) != 2 or before[1] != after[1] or after[1] < 2:
+        return False
+    return before[-1] != after[1] and node.numel > before[0] * before[1]
+
+
+def _no_distribution(part: Part) -> tuple[str, ...]:
+    """Whether logarithms of a softmax are weighted by rows that are no distributions (and not all zero: left out).
+
+    ``several-classes`` where the weights lie between 0 and 1, as those of several labels do.
+    """
+    node = part.node
+    dim, shape = node.option("dim"), node.shape
+    if node.op != "LogSoftmax" or dim is None or not shape or part.scale > 0:
+        return ()
+    found = [w for w in part.weights if tuple(w.shape) == shape and w.dtype.is_floating_point and w.numel()]
+    if not found:
+        return ()
+    weights, dim = found[0], dim % len(shape)
+    fits = sums_to_one(weights, dim) | (weights == 0).all(dim)
+    if float(fits.float().mean()) >= _SHARE:
+        return ()
+    labels = len(shape) > 1 and bool(((weights >= 0) & (weights <= 1)).all())
+    return ("several-classes",) if labels else ("no-distribution",)

@@ -38,6 +38,25 @@ _OF_PRODUCTS = _OF_ERRORS | {
 _NODES = 24  # operations of one loss written by hand; a model is deeper
 
 
+_OVER_BATCH = frozenset({"Amax", "Amin", "Mean", "Sort", "Std", "Sum", "Var"})
+
+
+def batch_notes(prediction: Node | None) -> tuple[str, ...]:
+    """``batch-statistic`` where what is compared was reduced or sorted over the first axis: a mean of the batch.
+
+    Such a prediction does not belong to a sample, and a constant is no rival of it: both sides vary with the draw.
+    """
+    node = prediction.skip(VIEWS) if prediction is not None else None
+    inner = node.inputs[0] if node is not None and node.op in _OVER_BATCH else None
+    if node is None or inner is None or not inner.shape or inner.shape[0] < 2:
+        return ()
+    dims = node.option("dim")
+    whole = dims is None or dims == ()
+    axes = (dims,) if isinstance(dims, int) else dims or ()
+    first = any(axis % len(inner.shape) == 0 for axis in axes) and (len(inner.shape) > 1 or node.op == "Sort")
+    return ("batch-statistic",) if first or (whole and len(inner.shape) > 1) else ()
+
+
 def part_notes(part: Part) -> tuple[str, ...]:
     """``shape-broadcast`` (or ``all-pairs``) where a prediction meets constants in a table of every pair.
 
