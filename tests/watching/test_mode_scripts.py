@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from losscope.rules.judge import judge_run
 
-EVAL, TRAIN = "eval-mode-in-training", "train-mode-in-evaluation"
+EVAL, TRAIN, BROKEN = "eval-mode-in-training", "train-mode-in-evaluation", "normalisation-broken"
 
 
 class Net(nn.Module):
@@ -160,3 +160,30 @@ def test_a_teacher_without_autograd_is_no_validation():
                 F.cross_entropy(model(x), y)
             model.train()
     assert TRAIN not in complaints(judge_run(recording_of(record)))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.99, None, 0.1])
+def test_running_statistics_that_are_no_average(momentum):
+    def script():
+        model = Net()
+        model.norm.momentum = momentum
+        train(model, before_training=nn.Module.train, before_validation=nn.Module.eval)
+
+    assert complaints(verdict_on(script)) == ([BROKEN] if momentum in {0.0, 0.99} else [])
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_batches_of_one(size):
+    def script():
+        x = torch.randn(120, 2, 4, 4)
+        y = (x.mean((1, 2, 3)) > 0).long()
+        model = nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        for i in range(0, 120, size):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[i : i + size]), y[i : i + size]).backward()
+            optimizer.step()
+
+    assert complaints(verdict_on(script)) == ([BROKEN] if size == 1 else [])

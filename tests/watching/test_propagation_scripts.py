@@ -7,6 +7,7 @@ from judged import complaints, verdict_on
 from torch import nn
 
 DEAD, SATURATED, START, RAW = "dead-units", "saturated-units", "bad-initialisation", "unnormalised-input"
+FROZEN, COLLAPSE = "parameters-frozen", "posterior-collapse"
 
 
 def data(n=256):
@@ -112,3 +113,43 @@ def test_saturated_from_the_start():
 )
 def test_networks_that_learn_have_no_such_complaint(how):
     assert not {DEAD, SATURATED, START, RAW} & set(complaints(fit(**how)))
+
+
+def groups(frozen, y_seed):
+    """Two groups, the first with a rate of 0; labels that no linear head can tell from untrained features."""
+    torch.manual_seed(y_seed)
+    x = torch.randn(256, 8)
+    y = ((x[:, :4] > 0).sum(1) % 2).long()
+    model = nn.Sequential(nn.Linear(8, 2), nn.ReLU(), nn.Linear(2, 2))
+    body = {"params": model[0].parameters(), "lr": 0.0 if frozen else 0.05}
+    optimizer = torch.optim.SGD([body, {"params": model[2].parameters()}], lr=0.05)
+    for _ in range(160):
+        batch = torch.randint(0, 256, (64,))
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_group_whose_rate_is_zero(frozen):
+    assert (FROZEN in complaints(verdict_on(groups, frozen, 3))) is frozen
+
+
+def autoencoder(weight):
+    x = torch.randn(256, 4) @ torch.randn(4, 16)
+    encoder, decoder = nn.Linear(16, 8), nn.Linear(4, 16)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-2)
+    for _ in range(200):
+        batch = x[torch.randint(0, 256, (32,))]
+        mean, logvar = encoder(batch).chunk(2, -1)
+        output = decoder(mean + torch.randn_like(mean) * (logvar / 2).exp())
+        divergence = -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(1).mean()
+        loss = F.mse_loss(output, batch) + weight * divergence
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("weight", [50.0, 0.01])
+def test_a_code_that_carries_nothing(weight):
+    assert complaints(verdict_on(autoencoder, weight)) == ([COLLAPSE] if weight > 1 else [])

@@ -23,6 +23,7 @@ RAN, DROPPED, OF_BATCH, BY_FUNCTION = 1, 2, 4, 8
 """Bits: a layer with a mode ran; dropout was on; statistics of the batch were used; dropout is always on as written."""
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 _USUAL = (1e-9, 0.9)  # momenta between which running statistics are an average
+_GOES_ON = 32  # calls
 _TOLD = 16
 
 _grad = torch.is_grad_enabled
@@ -35,9 +36,10 @@ class Modes:
         self._loaders, self._event = loaders, event
         self._calls = [0, 0, 0, 0]  # of training forward passes: dropout off, on; batch normalisation off, on
         self._evaluated = False
-        self.norms = 0  # calls of batch normalisation that update running statistics
-        self.odd: dict[float, int] = {}  # of those, by a momentum that makes no average
+        self._norms = 0  # calls of batch normalisation that update running statistics
+        self._momenta: dict[float, int] = {}  # of those, by a momentum that makes no average
         self._bits = 0
+        self._odd_told: set[float] = set()
         self._told: set[tuple[str, int, bool]] = set()
 
     def hooks(self) -> list[tuple[Any, Callable[..., None], tuple[str, ...]]]:
@@ -69,13 +71,20 @@ class Modes:
             self._bits = 0
             self._calls[2 + (training is True)] += 1
             if training is True:
-                self.norms += 1
+                self._norms += 1
                 if type(momentum) is float and not _USUAL[0] < momentum < _USUAL[1]:
-                    self.odd[momentum] = self.odd.get(momentum, 0) + 1
+                    self._odd(momentum)
         else:
             self._bits |= RAN
             if training is True and not self._bits & OF_BATCH:
                 self._bits |= self._suspected(OF_BATCH)
+
+    def _odd(self, momentum: float) -> None:
+        """With ``momentum=None`` the first call of each layer has 1: only what goes on counts, and is told once."""
+        count = self._momenta[momentum] = self._momenta.get(momentum, 0) + 1
+        if count >= _GOES_ON and 2 * count >= self._norms and momentum not in self._odd_told:
+            self._odd_told.add(momentum)
+            self._event("norm-momentum", momentum=momentum)
 
     def look(self) -> tuple[tuple[int, int, int, int], bool]:
         """Calls in training forward passes since the last look: dropout off and on, batch normalisation off and on; and
