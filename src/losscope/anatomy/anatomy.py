@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from losscope.anatomy.layers import Layers
 from losscope.core.estimate import Estimate
 from losscope.losses.spec import LossSpec
 from losscope.losses.target_stats import TargetStats
@@ -83,6 +84,7 @@ class Anatomy:
     signature: str
     parameters: tuple[Tensor, ...] = ()
     notes: tuple[str, ...] = ()
+    layers: Layers | None = None
 
     def __repr__(self) -> str:
         return self.expression

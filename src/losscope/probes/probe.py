@@ -1,7 +1,7 @@
 """The small interface of a probe, and the sampled update that it looks at."""
 
 from abc import ABC
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,8 @@ class Sample:
     held_names: Sequence[str] = ()
     frozen_names: Sequence[str] = ()
     where: Where | None = None
+    dropouts: tuple[int, int] = (0, 0)  # calls since the last look: off, on
+    eval_in_train: Callable[[], bool] = bool  # whether some layer alone is in evaluation mode, by intention
     sites: Mapping[str, Where | None] = field(default_factory=dict)
 
     def record(self, signal: Signal, value: float | Tensor, label: str | None = None) -> None:

@@ -131,6 +131,48 @@ RADIAL_GAIN = Signal(
     "stream",
     "−⟨g, θ⟩: fall of the loss per relative growth of all weight matrices",
 )
+UNITS_DEAD = Signal(
+    "units.dead",
+    "1",
+    "parameter",
+    "share of the units of a ReLU layer that were 0 for all samples, without a gradient, at three samples in a row",
+)
+UNITS_SATURATED = Signal(
+    "units.saturated",
+    "1",
+    "parameter",
+    "share of the units of a tanh or sigmoid layer whose derivative is near 0 for nearly all samples",
+)
+UNITS_ALIKE = Signal(
+    "units.alike",
+    "1",
+    "parameter",
+    "distance of the rows of a weight matrix from their mean, by the norm of the matrix; 0 means identical units",
+)
+LAYER_INPUT = Signal(
+    "layer.input", "1", "parameter", "root mean square of what a layer's weight is applied to"
+)
+LAYER_GAIN = Signal(
+    "layer.gain", "1", "parameter", "root mean square over the units of the norm of their weights"
+)
+INPUT_LARGEST = Signal(
+    "input.largest", "1", "parameter", "largest root mean square of a feature of the data input"
+)
+INPUT_SMALLEST = Signal(
+    "input.smallest", "1", "parameter", "the same, the smallest of the features that vary"
+)
+INPUT_OFFSET = Signal(
+    "input.offset",
+    "1",
+    "parameter",
+    "median over the features of the data input of |mean| by standard deviation",
+)
+NORM_SAMPLES = Signal(
+    "norm.samples",
+    "1",
+    "stream",
+    "samples in the batches of batch normalisation in training mode, the fewest",
+)
 ALIGNMENT = Signal(
     "gradient.alignment",
     "1",
@@ -141,6 +183,12 @@ ALIGNMENT = Signal(
 EVALUATION_LOSS = Signal("evaluation.loss", "loss", "evaluation", "mean loss of one evaluation pass")
 EVALUATION_COUNT = Signal("evaluation.count", "1", "evaluation", "samples in that pass")
 EVALUATION_ACCURACY = Signal("evaluation.accuracy", "1", "evaluation", "accuracy of that pass")
+EVALUATION_MODE = Signal(
+    "evaluation.mode",
+    "1",
+    "evaluation",
+    "layers of that pass in training mode, a sum: 2 dropout, 4 statistics of the batch, 8 dropout that is always on",
+)
 # --- the watch itself -----------------------------------------------------------------------------
 WATCH_SECONDS = Signal(
     "watch.seconds", "s", "", "seconds that the watch has cost so far, all its work counted"

@@ -192,11 +192,13 @@ RULE = Rule(
     judge=judge,
     needs=(signals.LOSS, signals.UPDATE_RATIO),
     consequences=(
+        "dead-units",
         "diverging-loss",
         "exploding-gradient",
         "loss-at-chance",
         "non-finite",
         "plateau-above-floor",
+        "saturated-units",
         "vanishing-gradient",
     ),
 )

@@ -20,4 +20,5 @@ def assemble(recorder: RecorderLike, share: float, before: float = 0.0) -> tuple
     probes = [probe() for probe in discover("losscope.probes", "PROBE").values()]
     discover("losscope.losses", "SPEC")  # loaded now, not in the first training step
     watch = Watch(outlet, governor, DeepSampler(outlet, governor, Names(), probes))
+    watch.deep.layers.modes = watch.evaluations.modes
     return watch, Hooks(watch)

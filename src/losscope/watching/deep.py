@@ -20,6 +20,7 @@ from losscope.probes.objective import Objective
 from losscope.probes.probe import Probe, Sample
 from losscope.watching.budget import Governor
 from losscope.watching.keeper import Keeper, compiled
+from losscope.watching.layer_reading import LayerReading
 from losscope.watching.merging import merged
 from losscope.watching.naming import Names
 from losscope.watching.not_compiled import nothing_compiled
@@ -80,6 +81,7 @@ class DeepSampler:
         self._several = False  # the loss has more than one: then the recorded loss does not tell their values
         self._read_at = 0
         self.keeper, self.window = Keeper(), Window()
+        self.layers = LayerReading(outlet, names)
         self.on_joined: Callable[[Any, str], None] | None = None  # who wants to know of new optimisers
 
     @property
@@ -163,11 +165,13 @@ class DeepSampler:
             began = perf_counter()
         if not (self.active or self._reads) or len(self.roots) >= _ROOTS:
             return
-        walk = self.active and (self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1)
+        turned = self.active and not self.roots and self.layers.turned()
+        walk = self.active and (turned or self._count <= _WALK_FIRST or self._count % _WALK_AGAIN == 1)
         self._walked = self._walked or walk
         try:
             with undisturbed():
                 anatomy = read(root, scale=float(scale), deep=walk, frame=frame)
+                anatomy = self.layers.add(anatomy, root) if walk else anatomy
         except NotReadable:  # a leaf: nothing can be learnt through it, which is itself worth knowing
             self._walked = self.active
             self._cost += perf_counter() - began
@@ -301,6 +305,8 @@ class DeepSampler:
             where=self.roots[0][1] if self.roots else None,
             sites=self.sites,
         )
+        if self._walked:
+            self.layers.fill(sample)
         if held is not None and self._walked:
             self._fill_reach(sample, held, reached)
         return sample

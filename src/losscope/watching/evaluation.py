@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from losscope.recording import signals
+from losscope.watching.modes import RAN, Modes
 from losscope.watching.user_code import call_path, user_frame, where
 from losscope.watching.values import in_capture, is_plain
 
@@ -33,6 +34,8 @@ class _Pass:
     label: str
     total: Any = 0.0
     count: int = 0
+    batches: int = 0
+    bits: int = 0
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Evaluations:
 
     emit: Emit
     event: Callable[..., None]
+    modes: Modes
     _labels: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _open: dict[tuple[Any, ...], _Pass] = field(default_factory=dict)
 
@@ -52,6 +56,10 @@ class Evaluations:
             open_pass = self._open[key] = _Pass(self._label(key, kind, loader))
         open_pass.total = open_pass.total + mean * count
         open_pass.count += count
+        # What ran before the first value may belong to the training before it, where more follow.
+        bits = self.modes.take()
+        open_pass.bits = bits if open_pass.batches < 2 else open_pass.bits | bits
+        open_pass.batches += 1
 
     def close(self, step: int) -> None:
         """The passes have ended: training goes on, or the run is over."""
@@ -60,6 +68,8 @@ class Evaluations:
             if done.count:
                 self.emit(signals.EVALUATION_LOSS, done.label, step, done.total / done.count)
                 self.emit(signals.EVALUATION_COUNT, done.label, step, float(done.count))
+                if done.bits:
+                    self.emit(signals.EVALUATION_MODE, done.label, step, float(done.bits & ~RAN))
 
     @property
     def is_open(self) -> bool:

@@ -71,6 +71,8 @@ class Hooks:
         scale = torch.amp.grad_scaler.GradScaler.scale
         self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
         Schedulers(watch).insert(self._insert)
+        for function, before, arguments in watch.evaluations.modes.hooks():
+            self._insert(function, before=before, arguments=arguments, traced=True)
         self._insert(
             torch.utils.swap_tensors,
             before=step_aside,

@@ -43,6 +43,10 @@ class Loaders:
             self._evaluating = self._use(key)
         return self._evaluating
 
+    def feeds_evaluation(self) -> bool:
+        """Whether a loader of data that are not trained on, begun under ``no_grad``, is the last that was started."""
+        return self._evaluating == "other" and self._pending is None and bool(self._training)
+
     def _use(self, key: tuple[Any, ...]) -> Use:
         return "train" if key in self._training else "other"
 

@@ -24,6 +24,7 @@ from losscope.watching.guard import guarded
 from losscope.watching.loaders import Loaders
 from losscope.watching.loss_scale import LossScale
 from losscope.watching.manual_updates import ManualUpdates
+from losscope.watching.modes import Modes
 from losscope.watching.outlet import Outlet
 from losscope.watching.roots import is_training_gradient
 from losscope.watching.step_frames import steps_under_way
@@ -42,7 +43,7 @@ class Watch:
     def __init__(self, outlet: Outlet, governor: Governor, deep: DeepSampler) -> None:
         self.outlet, self.governor, self.deep = outlet, governor, deep
         self.streams, self.cycle, self.loaders = Streams(), Cycle(), Loaders()
-        self.evaluations = Evaluations(outlet.record, outlet.event)
+        self.evaluations = Evaluations(outlet.record, outlet.event, Modes(self.loaders, outlet.event))
         self.manual = ManualUpdates()
         self.off = False
         # Whether a backward needs a look; how many under way were looked at: checkpointing nests them.

@@ -1,0 +1,59 @@
+"""Shares of units of a layer, as recorded at sampled updates, in the order of the layers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losscope.recording import signals
+from losscope.recording.reader import Recording
+from losscope.recording.signals import Signal
+from losscope.rules.statistics.robust import finite
+from losscope.rules.streams import events_of, values
+
+HALF, NEARLY_ALL = 0.5, 0.9
+ENOUGH = 3
+"""Samples of a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One layer: the median share of units over the last half of the samples, and the first update at which it was as
+    high as half of that."""
+
+    name: str
+    share: float
+    since: int
+    from_the_start: bool
+
+
+def in_order(recording: Recording, stream: str, signal: Signal) -> list[str]:
+    """Labels of a signal in the order in which the optimiser holds the parameters, which is that of the layers."""
+    held = [str(n) for e in events_of(recording, "optimizer", stream) for n in e.get("parameters") or ()]
+    recorded = recording.labels(signal)
+    return [n for n in dict.fromkeys([*held, *recorded]) if n in recorded]
+
+
+def shares(recording: Recording, stream: str, signal: Signal) -> list[Share]:
+    """Every layer with at least three samples, first layer first."""
+    found = []
+    for name in in_order(recording, stream, signal):
+        series = recording.series(signal, name)
+        if finite(series.values).size < ENOUGH:
+            continue
+        share = float(np.nanmedian(series.values[len(series.values) // 2 :]))
+        high = np.flatnonzero(series.values >= share / 2)
+        since = int(high[0]) if share > 0 and high.size else 0
+        found.append(Share(name, share, int(series.steps[since]), since == 0))
+    return found
+
+
+def no_data(recording: Recording) -> bool:
+    """The data that the first layer got were nothing but zeros: no fault of its units."""
+    labels = recording.labels(signals.INPUT_LARGEST)
+    found = [values(recording, signals.INPUT_LARGEST, label) for label in labels]
+    return any(largest.size and not np.median(largest) > 0 for largest in found)
+
+
+def layer_of(name: str) -> str:
+    """``"encoder.fc1.weight"`` → ``"encoder.fc1"``."""
+    return name.removesuffix(".weight")
