@@ -36,9 +36,10 @@ def training_loaders(recording: Recording) -> list[Loader]:
 
 
 def one_loader(recording: Recording) -> Loader | None:
-    """The loader that fed training, where there was one."""
+    """The loader that fed training, where there was one, or one kind of them, made anew for each pass."""
     found = training_loaders(recording)
-    return found[0] if len(found) == 1 else None
+    kinds = {(f.sampler, f.samples, f.batches) for f in found}
+    return found[0] if len(kinds) == 1 else None
 
 
 def passed(recording: Recording) -> bool:
