@@ -194,6 +194,7 @@ RULE = Rule(
     consequences=(
         "diverging-loss",
         "exploding-gradient",
+        "input-has-no-effect",
         "loss-at-chance",
         "non-finite",
         "plateau-above-floor",

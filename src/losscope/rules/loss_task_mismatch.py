@@ -86,6 +86,7 @@ RULE = Rule(
     title=Text(en="The loss is made for another task", zh="损失适用于另一种任务"),
     judge=judge,
     consequences=(
+        "input-has-no-effect",
         "learning-rate-too-low",
         "loss-at-chance",
         "parameters-not-optimised",

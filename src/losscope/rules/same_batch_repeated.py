@@ -79,6 +79,9 @@ def judge(recording: Recording) -> Outcome:
         return no_series(signals.INPUT_PRINT.name)
     judged = [t for t in terms(recording, stream) if t.is_data]
     prints = [p for t in judged if (p := values(recording, signals.TARGET_PRINT, t.label)).size >= 3]
+    spread = values(recording, signals.INPUT_SPREAD, stream)
+    if spread.size and not spread.max() > 0:  # not even the samples of one batch differ: input-has-no-effect
+        return []
     same = is_one(inputs)
     if same and all(map(is_one, prints)):
         return _whole_batch(recording, stream, inputs.size)
@@ -157,7 +160,7 @@ RULE = Rule(
     title=Text(en="Every update is made with the same batch", zh="每次更新都使用同一个批次"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("loss-at-chance", "overfitting", "plateau-above-floor"),
+    consequences=("input-has-no-effect", "loss-at-chance", "overfitting", "plateau-above-floor"),
 )
 
 

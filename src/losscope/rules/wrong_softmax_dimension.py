@@ -94,6 +94,7 @@ RULE = Rule(
     judge=judge,
     consequences=(
         "floor-above-zero",
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
