@@ -122,7 +122,7 @@ RULE = Rule(
     title=_TITLE,
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("loss-at-chance", "overfitting", "plateau-above-floor", "vanishing-gradient"),
+    consequences=("class-imbalance", "loss-at-chance", "overfitting", "plateau-above-floor", "vanishing-gradient"),
 )
 
 

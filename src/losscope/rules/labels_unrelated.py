@@ -38,7 +38,7 @@ from losscope.rules.streams import progress, updates, values
 from losscope.rules.terms import TermView, terms
 
 _LEAST = 5  # looks in the second half of the run
-_FITS, _ERRORS = 3.0, 2.0  # standard errors
+FITS, _ERRORS = 3.0, 2.0  # standard errors
 _WORTH = 0.05  # of what there is to gain, as for a loss at chance
 _ALIVE = 1e-3
 _MOVED = 0.5
@@ -79,13 +79,13 @@ def judge(recording: Recording) -> Outcome:
     if not long_enough(recording, stream):
         return too_few(updates(recording, stream), LONG_ENOUGH)
     term = judged[0]
-    if at_chance(recording, term) is None or not _in_motion(recording, stream, term):
+    if at_chance(recording, term) is None or not in_motion(recording, stream, term):
         return []
-    scores, gains = (_late(recording, s, term) for s in (signals.PAIRING, signals.PAIRING_GAIN))
+    scores, gains = (late(recording, s, term) for s in (signals.PAIRING, signals.PAIRING_GAIN))
     if scores.size < _LEAST:
         return NotJudged(_WEAK(count=int(scores.size)))
     score, gain = float(scores.sum() / np.sqrt(scores.size)), float(gains.mean())
-    if score > _FITS or gain > _WORTH:
+    if score > FITS or gain > _WORTH:
         return []
     if gain + _error(scores, gains) > _WORTH:
         return NotJudged(_WEAK(count=int(scores.size)))
@@ -110,7 +110,7 @@ def judge(recording: Recording) -> Outcome:
     return [RULE.finding(confidence=0.75, evidence=(paired, aligned), remedy=_REMEDY(), where=term.where)]
 
 
-def _late(recording: Recording, signal: signals.Signal, term: TermView) -> Floats:
+def late(recording: Recording, signal: signals.Signal, term: TermView) -> Floats:
     series = recording.series(signal, term.label)
     return series.values[(series.steps >= term.updates // 2) & np.isfinite(series.values)]
 
@@ -124,10 +124,10 @@ def _error(scores: Floats, gains: Floats) -> float:
     return _ERRORS * float(np.sqrt(np.sum(errors**2)) / known.sum())
 
 
-def _in_motion(recording: Recording, stream: str, term: TermView) -> bool:
+def in_motion(recording: Recording, stream: str, term: TermView) -> bool:
     """Predictions differ between samples, the parameters went somewhere, and the loss was never thrown far off."""
     spread, ratio = (
-        _late(recording, signals.PREDICTION_SPREAD, term),
+        late(recording, signals.PREDICTION_SPREAD, term),
         values(recording, signals.UPDATE_RATIO, stream),
     )
     if spread.size == 0 or ratio.size == 0 or float(np.median(spread)) < _ALIVE:
@@ -143,7 +143,7 @@ RULE = Rule(
     title=_TITLE,
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("loss-at-chance", "overfitting", "plateau-above-floor"),
+    consequences=("class-imbalance", "loss-at-chance", "overfitting", "plateau-above-floor"),
 )
 
 
