@@ -115,7 +115,7 @@ PAIRING = Signal(
     "how much better predictions fit their own targets than permuted ones, in standard errors of permutations",
 )
 PAIRING_GAIN = Signal("pairing.gain", "1", "stream/term", "that advantage by what is there to gain from targets")
-TARGET_SHIFT = Signal("target.shift", "1", "stream/term", "positions by which targets are the input, moved on")
+TARGET_SHIFT = Signal("target.shift", "1", "stream/term", "positions by which targets are input tokens moved on; -1 none")
 TARGET_COLUMN = Signal("target.column", "1", "stream/term", "column of the input that tells the target; -1 none")
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
