@@ -143,7 +143,7 @@ RULE = Rule(
     title=_TITLE,
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("class-imbalance", "loss-at-chance", "overfitting", "plateau-above-floor"),
+    consequences=("class-imbalance", "loss-at-chance", "memorising", "overfitting", "plateau-above-floor"),
 )
 
 
