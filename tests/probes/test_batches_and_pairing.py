@@ -28,7 +28,9 @@ def test_the_advantage_is_that_over_all_permutations(seed):
     score, gain = advantage(affinity, torch.tensor(2.0, dtype=torch.float64))
     exact = (float(affinity.trace()) - traces.mean()) / traces.std()
     assert float(score) == pytest.approx(exact, rel=1e-9, abs=1e-12)
-    assert float(gain) == pytest.approx((float(affinity.trace()) - traces.mean()) / 5 / 2, rel=1e-9, abs=1e-12)
+    assert float(gain) == pytest.approx(
+        (float(affinity.trace()) - traces.mean()) / 5 / 2, rel=1e-9, abs=1e-12
+    )
     wrong = float(score) * (4 / 5) ** 0.5  # a variance by n instead of n - 1
     assert wrong != pytest.approx(exact, rel=1e-3)
 
@@ -45,7 +47,11 @@ def test_affinity_is_minus_the_loss_up_to_rows_and_columns(binary):
         target = torch.randint(0, 2, (12, 1)).float()
         loss = nn.functional.binary_cross_entropy_with_logits
     else:
-        scores, target, loss = torch.randn(12, 3, requires_grad=True) * 1, torch.randint(0, 3, (12,)), nn.functional.cross_entropy
+        scores, target, loss = (
+            torch.randn(12, 3, requires_grad=True) * 1,
+            torch.randint(0, 3, (12,)),
+            nn.functional.cross_entropy,
+        )
     (term,) = read(loss(scores, target)).terms
     found = affinities(term)
     assert found is not None

@@ -34,7 +34,11 @@ def test_batches_that_are_drawn_at_random_are_never_called_sorted():
     generator = np.random.default_rng(0)
     found = []
     for _ in range(2000):
-        classes, size, batches = generator.integers(2, 11), generator.integers(4, 65), generator.integers(6, 40)
+        classes, size, batches = (
+            generator.integers(2, 11),
+            generator.integers(4, 65),
+            generator.integers(6, 40),
+        )
         table = generator.multinomial(size, generator.dirichlet(np.ones(classes)), size=batches).astype(float)
         table = table[:, table.sum(0) > 0]
         within, between = shares(table)

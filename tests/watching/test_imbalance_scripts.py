@@ -35,7 +35,11 @@ def test_the_majority_is_all_that_is_predicted(loss, tmp_path):
 
 @pytest.mark.parametrize(
     "healthy",
-    [script("x[:, 0] > 1.6", CROSS_ENTROPY), script("x[:, 0] > 1.6", BINARY), script("x[:, 0] > 0", CROSS_ENTROPY)],
+    [
+        script("x[:, 0] > 1.6", CROSS_ENTROPY),
+        script("x[:, 0] > 1.6", BINARY),
+        script("x[:, 0] > 0", CROSS_ENTROPY),
+    ],
 )
 def test_imbalanced_classes_that_are_learnt(healthy, tmp_path):
     assert complaints(verdict_of(tmp_path, healthy)) == []

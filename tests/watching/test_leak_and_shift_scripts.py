@@ -37,11 +37,15 @@ STANDARDISED = "(table - table.mean(0)) / table.std(0), table[:, 4].long()"
 LEAKS = {
     "a column of labels, standardised": table(columns=STANDARDISED),
     "a column of numbers": table(REAL, "table, table[:, 4]", loss="lambda p, b: F.mse_loss(p[:, 0], b)"),
-    "subsets that overlap": table(loaders="DataLoader(Subset(data, range(320)), 32), DataLoader(Subset(data, range(300, 400)), 32)"),
+    "subsets that overlap": table(
+        loaders="DataLoader(Subset(data, range(320)), 32), DataLoader(Subset(data, range(300, 400)), 32)"
+    ),
     "slices that overlap": table(
         loaders="[DataLoader(TensorDataset(x[r], y[r]), 32) for r in (slice(0, 320), slice(300, 400))]"
     ),
-    "training on all of it": table(loaders="DataLoader(data, 32), DataLoader(Subset(data, range(300, 400)), 32)"),
+    "training on all of it": table(
+        loaders="DataLoader(data, 32), DataLoader(Subset(data, range(300, 400)), 32)"
+    ),
 }
 NO_LEAKS = {
     "a proper split": table(),
@@ -79,7 +83,8 @@ def tokens(scores, targets):
 
 
 @pytest.mark.parametrize(
-    "script", [tokens("model(b)[:, :-2]", "b[:, 2:]"), tokens("model(b)", "b"), tokens("model(b.T)[:-2]", "b.T[2:]")]
+    "script",
+    [tokens("model(b)[:, :-2]", "b[:, 2:]"), tokens("model(b)", "b"), tokens("model(b.T)[:-2]", "b.T[2:]")],
 )
 def test_shifts_that_are_not_one(script, tmp_path):
     assert complaints(verdict_of(tmp_path, script))[0] == "labels-shifted"

@@ -31,7 +31,9 @@ def script(before="", rule=ADAM, **changes):
     [
         script("x = x[torch.randperm(20000)]"),
         script("y = y.sort().values", rule="SGD(model.parameters(), 0.1, momentum=0.9)"),
-        script("t = (x[:, 0] + x[:, 1])[torch.randperm(20000)]", loss="F.mse_loss(model(x[rows])[:, 0], t[rows])"),
+        script(
+            "t = (x[:, 0] + x[:, 1])[torch.randperm(20000)]", loss="F.mse_loss(model(x[rows])[:, 0], t[rows])"
+        ),
     ],
 )
 def test_labels_that_do_not_belong_to_their_inputs(broken, tmp_path):

@@ -19,7 +19,8 @@ LOOP
 SORT = "order = y.argsort(); x, y = x[order], y[order]"
 LOADER = """for a, b in (p for _ in range(4) for p in DataLoader(TensorDataset(x, y), 20SHUFFLE)):"""
 BY_HAND = "for a, b in ((x[i:i + 20], y[i:i + 20]) for _ in range(4) for i in range(0, 600, 20)):"
-TASKS = "for a, b in ((x[i:i + 200][r], y[i:i + 200][r]) for i in (0, 200, 400) for _ in range(40) for r in [torch.randint(0, 200, (20,))]):"
+TASKS = """for a, b in ((x[r], y[r]) for i in (0, 200, 400) for _ in range(40)
+    for r in [i + torch.randint(0, 200, (20,))]):"""
 
 
 def script(loop, before=SORT):
@@ -38,8 +39,9 @@ def test_sorted_data(loop, tmp_path):
         script(LOADER.replace("SHUFFLE", ", shuffle=True")),
         script(LOADER.replace("SHUFFLE", ""), before=""),
         script(TASKS),
-        script(BY_HAND, before="y = x[:, :3].cumsum(0)[:, 0].softmax(0)")
-        .replace("F.cross_entropy(model(a), b)", "F.mse_loss(model(a)[:, 0], 100 * b)"),
+        script(BY_HAND, before="y = x[:, :3].cumsum(0)[:, 0].softmax(0)").replace(
+            "F.cross_entropy(model(a), b)", "F.mse_loss(model(a)[:, 0], 100 * b)"
+        ),
     ],
 )
 def test_orders_that_do_no_harm(healthy, tmp_path):

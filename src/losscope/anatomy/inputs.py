@@ -1,7 +1,8 @@
 """What comes from the data: tensors without a gradient that enter the first layers below a loss.
 
-A layer saves its input for the gradient of its weights. Where nothing that is trained made that input, it is a batch of
-data (or of the features of a frozen part, or of random numbers). Saved tensors behind a user's hook are left alone.
+A layer saves its input for the gradient of its weights. Where nothing that is trained made that input, it is a batch
+of data (or of the features of a frozen part, or of random numbers). Saved tensors behind a user's hook are left
+alone.
 """
 
 from typing import Any

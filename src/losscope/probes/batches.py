@@ -1,8 +1,8 @@
 """Batches: fingerprints of inputs and targets, how different the samples are, and the classes of the targets.
 
-A fingerprint is a fixed random projection Σ w_i x_i in float64 of an evenly spaced part of the tensor: equal batches have
-equal fingerprints to the last bit, others different ones but for a chance of about 2⁻⁵⁰. Classes are counted modulo 32,
-which keeps every test of whether batches are drawn alike. Cost: a few passes over at most 65,536 elements.
+A fingerprint is a fixed random projection Σ w_i x_i in float64 of an evenly spaced part of the tensor: equal batches
+have equal fingerprints to the last bit, others different ones but for a chance of about 2⁻⁵⁰. Classes are counted
+modulo 32, which keeps every test of whether batches are drawn alike. Cost: a few passes over at most 65,536 elements.
 """
 
 from collections.abc import Sequence

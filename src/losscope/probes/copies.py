@@ -1,8 +1,9 @@
 """Targets that are a part of the input: a column of a table, or the input's own tokens moved on.
 
 A column counts where it equals the target in every sample; for class labels, where it is the label up to scale and
-offset, as after standardising. Tokens count where the target at each position is the input token ``shift`` positions on:
-0 the token itself, 1 the next one, as a language model has it. Cost: a few passes over at most a million elements.
+offset, as after standardising. Tokens count where the target at each position is the input token ``shift`` positions
+on: 0 the token itself, 1 the next one, as a language model has it. Cost: a few passes over at most a million
+elements.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,8 @@ class Copies(Probe):
 
 
 def column_of(inputs: Sequence[Tensor], term: Term) -> Tensor | None:
-    """The first column of a table ``[N, D]``, D > 1, that tells the targets ``[N]``; -1 for none; ``None``: no table."""
+    """The first column of a table ``[N, D]``, D > 1, that tells the targets ``[N]``; -1 for none; ``None``: no "
+    "table."""
     target = term.target
     tables = [t for t in inputs if t.ndim == 2 and t.shape[1] > 1 and t.shape[0] >= _ROWS]
     if target is None or not target.ndim or target.numel() != target.shape[0]:

@@ -1,10 +1,10 @@
 """Do predictions fit their own targets better than those of other samples of the batch? And do they vary at all?
 
-With A[i, j] what the loss would pay less for prediction i on target j, up to terms of i or j alone, the advantage of the
-true pairing over a random permutation is the trace of the doubly centred B = A − row means − column means + mean. Its
-mean over all permutations is 0 and its variance ‖B‖² / (n − 1), exactly (Hoeffding 1951, doi:10.1214/aoms/1177729446).
-A is log p_i(y_j) for classes, z_i · t_j for one score per sample, and −½‖p_i − t_j‖² up to such terms, that is p_i · t_j,
-for real numbers. Cost: a matrix of at most 256 × 256.
+With A[i, j] what the loss would pay less for prediction i on target j, up to terms of i or j alone, the advantage of
+the true pairing over a random permutation is the trace of the doubly centred B = A − row means − column means + mean.
+Its mean over all permutations is 0 and its variance ‖B‖² / (n − 1), exactly (Hoeffding 1951,
+doi:10.1214/aoms/1177729446). A is log p_i(y_j) for classes, z_i · t_j for one score per sample, and −½‖p_i − t_j‖² up
+to such terms, that is p_i · t_j, for real numbers. Cost: a matrix of at most 256 × 256.
 """
 
 import torch
@@ -24,7 +24,12 @@ class Pairing(Probe):
     def objective(self, sample: Sample) -> None:
         for index, term in enumerate(sample.anatomy.terms if sample.anatomy else ()):
             prediction, label = term.prediction, f"{sample.stream}/{index}"
-            if prediction is None or prediction.is_complex() or not prediction.ndim or prediction.shape[0] < 2:
+            if (
+                prediction is None
+                or prediction.is_complex()
+                or not prediction.ndim
+                or prediction.shape[0] < 2
+            ):
                 continue
             sample.record(signals.PREDICTION_SPREAD, spread(prediction), label)
             self._classes(sample, term, prediction, label)
@@ -62,7 +67,9 @@ def affinities(term: Term) -> tuple[Tensor, Tensor] | None:
     if prediction.shape[0] != target.shape[0] or target.is_complex():
         return None
     stride = -(-target.shape[0] // _ROWS)
-    scores, wanted = (t[::stride].detach().reshape(-(-t.shape[0] // stride), -1) for t in (prediction, target))
+    scores, wanted = (
+        t[::stride].detach().reshape(-(-t.shape[0] // stride), -1) for t in (prediction, target)
+    )
     if scores.shape[0] < _LEAST:
         return None
     scores = scores.to(torch.float64 if scores.dtype == torch.float64 else torch.float32)

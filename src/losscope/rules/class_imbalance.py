@@ -1,23 +1,24 @@
 """``class-imbalance``: one class is so frequent that the model only ever answers with it.
 
-**What it says.** All predictions are of one class while the targets are not, and the loss is that of the best constant
-answer: a high accuracy that means nothing.
+**What it says.** All predictions are of one class while the targets are not, and the loss is that of the best
+constant answer: a high accuracy that means nothing.
 
-**Statistic.** The most frequent predicted class has all samples of every look in the second half of the run; the entropy
-of the class frequencies is below 70 % of ln K for the K classes seen (81 : 19 of two); the loss is at chance by the test of
-``loss-at-chance``, or may be and predictions fit their targets no better than permuted ones; predictions differ between samples and the parameters have moved, so that the model is alive. Where
-the loss is below chance, it is context only: probabilities are learnt, and a threshold is missing.
+**Statistic.** The most frequent predicted class has all samples of every look in the second half of the run; the
+entropy of the class frequencies is below 70 % of ln K for the K classes seen (81 : 19 of two); the loss is at chance
+by the test of ``loss-at-chance``, or may be and predictions fit their targets no better than permuted ones;
+predictions differ between samples and the parameters have moved, so that the model is alive. Where the loss is below
+chance, it is context only: probabilities are learnt, and a threshold is missing.
 
-**Source.** He and Garcia (2009), doi:10.1109/TKDE.2008.239. That the loss of the best constant answer is the entropy of
-the frequencies: Cover and Thomas (2006), section 2.
+**Source.** He and Garcia (2009), doi:10.1109/TKDE.2008.239. That the loss of the best constant answer is the entropy
+of the frequencies: Cover and Thomas (2006), section 2.
 
 **Example.** 2 % of positives: accuracy 98 %, loss 0.098 nats = the entropy of the labels.
 
-**Remedy.** Weigh the classes (``weight=``, ``pos_weight=``), or draw them evenly with ``WeightedRandomSampler``; judge by
-the loss against chance, or by balanced accuracy.
+**Remedy.** Weigh the classes (``weight=``, ``pos_weight=``), or draw them evenly with ``WeightedRandomSampler``;
+judge by the loss against chance, or by balanced accuracy.
 
-**False alarms.** Imbalanced data that are learnt are silent. Silent for balanced classes, and for models that stand still
-or are dead, whose answer is one class for another reason.
+**False alarms.** Imbalanced data that are learnt are silent. Silent for balanced classes, and for models that stand
+still or are dead, whose answer is one class for another reason.
 """
 
 import math
@@ -52,10 +53,12 @@ _EXPECTED = Text(en="below 1: other classes are predicted too", zh="小于 1：�
 _REMEDY = Text(
     en="Weigh the classes in the loss (weight=, or pos_weight= for two classes), or draw them evenly with a "
     "WeightedRandomSampler. Accuracy says nothing here: compare the loss with chance.",
-    zh="在损失中为类别加权（weight=，二分类用 pos_weight=），或用 WeightedRandomSampler 均衡抽样。此处准确率没有意义：请将损失与随机水平比较。",
+    zh="在损失中为类别加权（weight=，二分类用 pos_weight=），或用 WeightedRandomSampler 均衡抽样。"
+    "此处准确率没有意义：请将损失与随机水平比较。",
 )
 _REMEDY_THRESHOLD = Text(
-    en="The loss is below chance, so the probabilities tell something: choose a threshold below one half for the rare class.",
+    en="The loss is below chance, so the probabilities tell something: choose a threshold below one half for the "
+    "rare class.",
     zh="损失低于随机水平，说明概率有信息：请为稀有类别选择低于 0.5 的阈值。",
 )
 

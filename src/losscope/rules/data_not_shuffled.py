@@ -4,14 +4,14 @@
 update teaches the class of the moment and unlearns the others; the training loss looks better than the model is.
 
 **Statistic.** Class counts of the sampled batches (modulo 32). The χ² test of homogeneity at a level of 10⁻⁶, and the
-intraclass correlation (P_within − P_between) / (1 − P_between) above 0.25, where P is the chance that two samples share
-their class. For real targets the share of their variance that lies between batches, above 0.5.
+intraclass correlation (P_within − P_between) / (1 − P_between) above 0.25, where P is the chance that two samples
+share their class. For real targets the share of their variance that lies between batches, above 0.5.
 
-**Source.** Pearson (1900); intraclass correlation: Fisher (1925), as κ of Landis and Koch (1977), doi:10.2307/2529310,
-for whom 0.2 is the end of "slight". Order of data: Bengio (2012), arXiv:1206.5533, section 2.
+**Source.** Pearson (1900); intraclass correlation: Fisher (1925), as κ of Landis and Koch (1977),
+doi:10.2307/2529310, for whom 0.2 is the end of "slight". Order of data: Bengio (2012), arXiv:1206.5533, section 2.
 
-**Example.** ``DataLoader(dataset)`` without ``shuffle=True`` over a folder of images, class after class;
-``for i in range(0, n, 64): x[i:i + 64]`` of sorted rows.
+**Example.** ``DataLoader(dataset)`` without ``shuffle=True`` over a folder of images, class after class; ``for i in
+range(0, n, 64): x[i:i + 64]`` of sorted rows.
 
 **Remedy.** ``DataLoader(dataset, shuffle=True)``, or a new ``torch.randperm(n)`` for each pass.
 
@@ -57,7 +57,9 @@ _EVIDENCE_REAL = Text(
     en="of the variance of the targets {share:.2f} lies between {count} sampled batches of {size:.0f}",
     zh="在 {count} 个大小约 {size:.0f} 的采样批次中，目标方差有 {share:.2f} 来自批次之间",
 )
-_EXPECTED_REAL = Text(en="about {random:.3f} for batches drawn at random", zh="随机抽取的批次约为 {random:.3f}")
+_EXPECTED_REAL = Text(
+    en="about {random:.3f} for batches drawn at random", zh="随机抽取的批次约为 {random:.3f}"
+)
 _REMEDY = Text(
     en="Shuffle: DataLoader(dataset, shuffle=True), or a new torch.randperm(n) for each pass.",
     zh="打乱数据：DataLoader(dataset, shuffle=True)，或每遍使用新的 torch.randperm(n)。",
@@ -101,7 +103,10 @@ def _classes(recording: Recording, term: TermView, table: Floats) -> Outcome:
 
 
 def _real(recording: Recording, term: TermView) -> Outcome:
-    found = (values(recording, s, term.label) for s in (signals.TARGET_MEAN, signals.TARGET_STD, signals.BATCH_SIZE))
+    found = (
+        values(recording, s, term.label)
+        for s in (signals.TARGET_MEAN, signals.TARGET_STD, signals.BATCH_SIZE)
+    )
     means, deviations, sizes = found
     count = min(means.size, deviations.size, sizes.size)
     size = float(np.median(sizes)) if count else 0.0
@@ -133,13 +138,19 @@ def _finding(
     place = loader.where if loader is not None else term.where
     return [
         RULE.finding(
-            title=title, severity=severity, confidence=0.9, evidence=(evidence,), remedy=_REMEDY(), where=place
+            title=title,
+            severity=severity,
+            confidence=0.9,
+            evidence=(evidence,),
+            remedy=_REMEDY(),
+            where=place,
         )
     ]
 
 
 def shares(table: Floats) -> tuple[float, float]:
-    """Chances that two different samples share their class: of one batch, and of different batches; ``[batches, K]``."""
+    """Chances that two different samples share their class: of one batch, and of different batches; ``[batches, "
+    "K]``."""
     sizes, counts = table.sum(1), table.sum(0)
     same = float((table * (table - 1)).sum()) / float((sizes * (sizes - 1)).sum())
     pairs = float(sizes.sum() ** 2 - (sizes**2).sum())
@@ -170,7 +181,13 @@ RULE = Rule(
     title=Text(en="The data are not shuffled", zh="数据没有打乱"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("learning-rate-too-high", "loss-at-chance", "loss-spikes", "overfitting", "plateau-above-floor"),
+    consequences=(
+        "learning-rate-too-high",
+        "loss-at-chance",
+        "loss-spikes",
+        "overfitting",
+        "plateau-above-floor",
+    ),
 )
 
 
@@ -187,6 +204,9 @@ def healthy() -> Recording:
 def _planted(table: Floats) -> Recording:
     loader = {"kind": "loader", "sampler": "SequentialSampler", "samples": 960, "batches": 30, "where": PLACE}
     series: Planted = {(signals.TARGET_CLASS, f"0/0/{k}"): every(20, 600, table[:, k]) for k in range(3)}
-    series |= {(signals.INPUT_SPREAD, "0"): every(20, 600, 1.0), (signals.EPOCH, ""): every(30, 600, range(20))}
+    series |= {
+        (signals.INPUT_SPREAD, "0"): every(20, 600, 1.0),
+        (signals.EPOCH, ""): every(30, 600, range(20)),
+    }
     term = PlantedTerm(contract={"task": "multi-class", "unit": "nats"})
     return record(falling(), terms=[term], series=series, events=[loader])

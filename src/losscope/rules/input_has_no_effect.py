@@ -1,10 +1,11 @@
 """``input-has-no-effect``: the model gives the same answer whatever goes in.
 
-**What it says.** The predictions for all samples of a batch are equal to rounding, in every look of the second half of
-the run, while the targets differ. Nothing of the input arrives at the output.
+**What it says.** The predictions for all samples of a batch are equal to rounding, in every look of the second half
+of the run, while the targets differ. Nothing of the input arrives at the output.
 
-**Statistic.** Largest difference between two predictions of a batch by the largest prediction, below 10⁻⁶: eight units of
-float32's last place. Told beside it: whether the inputs themselves are equal, and the first layer whose input is zero.
+**Statistic.** Largest difference between two predictions of a batch by the largest prediction, below 10⁻⁶: eight
+units of float32's last place. Told beside it: whether the inputs themselves are equal, and the first layer whose
+input is zero.
 
 **Source.** Identity: a function that is constant on the data.
 
@@ -25,7 +26,7 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.layer_profile import silent_inputs
-from losscope.rules.planted import Planted, PlantedTerm, every, flat, record, falling
+from losscope.rules.planted import Planted, PlantedTerm, every, falling, flat, record
 from losscope.rules.reasons import coupled as in_alternation
 from losscope.rules.reasons import no_loss, no_series, too_few
 from losscope.rules.rule import Outcome, Rule
@@ -34,7 +35,9 @@ from losscope.rules.streams import coupled, main_stream, updates, values
 from losscope.rules.terms import TermView, terms
 
 _ROUNDING, _LOOKS, _LEAST = 1e-6, 3, 20
-_TASKS = frozenset({"binary", "multi-class", "multi-label", "ordinal", "regression", "counts", "segmentation"})
+_TASKS = frozenset(
+    {"binary", "multi-class", "multi-label", "ordinal", "regression", "counts", "segmentation"}
+)
 _TITLE = Text(
     en="The input has no effect: the predictions for all samples are the same",
     zh="输入不起作用：模型对所有样本的预测都相同",
@@ -45,7 +48,8 @@ _EVIDENCE = Text(
 )
 _EXPECTED = Text(en="predictions that differ as the inputs do", zh="预测应随输入而不同")
 _EQUAL = Text(
-    en="the inputs themselves are equal: all samples of a batch are the same", zh="输入本身就相同：批次中的所有样本一样"
+    en="the inputs themselves are equal: all samples of a batch are the same",
+    zh="输入本身就相同：批次中的所有样本一样",
 )
 _SILENT = Text(
     en="{name} gets no gradient while its bias does: what reaches this layer is all zero",
@@ -53,9 +57,11 @@ _SILENT = Text(
 )
 _EXPECTED_INPUT = Text(en="an input that varies", zh="随样本变化的输入")
 _REMEDY = Text(
-    en="Print one batch before the first layer and behind each layer, and find where its rows become equal: in the data "
+    en="Print one batch before the first layer and behind each layer, and find where its rows become equal: in "
+    "the data "
     "(a conversion to integers, an index that is ignored) or at dead or saturated units.",
-    zh="打印一个批次在第一层之前及每层之后的数值，找出各行从何处变得相同：在数据中（转换为整数、忽略索引）或在失活、饱和的单元处。",
+    zh="打印一个批次在第一层之前及每层之后的数值，找出各行从何处变得相同：在数据中（转换为整数、"
+    "忽略索引）或在失活、饱和的单元处。",
 )
 
 
@@ -70,7 +76,11 @@ def judge(recording: Recording) -> Outcome:
         return too_few(updates(recording, stream), _LEAST)
     judged = [t for t in terms(recording, stream) if t.is_data and t.task in _TASKS and _differ(recording, t)]
     looks = [late(recording, t) for t in judged]
-    if not judged or not len(recording.series(signals.INPUT_PRINT, stream)) or any(x.size < _LOOKS for x in looks):
+    if (
+        not judged
+        or not len(recording.series(signals.INPUT_PRINT, stream))
+        or any(x.size < _LOOKS for x in looks)
+    ):
         return no_series(signals.PREDICTION_SPREAD.name)
     if any(float(x.max()) > _ROUNDING for x in looks):
         return []
@@ -100,7 +110,11 @@ def _where_it_ends(recording: Recording, stream: str) -> tuple[Evidence, ...]:
     inputs = values(recording, signals.INPUT_SPREAD, stream)
     if inputs.size and float(inputs.max()) <= _ROUNDING:
         equal = Evidence(
-            text=_EQUAL(), signal=signals.INPUT_SPREAD.name, label=stream, value=0.0, expected=_EXPECTED_INPUT()
+            text=_EQUAL(),
+            signal=signals.INPUT_SPREAD.name,
+            label=stream,
+            value=0.0,
+            expected=_EXPECTED_INPUT(),
         )
         return (equal,)
     names = silent_inputs(recording, stream)[:1]
@@ -122,7 +136,13 @@ RULE = Rule(
     title=_TITLE,
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("class-imbalance", "loss-at-chance", "overfitting", "plateau-above-floor", "vanishing-gradient"),
+    consequences=(
+        "class-imbalance",
+        "loss-at-chance",
+        "overfitting",
+        "plateau-above-floor",
+        "vanishing-gradient",
+    ),
 )
 
 

@@ -3,9 +3,10 @@
 **What it says.** All targets of all sampled batches are equal. The loss falls to its floor and says nothing about the
 model.
 
-**Statistic.** Smallest and largest target of the sampled batches are one number. Of n labels that are all alike, other
-classes have a share below 3/n at a level of 95 %: at least 1000 labels, or as many in late batches whose loss is too
-small for one label of another class, since one that is not the likeliest costs at least ln 2. At least 200 real numbers.
+**Statistic.** Smallest and largest target of the sampled batches are one number. Of n labels that are all alike,
+other classes have a share below 3/n at a level of 95 %: at least 1000 labels, or as many in late batches whose loss
+is too small for one label of another class, since one that is not the likeliest costs at least ln 2. At least 200
+real numbers.
 
 **Source.** The rule of three: Hanley and Lippman-Hand (1983), doi:10.1001/jama.1983.03330370053031.
 
@@ -15,8 +16,8 @@ wrong place; ``y = labels[0]`` for ``labels[i]``.
 **Remedy.** Look at ``torch.unique(y)`` where the targets are made.
 
 **False alarms.** Not judged for objectives trained in alternation (the labels of real and fake samples are constants)
-and before one pass over the data (sorted labels). Silent where another term has other targets, and where a residual is
-compared with zero, as for differential equations: a prediction must come straight from a layer.
+and before one pass over the data (sorted labels). Silent where another term has other targets, and where a residual
+is compared with zero, as for differential equations: a prediction must come straight from a layer.
 """
 
 import math
@@ -50,7 +51,9 @@ _FEW = Text(
     zh="观察到的 {count} 个目标全部为 {value}，数量太少，不足以断定所有目标都相同",
 )
 _ONE_PASS = Text(en="not one pass over the data has ended", zh="还没有完整遍历一遍数据")
-_TITLE = Text(en="Every target is {value}: there is nothing to learn", zh="所有目标都是 {value}：没有可学习的内容")
+_TITLE = Text(
+    en="Every target is {value}: there is nothing to learn", zh="所有目标都是 {value}：没有可学习的内容"
+)
 _EVIDENCE = Text(
     en="all {count} targets of {batches} sampled batches are {value}",
     zh="{batches} 个采样批次中的全部 {count} 个目标都是 {value}",
@@ -82,7 +85,9 @@ def judge(recording: Recording) -> Outcome:
     sizes = values(recording, signals.BATCH_SIZE, term.label)
     count = int(sizes.sum())
     needed = _NUMBERS if term.task == "regression" else _LABELS
-    if sizes.size < _BATCHES or (count < needed and not _settled(recording, term, stream, float(sizes.mean()))):
+    if sizes.size < _BATCHES or (
+        count < needed and not _settled(recording, term, stream, float(sizes.mean()))
+    ):
         return NotJudged(_FEW(count=count, value=readable(value)))
     evidence = Evidence(
         text=_EVIDENCE(count=count, batches=int(sizes.size), value=readable(value)),
@@ -92,7 +97,9 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(),
     )
     title = _TITLE(value=readable(value))
-    return [RULE.finding(title=title, confidence=0.95, evidence=(evidence,), remedy=_REMEDY(), where=term.where)]
+    return [
+        RULE.finding(title=title, confidence=0.95, evidence=(evidence,), remedy=_REMEDY(), where=term.where)
+    ]
 
 
 def _constant(recording: Recording, term: TermView) -> float | None:

@@ -1,17 +1,17 @@
 """``labels-shifted``: labels are one place off.
 
-**What it says.** A language model is asked for the token that it is given (the shift is missing), or for the one after
-the next (shifted twice); or classes are numbered from 1, so that class 0 never occurs.
+**What it says.** A language model is asked for the token that it is given (the shift is missing), or for the one
+after the next (shifted twice); or classes are numbered from 1, so that class 0 never occurs.
 
-**Statistic.** None: the targets of every sampled batch are the model's own input tokens, 0, 2 or 3 positions on, and in
-no other way. Without a shift it is a finding once the loss is below 5 % of ln K: the answer is copied.
+**Statistic.** None: the targets of every sampled batch are the model's own input tokens, 0, 2 or 3 positions on, and
+in no other way. Without a shift it is a finding once the loss is below 5 % of ln K: the answer is copied.
 
 **Source.** Identity. Next-token prediction: Bengio et al. (2003).
 
 **Example.** ``labels = ids[:, 1:]`` for a model that shifts ``labels`` itself; ``loss(model(ids), ids)``.
 
-**Remedy.** ``cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())``, or ``model(ids, labels=ids)`` where the
-model shifts them.
+**Remedy.** ``cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())``, or ``model(ids, labels=ids)`` where
+the model shifts them.
 
 **False alarms.** Masked models are silent: their targets differ from the input where it is masked. So are heads for
 several tokens ahead, where another term predicts the next one. An autoencoder of tokens that copies them perfectly
@@ -49,18 +49,21 @@ _EXPECTED = Text(en="1: the next token", zh="1：下一个词元")
 _REMEDY = Text(
     en="Shift once: cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()). A model that is given labels= "
     "shifts them itself: pass labels=ids.",
-    zh="只移位一次：cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())。接收 labels= 的模型会自行移位：传入 labels=ids。",
+    zh="只移位一次：cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())。接收 labels= "
+    "的模型会自行移位：传入 labels=ids。",
 )
 _TITLE_ONE = Text(
     en="Classes are numbered from 1: class 0 has no sample, and one of {classes} outputs is never used",
     zh="类别从 1 开始编号：类别 0 没有样本，{classes} 个输出中有一个从未使用",
 )
 _EVIDENCE_ONE = Text(
-    en="the {count} labels seen lie between {low:g} and {high:g}", zh="观察到的 {count} 个标签位于 {low:g} 与 {high:g} 之间"
+    en="the {count} labels seen lie between {low:g} and {high:g}",
+    zh="观察到的 {count} 个标签位于 {low:g} 与 {high:g} 之间",
 )
 _EXPECTED_ONE = Text(en="classes from 0 to {last}", zh="类别从 0 到 {last}")
 _REMEDY_ONE = Text(
-    en="Number the classes from 0 (y - 1), with one output less.", zh="类别从 0 开始编号（y - 1），并减少一个输出。"
+    en="Number the classes from 0 (y - 1), with one output less.",
+    zh="类别从 0 开始编号（y - 1），并减少一个输出。",
 )
 
 
@@ -107,7 +110,9 @@ def _finding(recording: Recording, term: TermView, shift: int) -> Outcome:
     title = _TITLE_TWICE(shift=shift) if shift else _TITLE_NONE()
     confidence = 0.95 if shift else 0.8
     return [
-        RULE.finding(title=title, confidence=confidence, evidence=(evidence,), remedy=_REMEDY(), where=term.where)
+        RULE.finding(
+            title=title, confidence=confidence, evidence=(evidence,), remedy=_REMEDY(), where=term.where
+        )
     ]
 
 
@@ -116,9 +121,15 @@ def _from_one(recording: Recording, term: TermView) -> Outcome:
     classes = _classes(term)
     low, high = (values(recording, s, term.label) for s in (signals.TARGET_MIN, signals.TARGET_MAX))
     count = int(values(recording, signals.BATCH_SIZE, term.label).sum())
-    if term.task != "multi-class" or low.size == 0 or high.size == 0 or classes < 3 or count < _LABELS * classes:
+    if (
+        term.task != "multi-class"
+        or low.size == 0
+        or high.size == 0
+        or classes < 3
+        or count < _LABELS * classes
+    ):
         return []
-    if not float(low.min()) == 1.0 or not float(high.max()) == classes - 1:
+    if float(low.min()) != 1.0 or float(high.max()) != classes - 1:
         return []
     evidence = Evidence(
         text=_EVIDENCE_ONE(count=count, low=1, high=classes - 1),
@@ -130,7 +141,12 @@ def _from_one(recording: Recording, term: TermView) -> Outcome:
     title = _TITLE_ONE(classes=classes)
     return [
         RULE.finding(
-            title=title, severity="info", confidence=0.8, evidence=(evidence,), remedy=_REMEDY_ONE(), where=term.where
+            title=title,
+            severity="info",
+            confidence=0.8,
+            evidence=(evidence,),
+            remedy=_REMEDY_ONE(),
+            where=term.where,
         )
     ]
 

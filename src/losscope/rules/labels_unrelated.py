@@ -1,13 +1,13 @@
 """``labels-unrelated``: the loss does not depend on which input has which label.
 
-**What it says.** The model is alive and moves, but its predictions fit their own targets no better than those of other
-samples, and successive batches ask for nothing in common: inputs and labels do not belong together.
+**What it says.** The model is alive and moves, but its predictions fit their own targets no better than those of
+other samples, and successive batches ask for nothing in common: inputs and labels do not belong together.
 
 **Statistic.** At each sampled update the advantage of the true pairing over a random one, in standard errors of the
-exact permutation distribution; added up over the second half of the run it is standard normal if labels are unrelated.
-Reported where it is below 3 and the advantage, with its error, below 5 % of what there is to gain, the loss is at chance
-by its own test, the gradients of successive batches have no positive cosine (95 % interval), the predictions differ
-between samples, and the parameters have moved by half of their own size.
+exact permutation distribution; added up over the second half of the run it is standard normal if labels are
+unrelated. Reported where it is below 3 and the advantage, with its error, below 5 % of what there is to gain, the
+loss is at chance by its own test, the gradients of successive batches have no positive cosine (95 % interval), the
+predictions differ between samples, and the parameters have moved by half of their own size.
 
 **Source.** Permutation tests: Hoeffding (1951), doi:10.1214/aoms/1177729446; labels of networks: Zhang et al. (2017),
 arXiv:1611.03530. The experiment ``permuted-labels`` confirms or refutes it.
@@ -17,9 +17,9 @@ unsorted one; ``glob`` without ``sorted``.
 
 **Remedy.** Print a few inputs next to their labels, right where the loss is computed.
 
-**False alarms.** Data without any signal, such as a fair coin, are indeed unrelated. Silent where the step size explains
-it: too small, and gradients agree; too large, and the loss has been above chance. Parity and other tasks whose
-gradient vanishes at first look the same until they are learnt.
+**False alarms.** Data without any signal, such as a fair coin, are indeed unrelated. Silent where the step size
+explains it: too small, and gradients agree; too large, and the loss has been above chance. Parity and other tasks
+whose gradient vanishes at first look the same until they are learnt.
 """
 
 import numpy as np

@@ -7,7 +7,7 @@ that feeds training, so that its loss says nothing about new data.
 the same column each time; indices of subsets of one data set, or rows of memory, that both loaders hold.
 
 **Source.** Identity. Kaufman et al. (2012), doi:10.1145/2382577.2382579; Kapoor and Narayanan (2023),
-doi:10.1016/j.patter.2023.100804.
+arXiv:2207.07048.
 
 **Example.** ``x = table.values`` with the target still in the table; ``train = DataLoader(dataset)`` beside
 ``DataLoader(Subset(dataset, validation))``.
@@ -42,7 +42,8 @@ _EVIDENCE = Text(
 )
 _EXPECTED = Text(en="-1: no column tells the target", zh="-1：没有任何一列给出目标")
 _REMEDY = Text(
-    en="Take column {column} (counted from 0) out of the input.", zh="请从输入中去掉第 {column} 列（从 0 数起）。"
+    en="Take column {column} (counted from 0) out of the input.",
+    zh="请从输入中去掉第 {column} 列（从 0 数起）。",
 )
 _TITLE_SHARED = Text(
     en="Validation is made with samples that are trained on: {shared} of {samples}",
@@ -54,9 +55,11 @@ _EVIDENCE_SHARED = Text(
 )
 _EXPECTED_SHARED = Text(en="no sample in both", zh="两者没有共同样本")
 _REMEDY_SHARED = Text(
-    en="Split once, and give each loader its own part: train, val = random_split(dataset, [0.8, 0.2]); DataLoader(train), "
+    en="Split once, and give each loader its own part: train, val = random_split(dataset, [0.8, 0.2]); "
+    "DataLoader(train), "
     "not DataLoader(dataset).",
-    zh="只划分一次，各加载器使用各自的部分：train, val = random_split(dataset, [0.8, 0.2])；使用 DataLoader(train) 而不是 "
+    zh="只划分一次，各加载器使用各自的部分：train, val = random_split(dataset, [0.8, 0.2])；使用 "
+    "DataLoader(train) 而不是 "
     "DataLoader(dataset)。",
 )
 
@@ -82,7 +85,9 @@ def _columns(recording: Recording, stream: str) -> list[Finding]:
             expected=_EXPECTED(),
         )
         title, remedy = _TITLE(column=column), _REMEDY(column=column)
-        return [RULE.finding(title=title, confidence=0.95, evidence=(evidence,), remedy=remedy, where=term.where)]
+        return [
+            RULE.finding(title=title, confidence=0.95, evidence=(evidence,), remedy=remedy, where=term.where)
+        ]
     return []
 
 
@@ -91,7 +96,9 @@ def _shared(recording: Recording) -> list[Finding]:
         shared, samples = event.get("shared"), event.get("samples")
         if not isinstance(shared, int) or not isinstance(samples, int) or shared < 1:
             continue
-        whole = shared >= samples  # a part of the training data may be evaluated on purpose, beside other data
+        whole = (
+            shared >= samples
+        )  # a part of the training data may be evaluated on purpose, beside other data
         if whole and len(held_out_labels(recording)) > 1:
             continue
         evidence = Evidence(
@@ -126,7 +133,13 @@ RULE = Rule(
 
 def broken() -> Recording:
     """A fifth of the validation samples are trained on."""
-    event = {"kind": "shared-samples", "shared": 20, "samples": 100, "sampler": "SequentialSampler", "where": PLACE}
+    event = {
+        "kind": "shared-samples",
+        "shared": 20,
+        "samples": 100,
+        "sampler": "SequentialSampler",
+        "where": PLACE,
+    }
     return record(falling(), events=[event], validation=np.linspace(2.0, 0.4, 12))
 
 

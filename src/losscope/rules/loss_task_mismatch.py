@@ -1,17 +1,17 @@
 """``loss-task-mismatch``: the loss is made for another task than the one the outputs and targets show.
 
-**What it says.** Cross-entropy over classes is computed for a model with a single output. A softmax over one score is 1
-whatever the score: the loss is exactly 0 (or the same number for every model), and no gradient reaches the model.
+**What it says.** Cross-entropy over classes is computed for a model with a single output. A softmax over one score is
+1 whatever the score: the loss is exactly 0 (or the same number for every model), and no gradient reaches the model.
 
 **Statistic.** None: the number of output columns is read off the graph.
 
 **Source.** softmax(z)₁ = e^z / e^z = 1 for one class, so that −ln softmax(z)₁ = 0 with derivative 0.
 
-**Example.** ``F.cross_entropy(model(x), y)`` for a yes-or-no question with a model that ends in
-``nn.Linear(64, 1)``: the loss is 0.0000 from the first update.
+**Example.** ``F.cross_entropy(model(x), y)`` for a yes-or-no question with a model that ends in ``nn.Linear(64, 1)``:
+the loss is 0.0000 from the first update.
 
-**Remedy.** One output and targets 0 or 1: ``binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())``. Or two
-outputs, ``nn.Linear(64, 2)``, with ``cross_entropy``.
+**Remedy.** One output and targets 0 or 1: ``binary_cross_entropy_with_logits(model(x).squeeze(1), y.float())``. Or
+two outputs, ``nn.Linear(64, 2)``, with ``cross_entropy``.
 
 **False alarms.** Silent where the number of outputs varies, as in a choice among candidates of which one sample has a
 single one: every sampled update must have shown one output.

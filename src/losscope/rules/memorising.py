@@ -1,17 +1,17 @@
 """``memorising``: the training data are learnt by heart, and nothing carries over to other data.
 
-**What it says.** The training loss is far below chance, while no evaluation on other data was ever better than a constant
-answer. This is more than overfitting, where held-out data were predicted well at first.
+**What it says.** The training loss is far below chance, while no evaluation on other data was ever better than a
+constant answer. This is more than overfitting, where held-out data were predicted well at first.
 
-**Statistic.** The lower end of the 95 % interval of the training skill (1 − L/L_chance) is above 0.5, and the best of at
-least three evaluations, with at least 50 samples each, has a skill below 0.1 against the same chance level.
+**Statistic.** The lower end of the 95 % interval of the training skill (1 − L/L_chance) is above 0.5, and the best of
+at least three evaluations, with at least 50 samples each, has a skill below 0.1 against the same chance level.
 
 **Source.** Zhang et al. (2017), arXiv:1611.03530: networks fit random labels as easily as true ones.
 
 **Example.** Shuffled labels and 100 epochs: training loss 0.02, validation loss 2.3, then 5.
 
-**Remedy.** Check that inputs and labels belong together, and that validation data are prepared as training data are; if
-both hold, the model is too large for so few data.
+**Remedy.** Check that inputs and labels belong together, and that validation data are prepared as training data are;
+if both hold, the model is too large for so few data.
 
 **False alarms.** Only losses of the same kind are compared, and only where the chance level is known. Tasks that are
 generalised long after they were fitted (grokking) look the same until then. Silent once held-out data were predicted
@@ -51,7 +51,8 @@ _EXPECTED = Text(en="held-out data better than chance, {chance}", zh="留出数�
 _REMEDY = Text(
     en="Check that each input has its own label, and that held-out data are prepared exactly as training data are "
     "(scaling, class numbers, eval mode). If so: more data, a smaller model, or stronger regularisation.",
-    zh="检查每个输入是否对应自己的标签，留出数据的处理是否与训练数据完全一致（缩放、类别编号、eval 模式）。若都正确：增加数据、缩小模型或加强正则化。",
+    zh="检查每个输入是否对应自己的标签，留出数据的处理是否与训练数据完全一致（缩放、类别编号、eval 模式）。"
+    "若都正确：增加数据、缩小模型或加强正则化。",
 )
 
 
@@ -82,7 +83,9 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(chance=chance),
     )
     title = _TITLE(training=readable(skill.loss), best=readable(best), chance=chance)
-    return [RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=_REMEDY(), where=term.where)]
+    return [
+        RULE.finding(title=title, confidence=0.85, evidence=(evidence,), remedy=_REMEDY(), where=term.where)
+    ]
 
 
 def _same_kind(recording: Recording, term: TermView) -> str | None:

@@ -1,11 +1,12 @@
 """``same-batch-repeated``: training sees one batch again and again, although there are more.
 
-**What it says.** Every sampled update used the same batch although the data loader has many; or the inputs stay the same
-while the targets change, or the reverse, and nothing is learnt.
+**What it says.** Every sampled update used the same batch although the data loader has many; or the inputs stay the
+same while the targets change, or the reverse, and nothing is learnt.
 
-**Statistic.** Fingerprints of what enters the first layers, and of the targets, at the sampled updates: a fixed random
-projection, equal to the last bit for equal batches. No threshold. Targets that stay while inputs change are a finding
-only where the loss is at chance or does not fall; so are inputs that stay, where no loader is known to have more.
+**Statistic.** Fingerprints of what enters the first layers, and of the targets, at the sampled updates: a fixed
+random projection, equal to the last bit for equal batches. No threshold. Targets that stay while inputs change are a
+finding only where the loss is at chance or does not fall; so are inputs that stay, where no loader is known to have
+more.
 
 **Source.** Identity. ``next(iter(loader))`` makes a new iterator, which begins with the first batch.
 
@@ -14,9 +15,9 @@ only where the loss is at chance or does not fall; so are inputs that stay, wher
 
 **Remedy.** Iterate with ``for x, y in loader:`` and use these names in the loop.
 
-**False alarms.** Full batches on purpose, and batches cut by hand, are silent: that there are more samples is only known
-of a loader. One batch that was taken once before the loop, as a check that the model can fit it, is mentioned as
-context. Constant targets of critics and fixed coordinates are silent while something is learnt.
+**False alarms.** Full batches on purpose, and batches cut by hand, are silent: that there are more samples is only
+known of a loader. One batch that was taken once before the loop, as a check that the model can fit it, is mentioned
+as context. Constant targets of critics and fixed coordinates are silent while something is learnt.
 """
 
 from losscope.core.finding import Evidence, Finding, NotJudged, Where
@@ -54,9 +55,11 @@ _EVIDENCE = Text(
 )
 _EXPECTED = Text(en="another batch at every update", zh="每次更新使用不同的批次")
 _REMEDY = Text(
-    en="Iterate over the loader: `for x, y in loader:`. `next(iter(loader))` starts again with the first batch each time; "
+    en="Iterate over the loader: `for x, y in loader:`. `next(iter(loader))` starts again with the first batch "
+    "each time; "
     "and do not set the seed inside the loop.",
-    zh="请遍历数据加载器：`for x, y in loader:`。`next(iter(loader))` 每次都从第一个批次重新开始；也不要在循环内设置随机种子。",
+    zh="请遍历数据加载器：`for x, y in loader:`。`next(iter(loader))` 每次都从第一个批次重新开始；"
+    "也不要在循环内设置随机种子。",
 )
 _REMEDY_CHECK = Text(
     en="As a check that the model can fit one batch this is fine. To train, iterate: `for x, y in loader:`.",
@@ -96,7 +99,9 @@ def judge(recording: Recording) -> Outcome:
         deficit = learning_deficit(recording)
         if deficit is None or isinstance(deficit, NotJudged):
             return deficit or []
-    title, signal = (_INPUTS(), signals.INPUT_PRINT) if stale == "inputs" else (_TARGETS(), signals.TARGET_PRINT)
+    title, signal = (
+        (_INPUTS(), signals.INPUT_PRINT) if stale == "inputs" else (_TARGETS(), signals.TARGET_PRINT)
+    )
     word, word_zh = _WORDS[stale]
     label = stream if stale == "inputs" else judged[0].label
     evidence = _evidence(signal, label, stale, inputs.size if stale == "inputs" else prints[0].size)
@@ -142,7 +147,13 @@ def _evidence(signal: Signal, label: str, what: str, count: int) -> Evidence:
 
 
 def _finding(
-    title: Message, evidence: Evidence, remedy: Message, confidence: float, place: Where | None, *, context: bool = False
+    title: Message,
+    evidence: Evidence,
+    remedy: Message,
+    confidence: float,
+    place: Where | None,
+    *,
+    context: bool = False,
 ) -> Finding:
     return RULE.finding(
         title=title,

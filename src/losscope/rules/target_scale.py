@@ -3,14 +3,15 @@
 **What it says.** A network begins with outputs of about 1. Targets of 1000 ask its last layer to grow a thousandfold:
 with small steps it never arrives, with large ones the squared error explodes.
 
-**Statistic.** Root mean square of the targets by that of the predictions at the first look. A finding where the run has a
-learning deficit (at chance, no fall) with a ratio above 10 and predictions that are less than half as large as the
-targets to the end, or where it diverged or ended in NaN with a ratio above 100.
+**Statistic.** Root mean square of the targets by that of the predictions at the first look. A finding where the run
+has a learning deficit (at chance, no fall) with a ratio above 10 and predictions that are less than half as large as
+the targets to the end, or where it diverged or ended in NaN with a ratio above 100.
 
 **Source.** LeCun et al. (1998), Efficient BackProp, doi:10.1007/3-540-49430-8_2, section 4.5 (target values); Bishop
 (1995), Neural Networks for Pattern Recognition, section 8.2.
 
-**Example.** House prices of 200,000 with a mean squared error: 4·10¹⁰ at first, and still 3.9·10¹⁰ after 1000 updates.
+**Example.** House prices of 200,000 with a mean squared error: 4·10¹⁰ at first, and still 3.9·10¹⁰ after 1000
+updates.
 
 **Remedy.** ``y = (y - y.mean()) / y.std()`` with mean and deviation of the training data; undo it for reports.
 
@@ -42,9 +43,13 @@ _EVIDENCE = Text(
     en="targets: {mean} ± {deviation}; predictions: {size} at first, {late} at the end (root mean square)",
     zh="目标：{mean} ± {deviation}；预测的均方根：开始时 {size}，结束时 {late}",
 )
-_EXPECTED = Text(en="targets of about the size of the outputs: mean 0, deviation 1", zh="目标与输出大小相近：均值 0，标准差 1")
+_EXPECTED = Text(
+    en="targets of about the size of the outputs: mean 0, deviation 1",
+    zh="目标与输出大小相近：均值 0，标准差 1",
+)
 _REMEDY = Text(
-    en="Standardise the targets with the mean and deviation of the training data: y = (y - mean) / std; undo it when you "
+    en="Standardise the targets with the mean and deviation of the training data: y = (y - mean) / std; undo it "
+    "when you "
     "report.",
     zh="用训练数据的均值与标准差对目标标准化：y = (y - mean) / std；报告结果时再还原。",
 )
@@ -58,7 +63,10 @@ def judge(recording: Recording) -> Outcome:
     if len(judged) != 1 or judged[0].task != "regression":
         return []
     term = judged[0]
-    targets, first = _sizes(recording, term, signals.TARGET_MEAN, signals.TARGET_STD), _predicted(recording, term)
+    targets, first = (
+        _sizes(recording, term, signals.TARGET_MEAN, signals.TARGET_STD),
+        _predicted(recording, term),
+    )
     if targets.size == 0 or first.size == 0:
         return no_series(signals.TARGET_STD.name, signals.PREDICTION_STD.name)
     size, begins, late = float(np.median(targets)), float(first[0]), float(np.median(first[-3:]))
@@ -81,7 +89,9 @@ def judge(recording: Recording) -> Outcome:
         expected=_EXPECTED(),
     )
     title = _TITLE(ratio=readable(float(f"{size / begins:.1g}")))
-    return [RULE.finding(title=title, confidence=0.8, evidence=(evidence,), remedy=_REMEDY(), where=term.where)]
+    return [
+        RULE.finding(title=title, confidence=0.8, evidence=(evidence,), remedy=_REMEDY(), where=term.where)
+    ]
 
 
 _TARGET = (signals.TARGET_MEAN, signals.TARGET_STD)

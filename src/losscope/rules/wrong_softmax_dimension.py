@@ -4,16 +4,16 @@
 classes, so that the samples compete with each other; or it runs over an axis of length one and gives 1 whatever the
 model says.
 
-**Statistic.** None: read off the autograd graph. The class axis is the one that the loss picks from, or along which the
-targets are distributions, followed through transpositions; a softmax over one element has no gradient.
+**Statistic.** None: read off the autograd graph. The class axis is the one that the loss picks from, or along which
+the targets are distributions, followed through transpositions; a softmax over one element has no gradient.
 
 **Source.** ``torch.nn.Softmax(dim)``; without ``dim`` it takes axis 0 of tensors with one or three axes.
 
 **Example.** ``F.nll_loss(F.log_softmax(logits, dim=0), y)`` on logits [64, 10]; ``torch.softmax(model(x), 1)`` on a
 single output [64, 1].
 
-**Remedy.** Normalise over the classes: ``dim=1`` for [N, C] and [N, C, H, W], ``dim=-1`` for [N, T, C]. A single output
-takes a sigmoid.
+**Remedy.** Normalise over the classes: ``dim=1`` for [N, C] and [N, C, H, W], ``dim=-1`` for [N, T, C]. A single
+output takes a sigmoid.
 
 **False alarms.** Silent on attention and on softmax over the batch or time inside a model, on contrastive losses over
 both axes of a similarity matrix, and where the targets are distributions along the axis that is normalised.

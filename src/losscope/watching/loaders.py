@@ -77,7 +77,12 @@ class Loaders:
         if found.key in self._training:
             return "train"
         trains = self._trains
-        if trains is not None and not found.compared and found.samples is not None and trains.samples is not None:
+        if (
+            trains is not None
+            and not found.compared
+            and found.samples is not None
+            and trains.samples is not None
+        ):
             found.compared = True
             common = trains.samples.shared(found.samples)
             if common:

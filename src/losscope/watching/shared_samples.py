@@ -80,7 +80,9 @@ def _rows(data: Any) -> Rows | None:
     tensor = data.tensors[0] if type(data) is TensorDataset and data.tensors else None
     if type(tensor) is not Tensor or not is_plain(tensor) or not tensor.ndim or not tensor.numel():
         return None
-    size = tensor.stride(0) * tensor.element_size()  # of a part of the columns, the rows are those of the table
+    size = (
+        tensor.stride(0) * tensor.element_size()
+    )  # of a part of the columns, the rows are those of the table
     if size <= 0:
         return None
     return Rows(weak(tensor), tensor.data_ptr(), tensor.data_ptr() + size * tensor.shape[0], size)
