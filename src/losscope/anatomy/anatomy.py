@@ -76,7 +76,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Anatomy:
-    """An objective as a sum of terms. ``repr`` is the expression."""
+    """An objective as a sum of terms. ``repr`` is the expression. ``inputs`` are known on sampled updates alone."""
 
     expression: str
     terms: tuple[Term, ...]
@@ -85,6 +85,7 @@ class Anatomy:
     parameters: tuple[Tensor, ...] = ()
     notes: tuple[str, ...] = ()
     layers: Layers | None = None
+    inputs: tuple[Tensor, ...] = ()
 
     def __repr__(self) -> str:
         return self.expression

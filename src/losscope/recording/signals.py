@@ -104,6 +104,46 @@ PADDING_SHARE = Signal(
 PADDING_CLASS = Signal(
     "target.padding.class", "1", "stream/term", "the class that fills the ends of sequences"
 )
+INPUT_PRINT = Signal(
+    "input.print", "1", "stream", "fingerprint of what enters the first layers: equal for equal batches"
+)
+TARGET_PRINT = Signal(
+    "target.print", "1", "stream/term", "fingerprint of the targets: equal for equal batches"
+)
+INPUT_SPREAD = Signal(
+    "input.spread",
+    "1",
+    "stream",
+    "largest difference of two inputs, by the largest, where inputs and targets are as many",
+)
+PREDICTION_SPREAD = Signal(
+    "prediction.spread",
+    "1",
+    "stream/term",
+    "largest difference between the predictions for two samples, by the largest prediction",
+)
+PREDICTION_TOP = Signal(
+    "prediction.top", "1", "stream/term", "share of the class that is predicted most often"
+)
+TARGET_TOP = Signal("target.top", "1", "stream/term", "share of the class that the most targets have")
+TARGET_CLASS = Signal(
+    "target.class", "samples", "stream/term/class", "targets of one class, modulo 32, in a batch"
+)
+PAIRING = Signal(
+    "pairing",
+    "1",
+    "stream/term",
+    "how much better predictions fit their own targets than permuted ones, in standard errors of permutations",
+)
+PAIRING_GAIN = Signal(
+    "pairing.gain", "1", "stream/term", "that advantage by what is there to gain from targets"
+)
+TARGET_SHIFT = Signal(
+    "target.shift", "1", "stream/term", "positions by which targets are input tokens moved on; -1 none"
+)
+TARGET_COLUMN = Signal(
+    "target.column", "1", "stream/term", "column of the input that tells the target; -1 none"
+)
 ACCURACY = Signal("accuracy", "1", "stream/term", "share of samples whose largest output is the target class")
 BATCH_SIZE = Signal("batch.size", "1", "stream/term", "samples in the term's target")
 GRADIENT_NORM = Signal("gradient.norm", "1", "stream", "2-norm of the gradient that the update used")

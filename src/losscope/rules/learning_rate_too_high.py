@@ -195,6 +195,7 @@ RULE = Rule(
         "dead-units",
         "diverging-loss",
         "exploding-gradient",
+        "input-has-no-effect",
         "loss-at-chance",
         "non-finite",
         "plateau-above-floor",

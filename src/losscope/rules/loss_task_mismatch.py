@@ -163,6 +163,7 @@ RULE = Rule(
         "diverging-loss",
         "exploding-gradient",
         "learning-rate-too-high",
+        "input-has-no-effect",
         "learning-rate-too-low",
         "loss-at-chance",
         "parameters-not-optimised",

@@ -153,6 +153,7 @@ RULE = Rule(
     judge=judge,
     needs=(signals.LOSS, signals.PARAMETER_NORM, signals.UPDATE_NORM_PARAMETER),
     consequences=(
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",

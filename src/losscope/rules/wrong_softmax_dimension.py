@@ -13,8 +13,8 @@ told where its sizes leave no other reading: axis 1 had the size of the classes,
 **Example.** ``F.nll_loss(F.log_softmax(logits, dim=0), y)`` on logits [64, 10]; ``torch.softmax(model(x), 1)`` on a
 single output [64, 1].
 
-**Remedy.** Normalise over the classes: ``dim=1`` for [N, C] and [N, C, H, W], ``dim=-1`` for [N, T, C]. A single output
-takes a sigmoid.
+**Remedy.** Normalise over the classes: ``dim=1`` for [N, C] and [N, C, H, W], ``dim=-1`` for [N, T, C]. A single
+output takes a sigmoid.
 
 **False alarms.** Silent on attention and on softmax over the batch or time inside a model, on contrastive losses over
 both axes of a similarity matrix, and where the targets are distributions along the axis that is normalised.
@@ -115,6 +115,7 @@ RULE = Rule(
     judge=judge,
     consequences=(
         "floor-above-zero",
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import Parameter
 from torch.utils._python_dispatch import _disable_current_modes
 
 from losscope.anatomy.anatomy import Anatomy
+from losscope.anatomy.inputs import inputs_below
 from losscope.anatomy.nonfinite import nonfinite_origin
 from losscope.anatomy.read import read
 from losscope.core.errors import NotReadable
@@ -172,6 +174,8 @@ class DeepSampler:
             with undisturbed():
                 anatomy = read(root, scale=float(scale), deep=walk, frame=frame)
                 anatomy = self.layers.add(anatomy, root) if walk else anatomy
+                if self.active:
+                    anatomy = replace(anatomy, inputs=inputs_below(root.grad_fn))
         except NotReadable:  # a leaf: nothing can be learnt through it, which is itself worth knowing
             self._walked = self.active
             self._cost += perf_counter() - began

@@ -29,6 +29,7 @@ def merged(anatomies: Sequence[Anatomy], backwards: int) -> Anatomy:
         value=sum(part.value for part in parts),
         signature="+".join(part.signature for part in parts),
         parameters=tuple(leaves.values()),
+        inputs=tuple(t for part in parts for t in part.inputs),
     )
 
 

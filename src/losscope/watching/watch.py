@@ -42,7 +42,7 @@ class Watch:
 
     def __init__(self, outlet: Outlet, governor: Governor, deep: DeepSampler) -> None:
         self.outlet, self.governor, self.deep = outlet, governor, deep
-        self.streams, self.cycle, self.loaders = Streams(), Cycle(), Loaders()
+        self.streams, self.cycle, self.loaders = Streams(), Cycle(), Loaders(outlet.event)
         self.evaluations = Evaluations(outlet.record, outlet.event, Modes(self.loaders, outlet.event))
         self.manual = ManualUpdates()
         self.off = False
