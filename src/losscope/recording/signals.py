@@ -101,6 +101,12 @@ GRADIENT_NORM_PARAMETER = Signal(
 PARAMETER_NORM = Signal("parameter.norm", "1", "parameter", "2-norm of one parameter, before the update")
 UPDATE_NORM_PARAMETER = Signal("update.norm.parameter", "1", "parameter", "2-norm of one parameter's change")
 UPDATE_RATIO = Signal("update.ratio", "1", "stream", "‖Δθ‖/‖θ‖ over all parameters that the update changed")
+PROMISED_FALL = Signal(
+    "update.promise",
+    "loss",
+    "stream",
+    "−⟨g, Δθ⟩: by how much the update lowers the loss if that goes on at the slope of the gradient",
+)
 STALLED_SHARE = Signal(
     "update.stalled",
     "1",
