@@ -8,7 +8,8 @@ chance level, the run ends above half of that level, and some update changed the
 the chance level is known. The others only with a deficit of learning. *Breakdown* (loss not finite or risen for
 good) with an update that changed the weights by 10 % or more. *Standstill* (at chance, or not falling): at two sampled
 updates or more, the first eight left out, the update promised a greater fall of the loss than the loss stood above its
-floor, −⟨g, Δθ⟩ > L − floor; or the median ratio ‖Δθ‖/‖θ‖ is 20 % or more, early on 30 %.
+floor, −⟨g, Δθ⟩ > L − floor; or the median ratio ‖Δθ‖/‖θ‖ early on is 30 % or more, or, where the floor is unknown,
+20 % over the whole run.
 
 **Source.** The step that promises just L − L* is that of Polyak (1987), *Introduction to Optimization*, and beyond
 twice of it a convex loss need not improve; for batches: Loizou et al. (2021), arXiv:2002.10542. A usual update ratio
@@ -158,7 +159,8 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
     broke = deficit in {"non-finite", "diverged"}
     if not broke and silent_inputs(recording, stream, always=True):  # only biases move, and they are small
         return None
-    standstill = steps.median >= _LARGE or steps.early >= _LARGE_EARLY
+    unknown = steps.promised.size < _TWICE  # small weights may be best: then the ratio is large at any rate
+    standstill = steps.early >= _LARGE_EARLY or (unknown and steps.median >= _LARGE)
     if steps.largest >= _BREAKING if broke else standstill:
         confidence = 0.9 if broke else 0.75
         percent = 100 * (steps.largest if broke else max(steps.median, steps.early))

@@ -63,7 +63,7 @@ class Watch:
         self.clipping = Clipping(self.streams, self._scale, outlet)
         self._capture = GraphCapture(outlet.event)
         self._path = GradientPath(outlet, self.deep.names, self._scale)
-        self.fast = FastPath(self)
+        self.fast, self.overwriting = FastPath(self), self._path.overwriting
 
     # --- backward ---------------------------------------------------------------------------------
     def slow_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
