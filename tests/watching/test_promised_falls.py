@@ -39,8 +39,12 @@ def test_gradient_descent_promises_its_rate_times_the_squared_gradient():
             model(x).square().mean().backward()
             optimizer.step()
     squares = [0.3 * g * g for g in record.values(s.GRADIENT_NORM)]
-    assert record.values(s.PROMISED_FALL) == pytest.approx(squares, rel=0.05)  # a part of the weights stands for all
-    assert record.values(s.PROMISED_FALL) != pytest.approx([q / 0.3 for q in squares], rel=0.2)  # without the rate
+    assert record.values(s.PROMISED_FALL) == pytest.approx(
+        squares, rel=0.05
+    )  # a part of the weights stands for all
+    assert record.values(s.PROMISED_FALL) != pytest.approx(
+        [q / 0.3 for q in squares], rel=0.2
+    )  # without the rate
 
 
 def test_on_a_quadratic_the_promise_is_polyaks_measure():

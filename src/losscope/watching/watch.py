@@ -113,6 +113,7 @@ class Watch:
         cleared = not first and self._single < _LEARN_UPDATES and self._within.cleared() is True
         if not first:
             self._single = 0  # several backwards in an update: from here on each is looked at
+            self.streams.cleared_within(cleared)
         cycle.add(value, inside_step=inside, cleared=cleared)
         self._path.backward(outputs, cleared=first or cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
