@@ -4,8 +4,11 @@ Measured, not derived from the learning rate, so that it is right for every opti
 and for updates made by hand. Tensors above 65,536 elements are represented by every k-th element:
 norms are scaled by √k, ratios need no correction.
 
-So is the cosine of Δθ and the gradient that was in place before it: −1 for a step of gradient descent, positive where
-the update climbs, whatever signs and options made it so.
+So is the inner product of Δθ and the gradient that was in place before it. Its cosine is −1 for a step of gradient
+descent, and positive where the update climbs, whatever signs and options made it so. The *promised fall* −⟨g, Δθ⟩ is
+the first-order change of the loss over the update, with the gradient that the update used (clipped, if it was): η‖g‖²
+for gradient descent. That is not measured where the backward pass runs inside ``step(closure)``, which may move more
+than once.
 
 Cost: two copies of at most 65,536 elements per parameter, three norms and an inner product.
 """
@@ -19,15 +22,21 @@ from losscope.recording import signals
 
 
 class Updates(Probe):
-    """Records UPDATE_NORM_PARAMETER, UPDATE_RATIO and UPDATE_ALONG."""
+    """Records UPDATE_NORM_PARAMETER, UPDATE_RATIO, UPDATE_ALONG and PROMISED_FALL."""
 
     def __init__(self) -> None:
         self._before: list[Tensor] = []
         self._gradients: list[Tensor | None] = []
+        self._given: tuple[str, int] | None = None  # the update whose gradient stood there before it began
+        self._known = False
+
+    def gradients(self, sample: Sample) -> None:
+        self._given = sample.stream, sample.step
 
     def before_update(self, sample: Sample) -> None:
         self._before = [part(p) for p in sample.parameters]
         self._gradients = [_gradient(p) for p in sample.parameters]
+        self._known = self._given == (sample.stream, sample.step)
 
     def after_update(self, sample: Sample) -> None:
         before, self._before = self._before, []
@@ -54,6 +63,8 @@ class Updates(Probe):
         if along:
             inner, changes, slopes = torch.stack(along).sum(0)
             sample.record(signals.UPDATE_ALONG, inner / (changes * slopes).sqrt())
+            if self._known:
+                sample.record(signals.PROMISED_FALL, -inner)
 
 
 def _gradient(parameter: Tensor) -> Tensor | None:

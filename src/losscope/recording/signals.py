@@ -44,6 +44,18 @@ OPTIMIZER_LIFE = Signal(
     "stream",
     "updates of an optimiser object whose state was lost to a new one over the same parameters, at the first of that",
 )
+RETURNED = Signal(
+    "parameter.returned",
+    "updates",
+    "stream",
+    "updates that were thrown away, where something wrote an earlier state of the parameters back",
+)
+OVERWRITTEN = Signal(
+    "parameter.overwritten",
+    "1",
+    "stream",
+    "distance of what something else wrote from the way that the updates had gone since, by the length of that way",
+)
 LEARNING_RATE = Signal("learning_rate", "1", "stream/group", "learning rate of a parameter group, on change")
 SCHEDULER_STEPS = Signal(
     "scheduler.steps", "1", "stream/scheduler", "steps that a learning-rate scheduler has made so far"
@@ -158,6 +170,18 @@ UPDATE_ALONG = Signal(
     "1",
     "stream",
     "cosine between an update and the gradient before it: -1 in gradient descent, positive where the update climbs",
+)
+PROMISED_FALL = Signal(
+    "update.promise",
+    "loss",
+    "stream",
+    "−⟨g, Δθ⟩: by how much the update lowers the loss if that goes on at the slope of the gradient",
+)
+UNDONE_SHARE = Signal(
+    "update.undone",
+    "1",
+    "stream",
+    "share of an update that something had taken back before the next one: 1 means all of it",
 )
 STALLED_SHARE = Signal(
     "update.stalled",

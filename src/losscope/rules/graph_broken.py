@@ -5,7 +5,9 @@ get no gradient and never learn. Named are the layers before the cut.
 
 **Statistic.** None: exact. Over all looks that the watch took, the parameters that the backward graph reaches
 are compared with those that the optimiser holds. Reported where the loss reaches none of them, or where the
-*first* layers of the model are not reached while later ones are: a loss reaches a network from its end.
+*first* layers of the model are not reached while later ones are: a loss reaches a network from its end. Also where
+the first layers are reached, and their gradient is exactly zero at each of at least five samples, while that of the
+weight after them never is: an operation in between has no slope.
 
 **Source.** The accumulation nodes of the autograd graph of PyTorch; Baydin et al. (2018), arXiv:1502.05767.
 
@@ -21,7 +23,7 @@ of another optimiser (GANs).
 """
 
 from losscope.core.finding import Evidence, Finding
-from losscope.core.text import Text
+from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.planted import PARAMETERS, falling, optimizer, reach, record
@@ -37,6 +39,20 @@ _NOTHING = Text(
 _PREFIX = Text(
     en="The gradient is cut off before {last}: the first {count} of {held} parameters never learn",
     zh="梯度在 {last} 之前被截断：{held} 个参数中的前 {count} 个无法学习",
+)
+_ZERO = Text(
+    en="No gradient comes through before {last}: that of the first {count} of {held} parameters is exactly zero",
+    zh="梯度在 {last} 之前为零：{held} 个参数中前 {count} 个的梯度恒为零",
+)
+_EVIDENCE_ZERO = Text(
+    en="reached by the loss, with a gradient of zero at every look: {names}",
+    zh="损失可到达，但每次采样的梯度都为零：{names}",
+)
+_REMEDY_ZERO = Text(
+    en="Look between {names} and the loss for an operation without a slope (sign, round, a comparison, a clamp that "
+    "always acts) and use a smooth one, or a straight-through estimate: y = x + (round(x) - x).detach().",
+    zh="在 {names} 与损失之间寻找斜率为零的运算（sign、round、比较、始终生效的 clamp），改用平滑运算或直通估计："
+    "y = x + (round(x) - x).detach()。",
 )
 _EVIDENCE = Text(
     en="held by the optimiser but not reached by the loss: {names}",
@@ -71,18 +87,29 @@ def _finding(found: Reach) -> Finding | None:
         following = found.held[len(names)]
         title = _PREFIX(last=following, count=len(names), held=len(found.held))
         confidence = 0.9
+    elif found.without_gradient:
+        names = found.without_gradient
+        title = _ZERO(last=found.held[len(names)], count=len(names), held=len(found.held))
+        return _told(found, names, title, _EVIDENCE_ZERO, _REMEDY_ZERO, 0.85)
     else:
         return None
+    return _told(found, names, title, _EVIDENCE, _REMEDY, confidence)
+
+
+def _told(
+    found: Reach, names: tuple[str, ...], title: Message, text: Text, remedy: Text, confidence: float
+) -> Finding:
     evidence = Evidence(
-        text=_EVIDENCE(names=shorten(names, 6)),
+        text=text(names=shorten(names, 6)),
         signal=signals.GRADIENT_NORM_PARAMETER.name,
         label=names[0],
         value=float(len(names)),
         expected=_EXPECTED(),
     )
-    remedy = _REMEDY(names=shorten(names))
-    where = found.where
-    return RULE.finding(title=title, confidence=confidence, evidence=(evidence,), remedy=remedy, where=where)
+    advice = remedy(names=shorten(names))
+    return RULE.finding(
+        title=title, confidence=confidence, evidence=(evidence,), remedy=advice, where=found.where
+    )
 
 
 RULE = Rule(

@@ -1,25 +1,28 @@
 """``learning-rate-too-high``: the updates are so large that they destroy what was learnt.
 
-**What it says.** Training has broken down or never starts, and the updates are large against the weights
-themselves, or successive gradients point against each other.
+**What it says.** Training has broken down or never starts, and the updates are too large: against the weights
+themselves, or against what is left to gain.
 
 **Statistic.** *Setback*: the median of five successive losses rose to three times the larger of the first loss and the
 chance level, the run ends above half of that level, and some update changed the weights by 10 % or more; only where
 the chance level is known. The others only with a deficit of learning. *Breakdown* (loss not finite or risen for
-good) with an update that changed the weights by 10 % or more. *Standstill* (at chance, or not falling) with a median
-update ratio ‖Δθ‖/‖θ‖ of 5 % or more, or of 30 % or more early on, or with a median cosine between successive
-gradients below −0.5 (zig-zag across a valley).
+good) with an update that changed the weights by 10 % or more. *Standstill* (at chance, or not falling): at two sampled
+updates or more, the first eight left out, the update promised a greater fall of the loss than the loss stood above its
+floor, −⟨g, Δθ⟩ > L − floor; or the median ratio ‖Δθ‖/‖θ‖ early on is 30 % or more, or, where the floor is unknown,
+20 % over the whole run.
 
-**Source.** A usual update ratio is about 10⁻³ (Karpathy, 2015); gradient descent overshoots when
-η · λmax > 2, and then successive gradients change sign: Cohen et al. (2021), arXiv:2103.00065.
+**Source.** The step that promises just L − L* is that of Polyak (1987), *Introduction to Optimization*, and beyond
+twice of it a convex loss need not improve; for batches: Loizou et al. (2021), arXiv:2002.10542. A usual update ratio
+is about 10⁻³ (Karpathy, 2015). Calibration on labels without any signal: ``benchmarks/calibration/step_size.py``.
 
 **Example.** Adam with a learning rate of 1: the first update changes each weight by 1, fifty times its size.
 
 **Remedy.** Divide the learning rate by 10 until the loss falls from the first updates on.
 
 **False alarms.** Silent on every run that learns (one that closes half of the way from chance to zero after a setback
-counts as learning): large steps at the edge of stability, restarts, warm-up
-bumps. The first sample is left out where others exist, since weights that start at zero have no ratio.
+counts as learning): large steps at the edge of stability, restarts, warm-up bumps. Successive gradients that point
+against each other say nothing: noise about a minimum does that at any rate, since an update removes what it has just
+followed. The first sample is left out where others exist, since weights that start at zero have no ratio.
 """
 
 from dataclasses import dataclass
@@ -37,28 +40,30 @@ from losscope.rules.layer_profile import silent_inputs
 from losscope.rules.numbers import readable
 from losscope.rules.planted import every, falling, normal, record
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.step_size import learning_rate, remedy_factor
+from losscope.rules.statistics.robust import Floats
+from losscope.rules.step_size import learning_rate, promises, remedy_factor
 from losscope.rules.streams import line_of, losses, main_stream, values
 from losscope.rules.terms import terms
 
-_BREAKING, _LARGE, _LARGE_EARLY, _ZIG_ZAG = 0.1, 0.05, 0.3, -0.5
+_BREAKING, _LARGE, _LARGE_EARLY = 0.1, 0.2, 0.3
+_TOO_MUCH, _TWICE = 1.0, 2  # promised by the loss above its floor; at so many updates
 _MEDIAN = 5  # losses of which the median is taken: a single bad batch is no setback
 _BLOWN_UP, _RECOVERED = 3.0, 0.5  # times the level that training began at
 _TITLE = Text(
     en="The learning rate is too high{rate}: updates change the weights by {percent}",
     zh="学习率过高{rate}：每次更新使权重改变 {percent}",
 )
-_TITLE_ZIG_ZAG = Text(
-    en="The learning rate is too high{rate}: successive gradients point against each other",
-    zh="学习率过高{rate}：相邻两次更新的梯度方向相反",
+_TITLE_PROMISE = Text(
+    en="The learning rate is too high{rate}: updates promise {times:.2g} times the fall that there is to have",
+    zh="学习率过高{rate}：更新所预期的下降是可能下降量的 {times:.2g} 倍",
 )
 _RATIO = Text(
     en="‖Δθ‖/‖θ‖ of one update reaches {ratio:.2g}, its median is {median:.2g}",
     zh="单次更新的 ‖Δθ‖/‖θ‖ 最大为 {ratio:.2g}，中位数为 {median:.2g}",
 )
-_COSINE = Text(
-    en="median cosine between successive gradients: {cosine:.2f}",
-    zh="相邻梯度夹角余弦的中位数：{cosine:.2f}",
+_PROMISE = Text(
+    en="−⟨g, Δθ⟩ exceeds the loss above its floor at {count} of {all} sampled updates, by up to {times:.2g} times",
+    zh="在 {all} 次采样的更新中有 {count} 次 −⟨g, Δθ⟩ 超过损失高出下限的部分，最多为其 {times:.2g} 倍",
 )
 _SETBACK = Text(
     en="the loss began at {first}, rose to {peak}, and ended at {last}",
@@ -68,17 +73,21 @@ _EXPECTED_SETBACK = Text(
     en="below {level}, the level of a constant answer", zh="应低于常数预测的水平 {level}"
 )
 _EXPECTED_RATIO = Text(en="about 0.001", zh="约 0.001")
-_EXPECTED_COSINE = Text(en="above {limit:.1f} in a run that learns", zh="正常学习时大于 {limit:.1f}")
+_EXPECTED_PROMISE = Text(en="a small part of it", zh="只占其一小部分")
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Update ratios and gradient alignment of a stream, first sample left out where others exist."""
+    """Update ratios of a stream, first sample left out where others exist; promised falls (:func:`promises`)."""
 
     largest: float
     median: float
     early: float
-    cosine: float
+    promised: Floats
+
+    @property
+    def too_much(self) -> bool:
+        return int(np.count_nonzero(self.promised > _TOO_MUCH)) >= _TWICE
 
 
 def judge(recording: Recording) -> Outcome:
@@ -131,7 +140,6 @@ def _shown(rate: float | None) -> str:
 
 def _steps(recording: Recording, stream: str) -> _Steps:
     ratios = values(recording, signals.UPDATE_RATIO, stream)
-    cosines = values(recording, signals.ALIGNMENT, stream)
     settled = ratios[1:] if ratios.size > 1 else ratios
     if settled.size == 0:
         settled = np.zeros(1)
@@ -139,7 +147,7 @@ def _steps(recording: Recording, stream: str) -> _Steps:
         largest=float(settled.max()),
         median=float(np.median(settled)),
         early=float(np.median(settled[: max(2, settled.size // 10)])) if settled.size > 1 else 0.0,
-        cosine=float(np.median(cosines)) if cosines.size >= 3 else 0.0,
+        promised=promises(recording, stream),
     )
 
 
@@ -151,22 +159,26 @@ def _finding(recording: Recording, stream: str, deficit: Deficit, steps: _Steps)
     broke = deficit in {"non-finite", "diverged"}
     if not broke and silent_inputs(recording, stream, always=True):  # only biases move, and they are small
         return None
-    standstill = steps.median >= _LARGE or steps.early >= _LARGE_EARLY
+    unknown = steps.promised.size < _TWICE  # small weights may be best: then the ratio is large at any rate
+    standstill = steps.early >= _LARGE_EARLY or (unknown and steps.median >= _LARGE)
     if steps.largest >= _BREAKING if broke else standstill:
         confidence = 0.9 if broke else 0.75
         percent = 100 * (steps.largest if broke else max(steps.median, steps.early))
         title, evidence = _TITLE(rate=shown, percent=_times(percent)), (_ratio_evidence(stream, steps),)
         return RULE.finding(title=title, confidence=confidence, evidence=evidence, remedy=remedy, where=place)
-    if not broke and steps.cosine < _ZIG_ZAG:
-        cosine = Evidence(
-            text=_COSINE(cosine=steps.cosine),
-            signal=signals.ALIGNMENT.name,
+    if steps.too_much:
+        times = float(steps.promised.max())
+        count = int(np.count_nonzero(steps.promised > _TOO_MUCH))
+        promise = Evidence(
+            text=_PROMISE(count=count, all=steps.promised.size, times=times),
+            signal=signals.PROMISED_FALL.name,
             label=stream,
-            value=steps.cosine,
-            expected=_EXPECTED_COSINE(limit=_ZIG_ZAG),
+            value=times,
+            expected=_EXPECTED_PROMISE(),
         )
-        title = _TITLE_ZIG_ZAG(rate=shown)
-        return RULE.finding(title=title, confidence=0.75, evidence=(cosine,), remedy=remedy, where=place)
+        title = _TITLE_PROMISE(rate=shown, times=times)
+        evidence = (promise, _ratio_evidence(stream, steps))
+        return RULE.finding(title=title, confidence=0.8, evidence=evidence, remedy=remedy, where=place)
     return None
 
 
@@ -216,9 +228,10 @@ def broken() -> Recording:
 
 
 def healthy() -> Recording:
-    """The edge of stability: gradients zig-zag and steps are large, but the loss falls."""
+    """The edge of stability: gradients zig-zag, and some steps promise more than there is; but the loss falls."""
     series = {
         (signals.UPDATE_RATIO, "0"): every(20, 600, 0.06),
         (signals.ALIGNMENT, "0"): every(20, 600, -0.7),
+        (signals.PROMISED_FALL, "0"): every(20, 600, 1.1 * falling()[::20]),
     }
     return record(falling(), series=series)

@@ -12,7 +12,8 @@ below that, and where only a small head of a large model is trained.
 not registered (``torch.nn.ModuleList``).
 
 **Example.** ``optimizer = Adam(model.parameters())`` followed by ``model = Net()`` or
-``model.fc = nn.Linear(512, 10)``: the optimiser goes on moving parameters that nothing uses.
+``model.fc = nn.Linear(512, 10)``: the optimiser goes on moving parameters that nothing uses. A layer that is made
+inside ``forward`` is a new one at every update.
 
 **Remedy.** Make the optimiser after the model is complete, from all of its parameters; use ``nn.ModuleList`` in
 place of a list. What is meant to stay fixed, such as a teacher or the reference model of DPO, belongs under
@@ -55,6 +56,14 @@ _UNUSED = Text(
     en="The optimiser holds {count} of {held} parameters that the loss does not use",
     zh="优化器持有的 {held} 个参数中有 {count} 个未被损失使用",
 )
+_RENEWED = Text(
+    en="Parameters are made anew for every forward pass, so that they never learn: {names}",
+    zh="每次前向计算都新建参数，因此它们永远学不到东西：{names}",
+)
+_REMEDY_RENEWED = Text(
+    en="Make the layer that holds {names} once, in __init__, as self.layer = …, before the optimiser.",
+    zh="在 __init__ 中用 self.layer = … 只创建一次包含 {names} 的层，并在创建优化器之前完成。",
+)
 _NAMES = Text(en="{names}", zh="{names}")
 _EXPECTED_HELD = Text(
     en="every parameter that gets a gradient is in an optimiser", zh="得到梯度的每个参数都应在某个优化器中"
@@ -74,8 +83,10 @@ _REMEDY_HEAD = Text(
     zh="对固定部分（{names}）调用 requires_grad_(False)，反向传播会更省时。",
 )
 _REMEDY_USED = Text(
-    en="Use {names} in the loss, or leave them out of the optimiser.",
-    zh="让损失用到 {names}，或把它们从优化器中去掉。",
+    en="Use {names} in the loss, or leave them out of the optimiser; if the loss does use their output, look for a "
+    "detach(), .data, .item() or torch.no_grad() in between.",
+    zh="让损失用到 {names}，或把它们从优化器中去掉；如果损失确实使用了它们的输出，请检查其间是否有 detach()、.data、"
+    ".item() 或 torch.no_grad()。",
 )
 
 
@@ -99,6 +110,9 @@ def _unheld(found: Reach) -> Finding | None:
     if found.nothing_in_common and found.unheld:
         title = _STALE(reached=len(found.unheld))
         return _finding(found, found.unheld, _Words(title, _REMEDY_HELD, _EXPECTED_HELD), "error", 0.97)
+    if found.renewed and not found.nothing_in_common:
+        title = _RENEWED(names=shorten(found.renewed))
+        return _finding(found, found.renewed, _Words(title, _REMEDY_RENEWED, _EXPECTED_HELD), "error", 0.9)
     if not named or found.nothing_in_common:
         return None
     if _head_of_backbone(found, named):

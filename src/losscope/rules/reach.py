@@ -1,6 +1,7 @@
 """Which parameters the loss reaches and which the optimiser holds, over all looks that the watch took."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,17 @@ from losscope.rules.streams import events_of, line_of, values
 RAW = "tensor["
 """Prefix of the names of tensors outside every module: inputs that require a gradient, or hand-made weights."""
 
+_LOOKS, _ZEROS = 4, 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """Parameter names of one stream, in the optimiser's order.
 
     ``unreached`` are held and were reached at no look; ``unheld`` were reached at every look and no
-    optimiser of the run holds them.
+    optimiser of the run holds them; ``renewed`` are parameters outside every module of which each look found a new
+    one. ``without_gradient`` are the first of the model, reached, whose gradient was exactly zero at every sample
+    while that of the weight after them never was.
     """
 
     held: tuple[str, ...]
@@ -27,6 +32,8 @@ class Reach:
     unheld: tuple[str, ...]
     where: Where | None
     ordered: bool
+    renewed: tuple[str, ...] = ()
+    without_gradient: tuple[str, ...] = ()
 
     @property
     def nothing_in_common(self) -> bool:
@@ -77,6 +84,8 @@ def reach_of(recording: Recording, stream: str) -> Reach | None:
     in_order = [str(n) for n in looks[-1].get("reached") or () if n in unheld]
     optimizers = events_of(recording, "optimizer", stream)
     return Reach(
+        renewed=_renewed(looks, elsewhere),
+        without_gradient=_without_gradient(recording, held) if optimizers else (),
         held=held,
         reached=reached,
         unreached=tuple(name for name in held if name not in reached),
@@ -84,6 +93,34 @@ def reach_of(recording: Recording, stream: str) -> Reach | None:
         where=line_of(recording, stream, "optimizer", "anatomy"),
         ordered=bool(optimizers),
     )
+
+
+def _renewed(looks: list[dict[str, Any]], elsewhere: set[str]) -> tuple[str, ...]:
+    """Parameters without a module that are in no optimiser, where each of at least four looks found a new one."""
+    loose = [{n for n in look.get("reached_not_held") or () if str(n).startswith(RAW)} for look in looks]
+    fresh = [after - before for before, after in zip([set(), *loose], loose, strict=False)]
+    shapes = [{str(n).partition("#")[0] for n in found - elsewhere} for found in fresh]
+    lasting = set.intersection(*shapes) if len(shapes) >= _LOOKS else set()
+    return tuple(sorted(lasting))
+
+
+def _without_gradient(recording: Recording, held: tuple[str, ...]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in held:
+        norms = values(recording, signals.GRADIENT_NORM_PARAMETER, name)
+        if norms.size < _ZEROS:
+            return ()
+        if np.any(norms):
+            layer = name.rpartition(".")[0]
+            # The weight that comes next gets its gradient from an input that varies: the units before are not dead.
+            follows = (
+                name.endswith("weight")
+                and bool(np.all(norms))
+                and layer not in {n.rpartition(".")[0] for n in found}
+            )
+            return tuple(found) if follows and any(n.endswith("weight") for n in found) else ()
+        found.append(name)
+    return ()
 
 
 def _in_model_order(recording: Recording, stream: str, names: set[str]) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.curve import has_fallen
+from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import events_of, losses, values
 from losscope.rules.terms import terms
 
 _SKILL, _AGREE = 0.2, 0.5
 _SCALE_FREE = ("adam", "rmsprop", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop", "muon")
+_SETTLED = 8  # updates
 
 _REMEDY = Text(
     en="Try a learning rate of {new:g} in place of {old:g}.",
@@ -60,6 +62,25 @@ def remedy_factor(rate: float | None, factor: float) -> Message:
     if rate is None:
         return _REMEDY_FACTOR(factor=factor)
     return _REMEDY(new=float(f"{rate * factor:.3g}"), old=rate)
+
+
+def promises(recording: Recording, stream: str) -> Floats:
+    """What sampled updates promise by the loss above its floor at them: −⟨g, Δθ⟩ / (L − floor), in order.
+
+    1 is the step of Polyak (1987), which is exact where the loss falls along a straight line: beyond it the gradient
+    promises more than there is. From 2 on the minimum of a quadratic along the step is passed for sure, and the
+    distance to the minimisers of a convex loss need no longer shrink. Left out are the first eight updates, which
+    Adam makes without a history. Empty where the floor of a term is unknown, or the value of the loss no progress.
+    """
+    found = terms(recording, stream)
+    if not found or any(term.floor is None or term.coefficient < 0 for term in found):
+        return np.empty(0)
+    floor = sum(term.coefficient * term.floor for term in found if term.floor is not None)
+    promised, loss = recording.series(signals.PROMISED_FALL, stream), recording.series(signals.LOSS, stream)
+    steps, ours, theirs = np.intersect1d(promised.steps, loss.steps, return_indices=True)
+    above = loss.values[theirs] - floor
+    kept = (steps >= _SETTLED) & (above > 0) & np.isfinite(promised.values[ours]) & np.isfinite(above)
+    return promised.values[ours][kept] / above[kept]
 
 
 def has_hardly_learnt(recording: Recording, stream: str) -> bool:

@@ -17,6 +17,7 @@ from losscope.watching.loss_scale import LossScale
 from losscope.watching.naming import Names
 from losscope.watching.optimizer_lives import OptimizerLives
 from losscope.watching.outlet import Outlet
+from losscope.watching.overwriting import Overwriting
 from losscope.watching.scale_use import ScaleUse
 from losscope.watching.streams import Stream, Streams
 from losscope.watching.tensor_trace import TensorTrace
@@ -46,7 +47,7 @@ class _Mark:
 
 
 class GradientPath:
-    """Writes EMPTY_STEP, OPTIMIZER_LIFE and SCALE_LEFT, and the events of :class:`Unstepped`."""
+    """Writes EMPTY_STEP, OPTIMIZER_LIFE, SCALE_LEFT and what its parts write."""
 
     def __init__(self, outlet: Outlet, names: Names, scale: LossScale) -> None:
         self.off = (
@@ -55,6 +56,7 @@ class GradientPath:
         self._outlet = outlet
         self._lives, self._unstepped = OptimizerLives(outlet), Unstepped(outlet, names)
         self._scales = ScaleUse(outlet, scale)
+        self.overwriting = Overwriting(outlet)
         self._backwards = 0
         self._attended = 0
         self._marks: dict[int, _Mark] = {}
@@ -74,7 +76,7 @@ class GradientPath:
     @property
     def watchful(self) -> bool:
         """Whether each coming update is to be looked at."""
-        return self._lives.watchful
+        return self._lives.watchful or self.overwriting.watchful
 
     def made(self, optimizer: Any) -> None:
         """An optimiser was made by the line that is running."""
@@ -121,6 +123,7 @@ class GradientPath:
             site = None
         self._lives.begins(stream, optimizer, site, closure=closure, new=new)
         self._scales.step_begins(stream, optimizer)
+        self.overwriting.begins(stream, optimizer, closure=closure)
         if closure or self.off:
             self._marks.pop(id(optimizer), None)
             return
@@ -129,6 +132,7 @@ class GradientPath:
 
     def step_ends(self, stream: Stream, optimizer: Any) -> None:
         """It has ended."""
+        self.overwriting.ends(stream, optimizer)
         passes = stream.step > _CLOSELY and stream.step % _THEN
         if passes and not (self._lives.first or self._lives.watchful):
             self._marks.pop(id(optimizer), None)

@@ -5,6 +5,7 @@ All hooks lead to :class:`losscope.watching.watch.Watch`. Nothing is attached to
 
 import inspect
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -68,6 +69,8 @@ class Hooks:
         self._insert(torch.nn.Module.__init__, before=names.note_module, arguments=("self",), traced=True)
         self._insert(torch.utils.data.DataLoader.__iter__, before=watch.loader_starts, arguments=("self",))
         self._insert_clipping(watch)
+        for writing in (torch.nn.Module.load_state_dict, torch.nn.Module.apply):
+            self._insert(writing, before=_overwrites(watch), arguments=("self",), traced=True)
         scale = torch.amp.grad_scaler.GradScaler.scale
         self._insert(scale, after=_passing(watch.scaled, result=True), arguments=("self",))
         Schedulers(watch).insert(self._insert)
@@ -116,6 +119,23 @@ class Hooks:
             self._code.insert(function, **how)
         except NotInstrumentable as error:
             self.blind.append((getattr(function, "__qualname__", repr(function)), str(error)))
+
+
+def _overwrites(watch: Watch) -> Callable[[Any], None]:
+    """``before`` hook of calls that may write to all parameters of a module."""
+
+    def before(module: Any) -> None:
+        if watch.off:
+            return
+        began = perf_counter()
+        try:
+            if watch.overwriting.expected(module.parameters()):
+                watch.fast.leave()
+        except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+            watch.caught("overwriting", error)
+        watch.governor.charge_extra(perf_counter() - began)
+
+    return before
 
 
 def _passing(method: Callable[..., None], *, result: bool = False) -> Callable[..., Any]:

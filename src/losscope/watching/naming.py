@@ -15,6 +15,7 @@ from losscope.watching.user_code import user_frame
 from losscope.watching.weak_tensors import TensorRef, weak
 
 _MODAL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)  # layers that differ in evaluation
+_LISTED = 1024  # entries of one list that are looked at
 
 
 class Names:
@@ -40,6 +41,8 @@ class Names:
             self._searched = True  # copies made by deepcopy or unpickling never ran __init__
             self._adopt_all_modules()
             self._name_modules()
+        if any(isinstance(p, nn.Parameter) and self._known(p) is None for p in parameters):
+            self._name_attributes()
         return [self._known(p) or self._name_alone(p) for p in parameters]
 
     def eval_in_train(self, parameters: Iterable[Tensor]) -> bool:
@@ -77,6 +80,17 @@ class Names:
             for name, parameter in own:
                 if self._known(parameter) is None:
                     self._set(parameter, f"{label}.{name}" if prefixed else name)
+
+    def _name_attributes(self) -> None:
+        """Parameters that a module keeps in a plain list, tuple or dictionary, which does not register them."""
+        for module in [m for ref in self._modules.values() if (m := ref()) is not None]:
+            for key, value in list(module.__dict__.items()):
+                if key.startswith("_") or not isinstance(value, list | tuple | dict):
+                    continue
+                entries = list(value.items() if isinstance(value, dict) else enumerate(value))
+                for place, parameter in entries[:_LISTED]:
+                    if isinstance(parameter, nn.Parameter) and self._known(parameter) is None:
+                        self._set(parameter, self._unique(f"{type(module).__name__}.{key}.{place}"))
 
     def _name_alone(self, parameter: Tensor) -> str:
         name = self._unique(f"tensor[{','.join(map(str, parameter.shape))}]")

@@ -88,6 +88,11 @@ class Streams:
             if stream.step != stream.timed:
                 stream.timed, stream.unwritten = stream.step, now
 
+    def cleared_within(self, cleared: bool) -> None:
+        """Gradients were cleared between two backwards of an update: those of the update before are gone as well."""
+        for stream in self.all if cleared else ():
+            stream.stale = False
+
     def of(self, optimizer: Any) -> tuple[Stream, bool]:
         """The stream of an optimiser, and whether this optimiser object is new to it.
 

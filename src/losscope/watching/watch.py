@@ -64,7 +64,7 @@ class Watch:
         self.clipping = Clipping(self.streams, self._scale, outlet)
         self._capture = GraphCapture(outlet.event)
         self._path = GradientPath(outlet, self.deep.names, self._scale)
-        self.fast = FastPath(self)
+        self.fast, self.overwriting = FastPath(self), self._path.overwriting
 
     # --- backward ---------------------------------------------------------------------------------
     def slow_backward(self, outputs: Any, args: Any, kwargs: Any) -> None:
@@ -114,6 +114,7 @@ class Watch:
         cleared = not first and self._single < _LEARN_UPDATES and self._within.cleared() is True
         if not first:
             self._single = 0  # several backwards in an update: from here on each is looked at
+            self.streams.cleared_within(cleared)
         cycle.add(value, inside_step=inside, cleared=cleared)
         self._path.backward(outputs, cleared=first or cleared)
         if self.outlet.non_finite or (type(value) is float and value - value != 0.0):
