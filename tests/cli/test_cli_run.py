@@ -86,7 +86,7 @@ def test_command_line_beats_environment_beats_file(monkeypatch: pytest.MonkeyPat
         select=("converged", "overfitting"),
         lang="en",
         out=Path("from-file"),
-        trials=0,
+        trials=10,
         examine=10,
     )
     assert parse(["t.py"], monkeypatch)[2].budget == 2

@@ -107,7 +107,7 @@ class RunCommand(click.Command):
 @click.option(
     "--trials",
     type=Finite(0),
-    default=0.0,
+    default=10.0,
     show_default=True,
     metavar="SECONDS",
     envvar="LOSSCOPE_TRIALS",
