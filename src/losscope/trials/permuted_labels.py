@@ -14,7 +14,6 @@ the run. It is therefore confirmed only where both fail, and refuted where eithe
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,20 +40,14 @@ _TEXT = Text(
 
 def permuted(batch: Batch, update: int) -> Batch:
     """The batch with its targets in an order that depends on ``update`` alone; the same one for all of one length."""
-    return replace(batch, target=_permuted(batch.target, update))
 
+    def moved(tensor: Tensor) -> Tensor:
+        if not tensor.dim() or tensor.shape[0] < 2:
+            return tensor
+        order = torch.randperm(tensor.shape[0], generator=torch.Generator().manual_seed(update))
+        return tensor[order.to(tensor.device)]
 
-def _permuted(tree: Any, update: int) -> Any:
-    if isinstance(tree, Tensor):
-        if not tree.dim() or tree.shape[0] < 2:
-            return tree
-        order = torch.randperm(tree.shape[0], generator=torch.Generator().manual_seed(update))
-        return tree[order.to(tree.device)]
-    if isinstance(tree, dict):
-        return {key: _permuted(value, update) for key, value in tree.items()}
-    if type(tree) in (tuple, list):
-        return type(tree)(_permuted(value, update) for value in tree)
-    return tree
+    return replace(batch, target=batch.moved(moved).target)
 
 
 def run(replay: Replay, code: str) -> Outcomes | None:

@@ -127,14 +127,19 @@ class Replay:
 
     # --- one update -------------------------------------------------------------------------------
     def gradient(
-        self, batches: Sequence[Batch], state: Any, seed: int, mode: Mode = nullcontext
+        self,
+        batches: Sequence[Batch],
+        state: Any,
+        seed: int,
+        mode: Mode = nullcontext,
+        parameters: Sequence[Tensor] | None = None,
     ) -> tuple[float, list[Tensor | None]]:
         """Loss and gradient of one update, drawn from a kept random state or from a seed."""
         self._check(_PASSES)
         drawn = generators(state) if state is not None else fixed_randomness(seed)
         with nothing_written(), drawn, mode(), torch.enable_grad():
             loss = self._loss(batches)
-            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            found = torch.autograd.grad(loss, list(parameters or self.parameters), allow_unused=True)
         return float(loss.detach()), list(found)
 
     def _loss(self, batches: Sequence[Batch]) -> Tensor:
@@ -144,12 +149,14 @@ class Replay:
             losses.append(self.whole("penalty", None).reshape(()))
         return torch.stack(losses).sum()
 
-    def scaled(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The gradients clipped, or scaled, as those of the run were."""
-        factor = self.scale
-        if math.isfinite(self.limit):
+    def scaled(
+        self, gradients: Sequence[Tensor | None], limit: float | None = None, scale: float | None = None
+    ) -> list[Tensor | None]:
+        """The gradients clipped, or scaled, as those of the run were unless something else is given."""
+        limit, factor = self.limit if limit is None else limit, self.scale if scale is None else scale
+        if math.isfinite(limit):
             norm = math.sqrt(sum(float(g.square().sum()) for g in gradients if g is not None))
-            factor = min(1.0, self.limit / (norm + 1e-6))
+            factor *= min(1.0, limit / (norm + 1e-6))
         return times(gradients, factor)
 
     def _check(self, passes: int = 1) -> None:

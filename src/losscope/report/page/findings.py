@@ -195,6 +195,11 @@ def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
+def _curve_name(name: str, trial: TrialResult) -> str:
+    """A curve that does not run over time says what its points are."""
+    return f"{name} ({', '.join(f'{v:g}' for v in trial.at)})" if trial.at else name
+
+
 def _trial(context: Context, trial: TrialResult) -> TrialView:
     low, high = trial.interval
     words = context.word(
@@ -206,7 +211,12 @@ def _trial(context: Context, trial: TrialResult) -> TrialView:
         high=number(high),
     )
     lines = [
-        Line(name, np.arange(len(values)), np.asarray(values, dtype=np.float64), style=i % 4)
+        Line(
+            _curve_name(name, trial),
+            np.arange(len(values)),
+            np.asarray(values, dtype=np.float64),
+            style=i % 4,
+        )
         for i, (name, values) in enumerate(list(trial.curves.items())[:4])
     ]
     title = f"{context.word('experiment')}: {trial.name}"
