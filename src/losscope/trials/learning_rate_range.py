@@ -1,8 +1,9 @@
 """The range of learning rates: how far the loss falls at each of nine rates, from a thousandth to a thousand times.
 
-From the kept parameters, or where these are no better than new ones, from new ones, training goes on at every rate for
-the same updates. The curve is the loss of the judged batches at the end, by rate. That the rate is too high is
-confirmed where the best rate is below it and the loss falls at least twice as far there, significantly; it is above; each is refuted where the best rate lies on the other side in the same way.
+From the kept parameters, or where these are no better than new ones, from new ones, training goes on at every
+rate for the same updates. The curve is the loss of the judged batches at the end, by rate. That the rate is too
+high is confirmed where the best rate is below it and the loss falls at least twice as far there, significantly;
+too low where it is above. Each is refuted where the best rate lies on the other side in the same way.
 
 **Source.** Smith (2017), arXiv:1506.01186, section 3.3.
 """
