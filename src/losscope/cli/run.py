@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from losscope.cli.configuration import settings
 from losscope.cli.seconds import Finite
+from losscope.core.baseline import read_baseline
 from losscope.core.errors import BadUsage
 from losscope.core.registry import module_names
 from losscope.core.text import LANGUAGES
@@ -107,7 +109,7 @@ class RunCommand(click.Command):
 @click.option(
     "--trials",
     type=Finite(0),
-    default=0.0,
+    default=10.0,
     show_default=True,
     metavar="SECONDS",
     envvar="LOSSCOPE_TRIALS",
@@ -148,10 +150,10 @@ class RunCommand(click.Command):
 )
 @click.option(
     "--baseline",
-    type=click.Path(exists=True, path_type=Path),
-    hidden=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     envvar="LOSSCOPE_BASELINE",
-    help="An earlier run or verdict.json to compare with.",
+    help="Findings that are known, written by `losscope baseline`, or an earlier run: --fail-on passes over them.",
 )
 @click.option(
     "--lang",
@@ -176,6 +178,8 @@ def command(ctx: click.Context, target: tuple[str, ...], **chosen: Any) -> Calla
     losscope run -- torchrun --nproc-per-node 2 train.py
     """
     options = RunOptions(**chosen)
+    if options.baseline is not None:
+        options = replace(options, baseline=read_baseline(options.baseline).file)
     kind: Kind = ctx.meta[_KIND]
     if not target or not target[0]:
         raise BadUsage(_missing(kind), remedy="losscope run --help shows how")

@@ -48,13 +48,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """Outcome of one counterfactual replay."""
+    """Outcome of one counterfactual replay. ``at``: what the points of the curves belong to, if not to time."""
 
     name: str
     outcome: Literal["confirmed", "refuted", "open"]
     effect: float
     interval: tuple[float, float]
     curves: dict[str, list[float]] = field(default_factory=dict)
+    at: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,6 +64,7 @@ class TrialResult:
             "effect": self.effect,
             "interval": list(self.interval),
             "curves": self.curves,
+            "at": list(self.at),
         }
 
 

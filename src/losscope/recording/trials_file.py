@@ -92,8 +92,14 @@ def _tried(one: Any) -> Tried | None:
         for label, values in list((curves if isinstance(curves, dict) else {}).items())[:_CURVES]
         if isinstance(values, list)
     }
+    at = one.get("at")
     result = TrialResult(
-        name=name[:80], outcome=outcome, effect=_number(one.get("effect")), interval=(low, high), curves=drawn
+        name=name[:80],
+        outcome=outcome,
+        effect=_number(one.get("effect")),
+        interval=(low, high),
+        curves=drawn,
+        at=tuple(_number(v) for v in (at[:_POINTS] if isinstance(at, list) else ())),
     )
     return Tried(code, str(one.get("stream", "")), result, text, expected)
 

@@ -13,6 +13,7 @@ from losscope.report.words import word
 
 SYMBOLS = {"healthy": "✔", "suspicious": "▲", "wrong": "✖", "not-enough-evidence": "?"}
 MARKS = {"error": "✖", "warning": "▲", "info": "·"}
+_CURVES, _POINTS = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,24 @@ def evidence_line(finding: Finding, language: Language) -> str:
     first = finding.evidence[0]
     expected = first.expected.render(language)
     return first.text.render(language) + (f" ({word('expected', language)}: {expected})" if expected else "")
+
+
+def trial_lines(finding: Finding) -> list[str]:
+    """The curves of an experiment in figures, of each at most five points."""
+    trial = finding.trial
+    if trial is None:
+        return []
+    lines = []
+    for name, values in list(trial.curves.items())[:_CURVES]:
+        places = sorted(
+            {round(i * (len(values) - 1) / (_POINTS - 1)) for i in range(_POINTS)} if values else ()
+        )
+        if trial.at and len(trial.at) == len(values):
+            shown = ", ".join(f"×{trial.at[i]:g}: {number(values[i])}" for i in places)
+        else:
+            shown = " → ".join(number(values[i]) for i in places)
+        lines.append(f"{name}: {shown}")
+    return lines
 
 
 def term_lines(verdict: Verdict, recording: Recording, language: Language) -> list[tuple[str, str]]:

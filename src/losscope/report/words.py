@@ -58,6 +58,7 @@ WORDS: dict[str, Text] = {
     "consequences-line": Text(en="explains {count} more: {codes}", zh="同时解释了另外 {count} 项：{codes}"),
     "false-alarm": Text(en="When this is a false alarm", zh="何时是误报"),
     "experiment": Text(en="Experiment", zh="实验"),
+    "fix": Text(en="Fix", zh="修改"),
     "experiment-line": Text(
         en="{name}: {outcome}; effect {effect} (interval {low} to {high})",
         zh="{name}：{outcome}；效应 {effect}（区间 {low} 至 {high}）",

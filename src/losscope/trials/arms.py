@@ -53,7 +53,7 @@ class Arm:
     @property
     def falls(self) -> tuple[float, float, float]:
         """Mean fall of the loss with its interval."""
-        return _interval(self.first - self.last)
+        return interval(self.first - self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,15 @@ def effect(baseline: Arm, changed: Arm) -> Effect:
     if not all(fine):
         value = float(fine[1]) - float(fine[0])
         return Effect(value, value, value)
-    mean, low, high = _interval(baseline.last - changed.last)
+    mean, low, high = interval(baseline.last - changed.last)
     size = abs(baseline.falls[0]) + abs(changed.falls[0])
     if not size:
         return Effect(0.0, 0.0, 0.0)
     return Effect(*(min(1.0, max(-1.0, v / size)) for v in (mean, low, high)))
 
 
-def _interval(values: np.ndarray) -> tuple[float, float, float]:
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of the values with its interval (Student's t, 95 %)."""
     values = values.astype(np.float64).ravel()
     if not np.isfinite(values).all():
         return -math.inf, -math.inf, -math.inf

@@ -1,6 +1,6 @@
 """An optimiser of torch built again from its class, settings and state, over copies of the parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ _NOT_MADE = Text(
 
 
 class ReplayedOptimizer:
-    """``step`` is that of the run for ``steps[k]``, with rates times ``factor``.
+    """``step`` is that of the run for ``steps[k]``, with rates times ``factor`` and settings ``replaced``.
 
-    ``state=False`` begins without momentum and second moments.
+    ``state=False`` begins without momentum and second moments, ``renewed=False`` never loses them. The last ``more``
+    parameters are new to the optimiser: they get the settings of its first group.
     """
 
     def __init__(
@@ -29,8 +30,14 @@ class ReplayedOptimizer:
         factor: float = 1.0,
         *,
         state: bool = True,
+        renewed: bool = True,
+        replaced: Mapping[str, Any] | None = None,
+        more: int = 0,
     ) -> None:
         self._kept, self._parameters, self._factor = kept, list(parameters), factor
+        self._renewed, self._replaced = renewed, dict(replaced or {})
+        known = len(self._parameters) - more
+        self._places = [*kept.places, *([tuple(range(known, known + more))] if more else [])]
         self._made = self._make(first)
         if state:
             for place, found in kept.state.items():
@@ -39,7 +46,7 @@ class ReplayedOptimizer:
     def _make(self, step: KeptStep) -> torch.optim.Optimizer:
         groups = [
             {"params": [self._parameters[i] for i in places], **settings}
-            for places, settings in zip(self._kept.places, step.settings, strict=True)
+            for places, settings in zip(self._places, self._settings(step), strict=True)
         ]
         try:
             return self._kept.kind([g for g in groups if g["params"]], lr=step.settings[0].get("lr"))
@@ -49,9 +56,9 @@ class ReplayedOptimizer:
 
     def step(self, gradients: Sequence[Tensor | None], kept: KeptStep) -> None:
         """One update with these gradients and the settings of that update."""
-        if kept.renewed:
+        if kept.renewed and self._renewed:
             self._made = self._make(kept)
-        settings = [s for s, places in zip(kept.settings, self._kept.places, strict=True) if places]
+        settings = [s for s, places in zip(self._settings(kept), self._places, strict=True) if places]
         for group, found in zip(self._made.param_groups, settings, strict=True):
             group.update({k: _own(v) for k, v in found.items()})
             group["lr"] = group["lr"] * self._factor
@@ -60,6 +67,11 @@ class ReplayedOptimizer:
         self._made.step()
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _settings(self, step: KeptStep) -> list[dict[str, Any]]:
+        """Those of every group at one update, with what is replaced in them."""
+        groups = [*step.settings, *step.settings[:1] * (len(self._places) - len(step.settings))]
+        return [group | {k: v for k, v in self._replaced.items() if k in group} for group in groups]
 
 
 def _own(value: Any) -> Any:

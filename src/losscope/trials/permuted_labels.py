@@ -6,11 +6,14 @@ the loss fall at least twice as far with the true pairing. They tell nothing whe
 the true pairing although that of the learnt batches does: what was learnt, was learnt by heart. Where neither falls,
 nothing is known.
 
+The kept parameters may know the judged batches by heart already, and new ones lack what was learnt elsewhere before
+the run. It is therefore confirmed only where both fail, and refuted where either succeeds.
+
 **Source.** Permutation tests: Fisher (1935); of labels of networks: Zhang et al. (2017), arXiv:1611.03530.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +23,9 @@ from losscope.core.finding import TrialResult
 from losscope.core.text import Text
 from losscope.objective.batches import Batch
 from losscope.objective.rebuild.tree import leaves
-from losscope.trials.arms import TWICE, Arm, Effect, affordable, compare, effect
+from losscope.trials.arms import TWICE, Arm, Effect, Start, affordable, compare, effect
 from losscope.trials.replay import Replay
-from losscope.trials.starts import undamaged
+from losscope.trials.starts import fresh
 from losscope.trials.training import Change
 from losscope.trials.trial import Outcome, Outcomes, Trial
 
@@ -37,37 +40,42 @@ _TEXT = Text(
 
 def permuted(batch: Batch, update: int) -> Batch:
     """The batch with its targets in an order that depends on ``update`` alone; the same one for all of one length."""
-    return replace(batch, target=_permuted(batch.target, update))
 
+    def moved(tensor: Tensor) -> Tensor:
+        if not tensor.dim() or tensor.shape[0] < 2:
+            return tensor
+        order = torch.randperm(tensor.shape[0], generator=torch.Generator().manual_seed(update))
+        return tensor[order.to(tensor.device)]
 
-def _permuted(tree: Any, update: int) -> Any:
-    if isinstance(tree, Tensor):
-        if not tree.dim() or tree.shape[0] < 2:
-            return tree
-        order = torch.randperm(tree.shape[0], generator=torch.Generator().manual_seed(update))
-        return tree[order.to(tree.device)]
-    if isinstance(tree, dict):
-        return {key: _permuted(value, update) for key, value in tree.items()}
-    if type(tree) in (tuple, list):
-        return type(tree)(_permuted(value, update) for value in tree)
-    return tree
+    return replace(batch, target=batch.moved(moved).target)
 
 
 def run(replay: Replay, code: str) -> Outcomes | None:
     if not any(t.dim() and t.shape[0] > 1 for t in leaves(replay.batches[0][0].target)):
         return None
-    starts, new = undamaged(replay)
-    changes = {
-        "true targets": Change(state=not new),
-        "permuted targets": Change(batch=permuted, state=not new),
-    }
+    answers: list[tuple[Outcome, Outcomes]] = []
+    for starts, state in ((fresh(replay), False), ([replay.restore], True)):
+        if starts and "refuted" not in [outcome for outcome, _ in answers]:
+            answers.append(_from(replay, code, starts, state=state))
+    outcomes = [outcome for outcome, _ in answers]
+    told = answers[-1 if "refuted" in outcomes else 0][1]
+    outcome: Outcome = "refuted" if "refuted" in outcomes else "open"
+    if len(outcomes) > 1 and set(outcomes) == {"confirmed"}:
+        outcome = "confirmed"
+    return replace(told, result=replace(told.result, outcome=outcome))
+
+
+def _from(replay: Replay, code: str, starts: Sequence[Start], *, state: bool) -> tuple[Outcome, Outcomes]:
+    """What is seen from these starts alone."""
+    changes = {"true targets": Change(state=state), "permuted targets": Change(batch=permuted, state=state)}
     starts, updates = affordable(replay, len(changes), starts, _UPDATES)
     arms = compare(replay, changes, starts, updates=updates)
     true, changed = arms["true targets"], arms["permuted targets"]
     found = effect(true, changed)
+    outcome = _outcome(code, found, true)
     result = TrialResult(
         name=TRIAL.name,
-        outcome=_outcome(code, found, true),
+        outcome=outcome,
         effect=found.value,
         interval=found.interval,
         curves={name: arm.curve for name, arm in arms.items()},
@@ -79,7 +87,7 @@ def run(replay: Replay, code: str) -> Outcomes | None:
         updates=updates,
         effect=str(found),
     )
-    return Outcomes(result=result, text=text)
+    return outcome, Outcomes(result=result, text=text)
 
 
 def _outcome(code: str, found: Effect, true: Arm) -> Outcome:

@@ -28,8 +28,11 @@ from losscope.objective.rebuild.update import gradient_figures
 from losscope.objective.rebuild.window import KeptWindow
 from losscope.trials.optimiser import ReplayedOptimizer
 from losscope.trials.training import Mode, added, times
+from losscope.trials.untouched import nothing_written
 
 LEAST = 4  # updates that must be reproduced
+SLACK = 1.0  # second by which one update may exceed the limit
+_PASSES = 3  # forward and backward, in forward passes
 _FRESH = 1000  # where the seeds of evaluations begin
 
 _VALUE = Text(
@@ -63,7 +66,8 @@ class Replay:
         first = window.updates[0]
         assert window.optimizer is not None
         try:
-            model, loss, batch_of, penalty = taken_apart(first)
+            with nothing_written():
+                model, loss, batch_of, penalty = taken_apart(first)
             self.whole = Whole(model, loss, penalty)
             self._repeats = len(first.roots)
             self.batches = [[batch_of(u, i) for i in range(self._repeats)] for u in window.updates]
@@ -77,6 +81,7 @@ class Replay:
         self._tensors += [p for p in self.parameters if id(p) not in known]
         self._start = [t.detach().clone() for t in self._tensors]
         self.seconds = 0.0  # of one update
+        self._look = max(sum(call.seconds for call in update.calls) for update in window.updates)
         self.stale: list[Tensor | None] = []
         self.proved, self.cleared, self.limit, self.scale = 0, True, math.inf, 1.0
         self._prove()
@@ -101,7 +106,7 @@ class Replay:
         ]
         if not all(callable(reset) for reset in resets):
             return False
-        with fixed_randomness(seed), torch.no_grad():
+        with nothing_written(), fixed_randomness(seed), torch.no_grad():
             for reset in resets:
                 assert callable(reset)
                 reset()
@@ -114,7 +119,7 @@ class Replay:
             found = []
             for place in range(self.proved) if places is None else places:
                 self._check()
-                with fixed_randomness(_FRESH + place), mode():
+                with nothing_written(), fixed_randomness(_FRESH + place), mode():
                     found.append(float(self._loss(self.batches[place])))
             for buffer, value in zip(self.whole.buffers(), before, strict=True):
                 buffer.copy_(value)
@@ -122,14 +127,19 @@ class Replay:
 
     # --- one update -------------------------------------------------------------------------------
     def gradient(
-        self, batches: Sequence[Batch], state: Any, seed: int, mode: Mode = nullcontext
+        self,
+        batches: Sequence[Batch],
+        state: Any,
+        seed: int,
+        mode: Mode = nullcontext,
+        parameters: Sequence[Tensor] | None = None,
     ) -> tuple[float, list[Tensor | None]]:
         """Loss and gradient of one update, drawn from a kept random state or from a seed."""
-        self._check()
+        self._check(_PASSES)
         drawn = generators(state) if state is not None else fixed_randomness(seed)
-        with drawn, mode(), torch.enable_grad():
+        with nothing_written(), drawn, mode(), torch.enable_grad():
             loss = self._loss(batches)
-        found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            found = torch.autograd.grad(loss, list(parameters or self.parameters), allow_unused=True)
         return float(loss.detach()), list(found)
 
     def _loss(self, batches: Sequence[Batch]) -> Tensor:
@@ -139,16 +149,18 @@ class Replay:
             losses.append(self.whole("penalty", None).reshape(()))
         return torch.stack(losses).sum()
 
-    def scaled(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The gradients clipped, or scaled, as those of the run were."""
-        factor = self.scale
-        if math.isfinite(self.limit):
+    def scaled(
+        self, gradients: Sequence[Tensor | None], limit: float | None = None, scale: float | None = None
+    ) -> list[Tensor | None]:
+        """The gradients clipped, or scaled, as those of the run were unless something else is given."""
+        limit, factor = self.limit if limit is None else limit, self.scale if scale is None else scale
+        if math.isfinite(limit):
             norm = math.sqrt(sum(float(g.square().sum()) for g in gradients if g is not None))
-            factor = min(1.0, self.limit / (norm + 1e-6))
+            factor *= min(1.0, limit / (norm + 1e-6))
         return times(gradients, factor)
 
-    def _check(self) -> None:
-        if time.perf_counter() > self.deadline:
+    def _check(self, passes: int = 1) -> None:
+        if time.perf_counter() + passes * self._look > self.deadline + SLACK:
             raise OutOfTime
 
     # --- fidelity ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ made of it, is told with its reason and costs nothing else.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
 from losscope.objective.rebuild.window import KeptWindow
 from losscope.recording.trials_file import FILE, Trials, Tried, as_text, document
-from losscope.trials.replay import LEAST, OutOfTime, Replay
+from losscope.trials.replay import LEAST, SLACK, OutOfTime, Replay
 from losscope.trials.trial import Outcomes, Trial, trials_of
+
+Progress = Callable[[int, int, str], None]
 
 _PASSES = 4  # seconds of an update, in those of its forward pass
 _RANK = ("confirmed", "open", "refuted")
-_SLACK = 1.0  # second by which one update may exceed the limit
 
 _NOT_REPLAYABLE = Text(en="not replayable: {why}", zh="无法重放：{why}")
 _NEVER = Text(
@@ -41,6 +42,7 @@ def run_trials(
     findings: Sequence[Finding],
     folder: Path,
     seconds: float,
+    progress: Progress | None = None,
 ) -> None:
     """Try all ``findings`` that a person should act on. Writes nothing where no trial judges any of them.
 
@@ -50,7 +52,9 @@ def run_trials(
     if not wanted:
         return
     session = _Session(list(windows), why, time.perf_counter() + seconds)
-    for code, trial in wanted:
+    for done, (code, trial) in enumerate(wanted):
+        if progress is not None:
+            progress(done, len(wanted), code)
         session.make(code, trial)
     found = json.dumps(document(session.found), ensure_ascii=False, indent=1)
     write_atomically(folder / FILE, found + "\n")
@@ -104,7 +108,7 @@ class _Session:
             self._tell(_NO_TIME(names=trial.name))
         except (LosscopeError, NotRebuildable) as error:
             self._tell(_RAISED(name=trial.name, error=str(error)))
-        except Exception as error:  # noqa: BLE001  the user's modules run here: what they raise costs this trial
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the user's modules run here: it costs this trial
             self._tell(_RAISED(name=trial.name, error=f"{type(error).__name__}: {error}"))
         finally:
             replay.restore()
@@ -116,7 +120,7 @@ class _Session:
 
     def _made(self, window: KeptWindow) -> Replay | Message:
         forward = max(sum(call.seconds for call in update.calls) for update in window.updates)
-        if _PASSES * forward > self.deadline - time.perf_counter() + _SLACK:
+        if _PASSES * forward > self.deadline - time.perf_counter() + SLACK:
             return _NO_TIME(names="replay")
         try:
             return Replay(window, self.deadline)
@@ -124,6 +128,8 @@ class _Session:
             return refusal.why
         except LosscopeError as error:
             return _RAISED(name="replay", error=str(error))
+        except SystemExit as error:
+            return _RAISED(name="replay", error=f"SystemExit: {error}")
 
     @property
     def found(self) -> Trials:

@@ -1,9 +1,9 @@
 """Training goes on from where a replay stands, as it was or with one thing changed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -22,7 +22,9 @@ class Change:
     """What is different in an arm. ``rate`` multiplies learning rates, ``cleared`` says whether gradients are.
 
     ``mode`` surrounds every forward pass, ``batch(batch, update)`` replaces what an update learns from, ``state=False``
-    begins without the optimiser's state.
+    begins without the optimiser's state, ``renewed=False`` keeps it where the run made another optimiser. ``settings``
+    replaces settings that the optimiser's groups have, ``more`` are parameters that are trained beside those of the
+    run. ``limit`` and ``scale`` are what gradients are clipped to and multiplied by, in place of what the run did.
     """
 
     rate: float = 1.0
@@ -30,6 +32,11 @@ class Change:
     mode: Mode = nullcontext
     batch: Callable[[Batch, int], Batch] | None = None
     state: bool = True
+    renewed: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    more: Sequence[Tensor] = ()
+    limit: float | None = None
+    scale: float | None = None
 
 
 class Training:
@@ -39,13 +46,21 @@ class Training:
         self._replay, self._change, self._seed, self._places = replay, change, seed, list(places)
         kept, steps = replay.window.optimizer, replay.window.steps
         assert kept is not None
+        self._parameters = [*replay.parameters, *change.more]
         self._optimizer = ReplayedOptimizer(
-            kept, replay.parameters, steps[self._places[0]], change.rate, state=change.state
+            kept,
+            self._parameters,
+            steps[self._places[0]],
+            change.rate,
+            state=change.state,
+            renewed=change.renewed,
+            replaced=change.settings,
+            more=len(change.more),
         )
         self._cleared = replay.cleared if change.cleared is None else change.cleared
-        self._total: list[Tensor | None] = [None] * len(replay.parameters)
+        self._total: list[Tensor | None] = [None] * len(self._parameters)
         if not self._cleared and change.state:
-            self._total = list(replay.stale)
+            self._total[: len(replay.stale)] = replay.stale
         self._made, self._over = 0, False
 
     def go(self, updates: int) -> None:
@@ -59,11 +74,12 @@ class Training:
             if change.batch is not None:
                 batches = [change.batch(batch, self._made) for batch in batches]
             seed = 1000 * self._seed + self._made
-            value, gradients = replay.gradient(batches, None, seed, change.mode)
+            value, gradients = replay.gradient(batches, None, seed, change.mode, self._parameters)
             self._over = not math.isfinite(value)
             if self._over:
                 return
-            self._total = replay.scaled(gradients if self._cleared else added(self._total, gradients))
+            total = gradients if self._cleared else added(self._total, gradients)
+            self._total = replay.scaled(total, change.limit, change.scale)
             self._optimizer.step(self._total, replay.window.steps[place])
             self._made += 1
 

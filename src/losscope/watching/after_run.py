@@ -9,7 +9,7 @@ import contextlib
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.writer import Recorder
 from losscope.watching.conditions import usual_conditions
-from losscope.watching.progress_line import progress_line
+from losscope.watching.progress_line import TRYING, progress_line
 from losscope.watching.voice import Voice
 
 if TYPE_CHECKING:
@@ -44,17 +44,31 @@ def after_run(
         recorder.event("fault", where="examination", error=f"{type(error).__name__}: {error}")
 
 
-def try_findings(watch: "Watch", recorder: Recorder, folder: Path, verdict: Verdict, seconds: float) -> float:
-    """Experiments on the findings of a verdict, on copies, within ``seconds``; how long they took."""
-    began, window = time.perf_counter(), watch.deep.window
-    of_these = not verdict.streams or any(w.updates[0].stream in verdict.streams for w in window.found)
-    if seconds <= 0 or not verdict.findings or not of_these:
-        return 0.0
-    from losscope.trials.run_trials import run_trials  # lazy: torch is there only now
+def try_findings(
+    watch: "Watch",
+    recorder: Recorder,
+    folder: Path,
+    judge: Callable[[], Verdict | None],
+    language: Language,
+    voice: Voice,
+    seconds: float,
+) -> float:
+    """Experiments on the findings of a first verdict, on copies, within ``seconds``; how long they took.
 
+    An interruption, by a user who does not want to wait, costs the experiments and not the verdict.
+    """
+    began, window = time.perf_counter(), watch.deep.window
     try:
-        with usual_conditions(), _apart():
-            run_trials(window.found, window.why, verdict.findings, folder, seconds)
+        verdict = judge()
+        if verdict is None or all(f.severity == "info" for f in verdict.findings):
+            return 0.0
+        if verdict.streams and all(w.updates[0].stream not in verdict.streams for w in window.found):
+            return 0.0
+        from losscope.trials.run_trials import run_trials  # lazy: torch is there only now
+
+        line = progress_line(voice.terminal(), seconds, language, TRYING)
+        with usual_conditions(), line as progress, _apart():
+            run_trials(window.found, window.why, verdict.findings, folder, seconds, progress)
     except KeyboardInterrupt:
         recorder.event("blind-spot", what="the trials", why="interrupted")
     except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script

@@ -70,7 +70,7 @@ def run_launcher(path: str, words: tuple[str, ...], options: RunOptions) -> int:
         with suppress(OSError):  # not empty: then it is not ours alone, and stays
             folder.rmdir()
         return exit_code
-    return gated(exit_code, shield(judge), options.fail_on)
+    return gated(exit_code, shield(judge), options)
 
 
 def open_folder(words: tuple[str, ...], out: Path | None) -> Path:

@@ -23,7 +23,7 @@ class RunOptions:
 
     out: Path | None = None
     budget: float = 3.0
-    trials: float = 0.0
+    trials: float = 10.0
     examine: float = 10.0
     fail_on: FailOn = "never"
     select: tuple[str, ...] = ()

@@ -17,10 +17,13 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
+from losscope.core.baseline import read_baseline
 from losscope.core.errors import BadUsage
+from losscope.core.finding import Finding
+from losscope.core.text import Language, Text
 from losscope.core.verdict import Verdict
 from losscope.watching.child_processes import ProcessGuard
-from losscope.watching.options import FailOn, RunOptions
+from losscope.watching.options import RunOptions
 from losscope.watching.script_ending import (
     Ending,
     above_hooks,
@@ -47,6 +50,11 @@ if TYPE_CHECKING:
     from losscope.watching.session import Session
 
 GATE_FAILED = 20
+_KNOWN = Text(
+    en="new findings: {new}; {known} more are known from {file}",
+    zh="新发现：{new}；另有 {known} 项已记录在 {file} 中",
+)
+_GONE = Text(en="; no longer found: {codes}", zh="；不再出现：{codes}")
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 OWN_FILES = frozenset({__file__, str(Path(__file__).with_name("child_processes.py"))})
 """Files of ours whose functions call the user's code or are called by it in place of python's own."""
@@ -183,19 +191,52 @@ class WatchedProcess:
         verdict = shield(finish)
         if self._guard:
             self._guard.remove()
-        return gated(exit_code, verdict, self._options.fail_on)
+        return gated(exit_code, verdict, self._options)
 
     def _after_fork(self) -> None:
         if self._session:
             self._session.after_fork_in_child()
 
 
-def gated(exit_code: int, verdict: Verdict | None, fail_on: FailOn) -> int:
-    """The exit code after ``--fail-on``: the script's own code wins; 20 where a bad enough finding exists."""
-    if exit_code or verdict is None or fail_on == "never":
+def gated(exit_code: int, verdict: Verdict | None, options: RunOptions) -> int:
+    """The exit code after ``--fail-on``: the script's own code wins; 20 where a bad enough finding exists.
+
+    Findings of ``--baseline`` do not count, and that is said.
+    """
+    if verdict is None:
         return exit_code
-    failing = ("error",) if fail_on == "error" else ("error", "warning")
-    return GATE_FAILED if any(finding.severity in failing for finding in verdict.findings) else 0
+    found = [f for f in verdict.findings if f.severity != "info"]
+    if options.baseline is not None:
+        found = new_findings(found, options.baseline, options.lang)
+    if exit_code or options.fail_on == "never":
+        return exit_code
+    failing = ("error",) if options.fail_on == "error" else ("error", "warning")
+    return GATE_FAILED if any(finding.severity in failing for finding in found) else 0
+
+
+def new_findings(found: list[Finding], file: Path, language: Language) -> list[Finding]:
+    """Those that are not in the baseline; how many are, and which are there no longer, is told in one line."""
+    try:
+        baseline = read_baseline(file)
+    except BadUsage as error:  # it could be read when the script began
+        say(str(error))
+        return found
+    new, gone = baseline.new(found), baseline.gone(found)
+    names = ", ".join(finding.code for finding in new) or "–"
+    text = _KNOWN(new=names, known=len(found) - len(new), file=describe(file)).render(language)
+    if gone:
+        text += _GONE(codes=", ".join(dict.fromkeys(code for code, _ in gone))).render(language)
+    if not os.environ.get("LOSSCOPE_QUIET"):
+        say(text)
+    return new
+
+
+def describe(file: Path) -> str:
+    """A file, relative to here where it lies below."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # it lies elsewhere, or the folder is gone
+        return str(file)
 
 
 def shield(call: Callable[[], Verdict | None]) -> Verdict | None:

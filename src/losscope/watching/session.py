@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +117,9 @@ class Session:
         ran = self._ended - self._began
         if self._tries and self._watch is not None and self._watch.streams.last_step:
             recorder.flush()
-            verdict = judge_quietly(self.folder, self._options)
-            if verdict is not None:
-                ran -= try_findings(
-                    self._watch, recorder, self.folder, verdict, min(self._options.trials, ran)
-                )
+            seconds, lang = min(self._options.trials, ran), self._options.lang
+            judge = partial(judge_quietly, self.folder, self._options)
+            ran -= try_findings(self._watch, recorder, self.folder, judge, lang, self._voice, seconds)
         if self._examines and self._watch is not None:
             seconds = min(self._options.examine, ran)
             after_run(self._watch, recorder, self.folder, seconds, self._options.lang, self._voice)

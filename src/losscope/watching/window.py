@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from losscope.core.errors import NotReadable
 from losscope.core.text import Message, Text
 from losscope.objective.rebuild.refusal import NotRebuildable
+from losscope.objective.rebuild.replica import bytes_of
 from losscope.objective.rebuild.update import KeptUpdate, Root, gradient_figures
 from losscope.objective.rebuild.window import KeptWindow, kept_optimizer, kept_step
 from losscope.watching.kept_roots import kept_root
-from losscope.watching.outer_calls import OuterCalls
+from losscope.watching.outer_calls import OuterCalls, free_bytes
 from losscope.watching.weak_tensors import TensorRef, weak
 
 LEAST, _MOST = 4, 16  # updates of a window
@@ -27,6 +28,12 @@ _GROWTH = 4  # of the step, from one window to the next
 _SHARE = 0.3  # of the watch's budget may go into windows
 _CREDIT = 1.5  # seconds of a run whose budget is lent, as for samples
 
+_AT_ONCE, _MEMORY = 3, 0.15  # windows: the first, the last, the one under way; of the memory that is free
+
+_BIG = Text(
+    en="model, optimiser state and gradients three times are {size:.2g} GB, and {free:.2g} GB of memory were free",
+    zh="模型、优化器状态和梯度的三倍为 {size:.2g} GB，而可用内存为 {free:.2g} GB",
+)
 _FAULT = Text(en="a fault of losscope: {error}", zh="losscope 自身的错误：{error}")
 _BY_HAND = Text(en="the parameters are updated without a torch optimiser", zh="参数不是由 torch 优化器更新的")
 _NO_GRADIENT = Text(
@@ -137,9 +144,23 @@ class Window:
         update.parameters = [c for _, c in trained if isinstance(c, nn.Parameter)]
         window.optimizer = kept_optimizer(optimizer, {id(p): i for i, (p, _) in enumerate(trained)})
         window.before = [None if g is None else g.detach().clone() for g in gradients]
+        self._fits(calls, window)
         self._pairs = [(weak(p), c) for p, c in trained]
         self._optimizer = optimizer
         calls.replica.release()
+
+    @staticmethod
+    def _fits(calls: OuterCalls, window: KeptWindow) -> None:
+        """Raises ``NotRebuildable`` where as many windows as there may be at once take much of the memory."""
+        assert window.optimizer is not None
+        state = [
+            v for found in window.optimizer.state.values() for v in found.values() if isinstance(v, Tensor)
+        ]
+        held = [*state, *(g for g in window.before if g is not None)]
+        size = sum(bytes_of(p) for p in calls.parts) + sum(t.numel() * t.element_size() for t in held)
+        free = min((free_bytes(p) for p in calls.parts), default=0)
+        if _AT_ONCE * size > _MEMORY * free:
+            raise NotRebuildable(_BIG(size=_AT_ONCE * size / 1e9, free=free / 1e9))
 
     def _add(self, window: KeptWindow, update: KeptUpdate, optimizer: Any) -> None:
         pairs = [(copy, ref()) for ref, copy in self._pairs]

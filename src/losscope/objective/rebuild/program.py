@@ -38,7 +38,7 @@ class Program(nn.Module):
         self.parts = nn.ModuleList(parts)
         self.training = any(part.training for part in parts)
         self.order = [call.part for call in calls]
-        self.autocasts = [call.autocast for call in calls]
+        self.autocasts: list[tuple[str, Any] | None] = [call.autocast for call in calls]
         self.wanted = list(wanted)
 
     def shown_name(self, parameter: str) -> str:

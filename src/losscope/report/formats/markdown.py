@@ -7,6 +7,7 @@ from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
 from losscope.report.charts.svg import clean
 from losscope.report.examined import examination_line
+from losscope.report.fix import diff_of
 from losscope.report.format import Format
 from losscope.report.view import (
     SYMBOLS,
@@ -18,6 +19,7 @@ from losscope.report.view import (
     run_name,
     term_lines,
     training_line,
+    trial_lines,
 )
 from losscope.report.words import word
 
@@ -72,6 +74,13 @@ def _finding(branch: Branch, recording: Recording, language: Language, depth: in
     lines.append(f"{indent}  - {graded}")
     remedy = escape(finding.remedy.render(language))
     lines.append(f"{indent}  - **{word('action', language)}**: {remedy}")
+    for trial in trial_lines(finding):
+        lines.append(f"{indent}  - {word('experiment', language)}: {escape(trial)}")
+    diff = diff_of(finding, recording)
+    if diff:
+        lines += [f"{indent}  - {word('fix', language)}:", ""]
+        lines += [f"{indent}        {clean(line)}" for line in diff]
+        lines.append("")
     for below in branch.consequences:
         lines += _finding(below, recording, language, depth + 1)
     return lines

@@ -19,6 +19,7 @@ from losscope.core.text import Language
 from losscope.core.verdict import Verdict
 from losscope.recording.reader import Recording
 from losscope.report.examined import examination_line
+from losscope.report.fix import diff_of
 from losscope.report.format import Format
 from losscope.report.stream import columns, wants_colour
 from losscope.report.view import (
@@ -35,6 +36,7 @@ from losscope.report.view import (
     report_path,
     term_lines,
     training_line,
+    trial_lines,
 )
 from losscope.report.words import word
 
@@ -103,16 +105,19 @@ def _print(console: Console, verdict: Verdict, recording: Recording, language: L
     for branch in found[:MOST_FINDINGS]:
         title = _safe(branch.finding.title.render(language))
         said = "" if sentence.startswith(title) else title
-        _print_finding(console, branch, said, place(branch.finding.where, recording), language)
+        _print_finding(console, branch, said, recording, language)
     if len(found) > MOST_FINDINGS:
         more = word("short.more", language, count=len(found) - MOST_FINDINGS)
         console.print(Padding(Line(more, style="dim"), (0, 0, 0, 2)))
     console.print(_summary(verdict, recording, language))
 
 
-def _print_finding(console: Console, branch: Branch, title: str, at: str, language: Language) -> None:
-    """One finding and the line ``at`` which it lies; no ``title`` where the sentence above just said it."""
+def _print_finding(
+    console: Console, branch: Branch, title: str, recording: Recording, language: Language
+) -> None:
+    """One finding and the line at which it lies; no ``title`` where the sentence above just said it."""
     finding = branch.finding
+    at = place(finding.where, recording)
     colour = COLOURS[finding.severity]
     head = Line.assemble(
         (f"{MARKS[finding.severity]} {_safe(finding.code)}", f"bold {colour}"),
@@ -125,6 +130,13 @@ def _print_finding(console: Console, branch: Branch, title: str, at: str, langua
     graded = f"{grade(finding, language)}, {confidence(finding)}"
     rows.add_row(word("evidence", language), f"{_safe(evidence)} [{graded}]" if evidence else graded)
     rows.add_row(word("action", language), Line(_safe(finding.remedy.render(language)), style="bold"))
+    for line in trial_lines(finding):
+        rows.add_row(word("experiment", language), _safe(line))
+    diff = diff_of(finding, recording)
+    if diff:
+        signs = {"-": "red", "+": "green"}
+        styled = [Line(_safe(line), style=signs.get(line[:1], "dim")) for line in diff]
+        rows.add_row(word("fix", language), Line("\n").join(styled))
     codes = branch.codes()
     if codes:
         rows.add_row("↳", word("consequences-line", language, count=len(codes), codes=", ".join(codes)))

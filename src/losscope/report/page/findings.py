@@ -10,6 +10,8 @@ import numpy as np
 from losscope.core.finding import Evidence, Finding, TrialResult
 from losscope.recording import signals
 from losscope.report.charts.line import Band, Level, Line, Mark
+from losscope.report.charts.svg import clean
+from losscope.report.fix import diff_of
 from losscope.report.page.context import Context
 from losscope.report.page.figures import Figure, figure
 from losscope.report.values import number
@@ -54,6 +56,7 @@ class FindingView:
     says: str
     evidence: tuple[EvidenceView, ...]
     trial: TrialView | None
+    diff: str
     consequences: tuple["FindingView", ...]
     key: int
     open: bool = False
@@ -95,6 +98,7 @@ def _view(context: Context, branch: Branch, budget: list[int], *, opened: bool =
         says=notes.get("What it says", ""),
         evidence=tuple(_evidence(context, finding, drawn=budget[0] >= 0)),
         trial=_trial(context, finding.trial) if finding.trial else None,
+        diff="\n".join(map(clean, diff_of(finding, context.recording))),
         consequences=tuple(_view(context, b, budget) for b in branch.consequences),
         key=id(finding),
         open=opened,
@@ -195,6 +199,11 @@ def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
+def _curve_name(name: str, trial: TrialResult) -> str:
+    """A curve that does not run over time says what its points are."""
+    return f"{name} ({', '.join(f'{v:g}' for v in trial.at)})" if trial.at else name
+
+
 def _trial(context: Context, trial: TrialResult) -> TrialView:
     low, high = trial.interval
     words = context.word(
@@ -206,7 +215,12 @@ def _trial(context: Context, trial: TrialResult) -> TrialView:
         high=number(high),
     )
     lines = [
-        Line(name, np.arange(len(values)), np.asarray(values, dtype=np.float64), style=i % 4)
+        Line(
+            _curve_name(name, trial),
+            np.arange(len(values)),
+            np.asarray(values, dtype=np.float64),
+            style=i % 4,
+        )
         for i, (name, values) in enumerate(list(trial.curves.items())[:4])
     ]
     title = f"{context.word('experiment')}: {trial.name}"

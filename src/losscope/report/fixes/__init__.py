@@ -1,0 +1,1 @@
+"""One-line fixes of findings, read off the user's source."""
