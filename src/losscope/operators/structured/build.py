@@ -110,7 +110,7 @@ class Pass:
             raise BadUsage(
                 "the network does something else with a parameter in another batch",
                 seen=self._objective.names[min(new | lost | taken)],
-                remedy="give batches of one size, or without those of a single sample",
+                remedy="give batches of one size",
             )
         shares: dict[int, tuple[Part, list[Use]]] = {id(part): (part, []) for part in self.parts}
         for use in found:
