@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscope.core.errors import BadUsage
 from losscope.objective.batches import Batch
+from losscope.objective.precision import autocast_of_now
 from losscope.objective.randomness import fixed_randomness
 from losscope.objective.recomputation import checkpointing_off
 from losscope.objective.writes import kept_attributes, watch_parameters
@@ -75,6 +76,7 @@ class Evaluator:
         self.whole, self.names, self.trained, self.seed = whole, names, trained, seed
         self._written: set[str] = set()
         self._seen: tuple[Any, set[int]] = (None, set())
+        self._autocast = autocast_of_now(trained[0].device)
 
     def __call__(self, what: str, batch: Batch | None, index: int, parameters: list[Tensor] | None) -> Any:
         """Evaluate at ``parameters``, or at the model's own.
@@ -112,6 +114,7 @@ class Evaluator:
             sdpa_kernel(SDPBackend.MATH),
             differentiable(),
             _not_compiled(),
+            self._autocast(),
             checkpointing_off(),
             kept_attributes(self.whole),
         ):

@@ -16,6 +16,7 @@ from losscope.objective import levels
 from losscope.objective.batches import batches, cast
 from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole, differentiable
 from losscope.objective.factors import factors_of
+from losscope.objective.precision import coarsest, precision_of, without_autocast
 from losscope.objective.vectors import flat, parts
 from losscope.objective.weighting import Weighing, weigh
 
@@ -33,10 +34,11 @@ class Objective:
     ``max_norm``), buffers, attributes, ``.grad``, modes and random state stay.
 
     The model's mode is part of the objective: in training mode batch normalisation uses the batch, and dropout draws
-    the same masks, fixed by ``seed``, at every look. Each batch enters with the weight of its denominator, or where
-    that is not known, of its samples (``weighing.by``). L is a mean over samples also for a loss that sums; the loss
-    as it was given is ``scale`` times the data term, and :meth:`as_given` is what an optimiser steps on. A parameter
-    that several modules share counts once; those with ``requires_grad=False`` are constants.
+    the same masks, fixed by ``seed``, at every look. So is the autocast that is in force where the objective is made.
+    Each batch enters with the weight of its denominator, or where that is not known, of its samples (``weighing.by``).
+    L is a mean over samples also for a loss that sums; the loss as it was given is ``scale`` times the data term, and
+    :meth:`as_given` is what an optimiser steps on. A parameter that several modules share counts once; those with
+    ``requires_grad=False`` are constants.
 
     Cost: one forward pass over the data for a value, one gradient for a gradient. Raises ``BadUsage`` where there is
     nothing to train, no data, or no scalar loss.
@@ -136,21 +138,26 @@ class Objective:
     @cached_property
     def anatomies(self) -> list[Anatomy | None]:
         """The objective of each batch as read off its autograd graph; ``None`` where it cannot be read."""
-        return [anatomy for anatomy, _ in self._readings]
+        return [anatomy for anatomy, *_ in self._readings]
 
     @cached_property
-    def _readings(self) -> list[tuple[Anatomy | None, tuple[float, ...]]]:
-        """Anatomy, and the factors of the parts, of each batch."""
+    def _readings(self) -> list[tuple[Anatomy | None, tuple[float, ...], torch.dtype]]:
+        """Anatomy, the factors of the parts, and the coarsest type, of each batch."""
         with differentiable():
             losses = (self.loss_of(index) for index in range(len(self.batches)))
-            return [(_read(loss), factors_of(loss)) for loss in losses]
+            return [(_read(loss), factors_of(loss), precision_of(loss)) for loss in losses]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The coarsest type that its loss is computed in: under autocast another than that of the parameters."""
+        return coarsest(kind for *_, kind in self._readings)
 
     @cached_property
     def weighing(self) -> Weighing:
         """How batches are weighed: ``factors``, and ``by`` "denominator", "sum", or "samples" for want of a better."""
         if len(self.batches) == 1 and self.batches[0].samples == 1:
             return Weighing([1.0], "denominator")
-        return weigh(self.anatomies, self.batches, [factors for _, factors in self._readings])
+        return weigh(self.anatomies, self.batches, [factors for _, factors, _ in self._readings])
 
     @cached_property
     def coefficients(self) -> list[float]:
@@ -225,7 +232,7 @@ class Objective:
         at = self._at(theta)
         leaves = self.parameters if at is None else at
         total: Tensor | None = None
-        with differentiable():
+        with differentiable(), without_autocast():
             for coefficient, value in self.pieces(at):
                 found = torch.autograd.grad(value, leaves, allow_unused=True)
                 piece = flat(found, leaves).mul_(coefficient)

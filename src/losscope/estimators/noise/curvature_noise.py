@@ -17,12 +17,14 @@ from losscope.core.errors import BadUsage
 from losscope.estimators.noise.gradient_noise_scale import NoiseScale, as_scale, gradients_of_parts
 from losscope.estimators.noise.leave_out import noise_and_signal
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.hessian import Hessian
 
 __all__ = ["curvature_noise_scale"]
 
 
+@without_autocast()
 def curvature_noise_scale(objective: Objective, *, parts: int = 32, seed: int = 0) -> NoiseScale:
     """B_noise, with ``noise`` = tr(HC) and ``signal`` = ḡᵀHḡ, each ± its standard error.
 

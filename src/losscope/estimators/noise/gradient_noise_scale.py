@@ -18,6 +18,7 @@ from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.noise.leave_out import NoiseAndSignal, noise_and_signal
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.layers import Layers
 
@@ -40,6 +41,7 @@ class NoiseScale:
     parts: int
 
 
+@without_autocast()
 def gradient_noise_scale(objective: Objective, *, samples: bool = True) -> NoiseScale:
     """B_simple of an objective. A penalty adds to the gradient and not to the noise.
 
@@ -65,6 +67,7 @@ def gradient_noise_scale(objective: Objective, *, samples: bool = True) -> Noise
     return _scale(squares, along, counts, began, len(counts))
 
 
+@without_autocast()
 def noise_scale_of_parts(objective: Objective, *, parts: int = 16, seed: int = 0) -> NoiseScale:
     """B_simple by the gradients of random parts of the data, for networks without per-sample gradients by layers.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.structured.block_diagonal import Placed
 from losscope.operators.structured.parts import DiagonalPart, ExactPart, Part, SignedPart
@@ -35,6 +36,7 @@ class Pass:
         self.parts: list[Part] = []
         self._planned = False
 
+    @without_autocast()
     def run(self) -> list[Placed]:
         """The blocks of all parameters that the loss reaches."""
         for index, coefficient in enumerate(self._objective.coefficients):

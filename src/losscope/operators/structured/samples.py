@@ -64,6 +64,7 @@ class Samples:
         self._batch, self._kept = batch, axes
         self._found: dict[Key, Axis | None] = {}
         self.dtype, self.device = batch.loss.dtype, batch.loss.device
+        self.working = torch.promote_types(self.dtype, torch.float32)
 
     def find(self, uses: Sequence[Use]) -> None:
         """Find the axes of uses; at most two backward passes, without gradients of weights."""

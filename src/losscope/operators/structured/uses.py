@@ -7,8 +7,8 @@ as a ``GradientEdge``, so that no gradient of a weight is ever computed.
 
 A parameter counts as read only if every edge of the graph that leads to it belongs to a node of a known kind.
 
-Torch runs a linear layer as one node or as a product and a sum, by how its inputs lie in memory: those of a batch of one
-sample lie otherwise than those of more. Both are read as one use of weight and bias.
+Torch runs a linear layer as one node or as a product and a sum, by how its inputs lie in memory: those of one sample
+lie otherwise than those of more. Both are read as one use of weight and bias.
 """
 
 from collections import Counter
@@ -66,12 +66,22 @@ def _with_their_biases(found: Sequence[Use], consumers: Counter[_Node]) -> list[
     products = {use.edge.node: use for use in found if isinstance(use, Product) and use.bias is None}
     joined: dict[int, Use | None] = {}
     for use in found:
-        if isinstance(use, Vector) and use.source is None and use.edge.node.name() == "AddBackward0":
+        if isinstance(use, Vector) and _whole(use) and use.edge.node.name() == "AddBackward0":
             product = products.get(_product_below(use, consumers))
             if product is not None and use.shape == (product.layout.outputs,):
                 joined[id(product)], joined[id(use)] = replace(product, bias=use.position), None
     pairs = [(use, joined.get(id(use), use)) for use in found]
     return [now for _, now in pairs if now is not None]
+
+
+def _whole(use: Vector) -> bool:
+    """Whether a parameter is added as it is, or its copy in another type; not a part or a view of it."""
+    if use.source is None:
+        return True
+    node: _Node = use.source[0].node
+    while node.name() in _SAME:
+        (node, _) = node.next_functions[0]
+    return node.name() == "torch::autograd::AccumulateGrad"
 
 
 def _product_below(bias: Vector, consumers: Counter[_Node]) -> _Node:
