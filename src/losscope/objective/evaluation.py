@@ -7,7 +7,7 @@ as it is written, and activations are kept where the model would compute them ag
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,14 +17,13 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscope.core.errors import BadUsage
+from losscope.objective import calls
+from losscope.objective.arguments import Loss, Penalty, WeightDecay
 from losscope.objective.batches import Batch
 from losscope.objective.precision import autocast_of_now
 from losscope.objective.randomness import fixed_randomness
 from losscope.objective.recomputation import checkpointing_off
 from losscope.objective.writes import kept_attributes, watch_parameters
-
-Loss = Callable[..., Tensor]
-Penalty = Callable[[nn.Module], Tensor]
 
 
 class Whole(nn.Module):
@@ -39,15 +38,17 @@ class Whole(nn.Module):
         """The "prediction" or "loss" of a batch, "both" of one evaluation, or the "penalty"."""
         if what == "penalty":
             assert self.penalty is not None
-            return self.penalty(self.model)
+            return self.penalty(self if isinstance(self.penalty, WeightDecay) else self.model)
         assert batch is not None
-        output = self.model(*batch.inputs, **(batch.named or {}))
+        with calls.of_model(self.model, batch.inputs, batch.named):
+            output = self.model(*batch.inputs, **(batch.named or {}))
         if what == "prediction":
             return output
         if self.loss is None:
             loss = loss_within(output)
         else:
-            loss = self.loss(output) if batch.target is None else self.loss(output, batch.target)
+            with calls.of_loss(output, batch.target):
+                loss = self.loss(output) if batch.target is None else self.loss(output, batch.target)
         return (output, loss) if what == "both" else loss
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,18 @@ from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.read import read
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective import levels
+from losscope.objective.arguments import (
+    Loss,
+    Penalty,
+    WeightDecay,
+    as_dtype,
+    as_loss,
+    as_model,
+    as_penalty,
+    one_number,
+)
 from losscope.objective.batches import batches, cast
-from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole, differentiable
+from losscope.objective.evaluation import Evaluator, Whole, differentiable
 from losscope.objective.factors import factors_of
 from losscope.objective.precision import coarsest, precision_of, without_autocast
 from losscope.objective.vectors import flat, parts
@@ -28,8 +38,9 @@ class Objective:
 
     ``model`` is any module, ``loss(prediction, target)`` any function or module that gives one number; without
     ``loss`` the model returns it (Hugging Face: ``.loss``). ``data`` is one batch ``(inputs, targets)``, a dictionary
-    of inputs, or an iterable of batches, which are kept. ``penalty`` is a function of the model, or a number λ for
-    ½λ‖θ‖², PyTorch's weight decay. ``dtype`` and ``device`` make a copy of model and data; without them the
+    of inputs, or an iterable of batches, which are kept; arrays of NumPy become tensors. ``penalty`` is a function of
+    the model, or a number λ for ½λ‖θ‖², PyTorch's weight decay of all θ, which are the trained parameters of the model
+    and of a loss that is trained with it. ``dtype`` and ``device`` make a copy of model and data; without them the
     model is looked at as it is, and is never changed: parameters (also those that it writes into itself, as for
     ``max_norm``), buffers, attributes, ``.grad``, modes and random state stay.
 
@@ -65,23 +76,12 @@ class Objective:
         device: torch.device | str | None = None,
         seed: int = 0,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise BadUsage(
-                "the model must be a torch.nn.Module",
-                seen=type(model).__name__,
-                remedy="put the parameters of a plain function into a module",
-            )
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise BadUsage(
-                "an objective has real floating-point numbers",
-                seen=f"dtype={dtype!r}",
-                remedy="torch.float64, say",
-            )
-        model = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
-        self.whole = Whole(model, loss, _penalty(penalty))
+        model, dtype = as_model(model, loss), as_dtype(dtype)
+        self.whole = Whole(model, as_loss(loss), as_penalty(penalty))
         if dtype is not None or device is not None:
             self.whole = _copied(self.whole, dtype, device)
-        self.batches = batches(data)
+        real = (p for p in self.whole.parameters() if p.is_floating_point())
+        self.batches = batches(data, loss, next(real, None))
         if dtype is not None or device is not None:
             move = cast(dtype, None if device is None else torch.device(device))
             self.batches = [batch.moved(move) for batch in self.batches]
@@ -106,6 +106,9 @@ class Objective:
                 raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
         self.seed = seed
         self._evaluate = Evaluator(self.whole, [name for name, _ in trained], self.parameters, seed)
+        if not isinstance(self.whole.penalty, WeightDecay | None) and not torch.is_inference_mode_enabled():
+            with differentiable():
+                self.penalty_of()  # one that cannot be used is refused at once
 
     def __repr__(self) -> str:
         many = f" in {len(self.batches)} batches, weighed by their {_COUNTED[self.weighing.by]}"
@@ -307,42 +310,10 @@ def _copied(whole: Whole, dtype: torch.dtype | None, device: torch.device | str 
         ) from None
 
 
-def _penalty(penalty: float | Penalty | None) -> Penalty | None:
-    if penalty is None or callable(penalty):
-        return penalty
-    if not isinstance(penalty, int | float) or not math.isfinite(penalty):
-        raise BadUsage("a penalty is a finite number, or a function of the model", seen=repr(penalty))
-    strength = float(penalty)
-    return _l2(strength) if strength else None
-
-
-def _l2(strength: float) -> Callable[[nn.Module], Tensor]:
-    """½λ‖θ‖² of the trained parameters."""
-
-    def penalty(model: nn.Module) -> Tensor:
-        squares = [p.square().sum() for p in model.parameters() if p.requires_grad]
-        return 0.5 * strength * torch.stack(squares).sum()
-
-    return penalty
-
-
 def _scalar(value: Any, what: str) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise BadUsage(f"the {what} is no tensor", seen=type(value).__name__)
-    if value.numel() != 1:
-        raise BadUsage(
-            f"the {what} is not one number",
-            seen=f"shape {tuple(value.shape)}",
-            remedy="reduce it, with .mean()",
-        )
-    if value.is_complex():
-        raise BadUsage(f"the {what} is complex", seen=str(value.dtype))
-    if torch.is_grad_enabled() and not value.requires_grad:
-        raise BadUsage(
-            f"the {what} does not depend on the parameters in a differentiable way", seen="no autograd graph"
-        )
+    found = one_number(value, what)
     with differentiable():
-        return value.reshape(())
+        return found.reshape(())
 
 
 def _read(loss: Tensor) -> Anatomy | None:

@@ -18,7 +18,7 @@ _GENERATOR = "_checkpoint_without_reentrant_generator"  # what ``checkpoint`` ca
 _APPLY = "apply"
 
 
-def _run(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+def _run(function: Callable[..., Any], _preserve: bool, *args: Any) -> Any:
     """In place of the reentrant ``CheckpointFunction.apply``: run, with everything kept."""
     return function(*args)
 
