@@ -297,3 +297,24 @@ def test_a_model_that_changes_its_mode_is_asked_again():
     model.train()
     with pytest.raises(NotReadable, match="mixes"):
         gauss_newton_trace(objective)
+
+
+def foreign_shares(layers, by_sample):
+    """Of what each sample alone sends back, the share that is counted for others."""
+    for i in range(layers.samples):
+        weights = [torch.zeros_like(p) for p in layers.batch.predictions]
+        for w in weights:
+            w[i] = 1.0
+        for layer, g in zip(layers.layers, layers.output_gradients(weights), strict=True):
+            found = by_sample(layer, g.square())
+            yield 1 - float(found[i] / found.sum())
+
+
+@pytest.mark.parametrize("inner", list(INNER))
+def test_what_flows_is_summed_by_sample(inner):
+    """As the spread of draws needs it. The planted mutant takes places for samples where they come first."""
+    model, data = reads(inner, "mean", 5)
+    layers = Layers(losscope.Objective(model, F.cross_entropy, data), 0)
+    assert max(foreign_shares(layers, lambda layer, g: layer.by_sample(g))) < 1e-12
+    mutant = max(foreign_shares(layers, lambda layer, g: g.reshape(5, -1).sum(1)))
+    assert (mutant > 0.1) == (inner not in ("line", "folded"))

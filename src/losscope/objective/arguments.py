@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ def as_model(model: Any, loss: Any) -> nn.Module:
 def as_loss(loss: Any) -> Loss | None:
     """The loss: a function or a module."""
     if loss is None or (callable(loss) and not isinstance(loss, type | Tensor)):
-        return loss
+        return cast("Loss | None", loss)
     if isinstance(loss, Tensor):
         raise BadUsage(
             "the loss is a function, to be computed at other parameters too, and not a value of it",
@@ -76,7 +76,7 @@ def as_loss(loss: Any) -> Loss | None:
 def as_penalty(penalty: Any) -> Penalty | None:
     """The penalty: a function of the model, or λ ≥ 0 for ½λ‖θ‖²."""
     if penalty is None or (callable(penalty) and not isinstance(penalty, type | Tensor)):
-        return penalty
+        return cast("Penalty | None", penalty)
     try:
         if isinstance(penalty, bool | str | type):
             raise TypeError
