@@ -2,8 +2,9 @@
 
 A model in training mode is evaluated in training mode, since that is the objective that is trained: batch
 normalisation uses the batch, dropout draws. Its masks are the same at every look at one batch, so that products with
-one Hessian belong to one function. Attention takes the path that can be differentiated twice, what is compiled runs
-as it is written, and activations are kept where the model would compute them again (``recomputation.py``).
+one Hessian belong to one function. Attention and weight normalisation take the path that can be differentiated twice,
+what is compiled runs as it is written, and activations are kept where the model would compute them again
+(``recomputation.py``).
 """
 
 import sys
@@ -23,6 +24,7 @@ from losscope.objective.batches import Batch
 from losscope.objective.precision import autocast_of_now
 from losscope.objective.randomness import fixed_randomness
 from losscope.objective.recomputation import checkpointing_off
+from losscope.objective.weight_norm import weight_norm_by_parts
 from losscope.objective.writes import kept_attributes, watch_parameters
 
 
@@ -117,6 +119,7 @@ class Evaluator:
             _not_compiled(),
             self._autocast(),
             checkpointing_off(),
+            weight_norm_by_parts(),
             kept_attributes(self.whole),
         ):
             own = dict(self.whole.named_parameters()) if self._written else {}
