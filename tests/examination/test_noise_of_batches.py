@@ -58,3 +58,34 @@ def test_a_network_without_layers_goes_by_parts():
 
 def test_large_counts_are_short():
     assert (count(23_976_305_358_769_186_261_958_907_658_240.0), count(54321.0)) == ("2.4e+31", "54,321")
+
+
+class Words(nn.Module):
+    """Predictions of every word, by sequences or in one axis of rows."""
+
+    def __init__(self, flat):
+        super().__init__()
+        self.embed, self.head, self.flat = nn.Embedding(9, 6), nn.Linear(6, 9), flat
+
+    def forward(self, tokens):
+        found = self.head(self.embed(tokens).tanh())
+        return found.flatten(0, 1) if self.flat else found.transpose(1, 2)
+
+
+def test_what_a_noise_scale_counts_is_said():
+    """Rows of the predictions where they are the units of per-sample gradients; sequences where these are."""
+    torch.manual_seed(0)
+    tokens = torch.randint(9, (20, 5))
+    whole = losscope.Objective(Words(False), nn.CrossEntropyLoss(), (tokens, tokens.roll(1, 1)))
+    rows = losscope.Objective(Words(True), nn.CrossEntropyLoss(), (tokens, tokens.roll(1, 1).flatten()))
+    found, of_rows = gradient_noise_scale(whole), gradient_noise_scale(rows)
+    assert (found.count, found.each, of_rows.count, of_rows.each) == (20, 1.0, 100, 5.0)
+    facts = {fact.name: fact for fact in losscope.examine(rows, 20, only=["noise", "curvature-noise"]).facts}
+    assert "5 in a sample" in str(facts["noise-of-rows"].text)
+    for name in ("noise-scale", "curvature-noise"):
+        assert "rows of the predictions" in str(facts[name].text)
+    norm = float(rows.gradient().square().sum())
+    expected = 100 * norm / of_rows.noise.value  # 20 with the number of sequences in its place
+    assert facts["noise-scale"].figures["gradient to noise"] == pytest.approx(expected, rel=1e-4)
+    facts = {fact.name: fact for fact in losscope.examine(whole, 20, only=["noise"]).facts}
+    assert "noise-of-rows" not in facts and "samples" in str(facts["noise-scale"].text)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import losscope
+from losscope.core.errors import BadUsage
 from losscope.objective import evaluation
 from losscope.operators.hessian import Hessian
 
@@ -170,7 +171,7 @@ def test_parameters_that_come_to_be_written_are_found_after_a_step():
 def test_a_forward_pass_that_fails_is_put_back_too():
     model = Writer("data in place")
     before = state(model)
-    with pytest.raises(ValueError, match="batch_size"):
+    with pytest.raises(BadUsage, match="batch_size"):
         losscope.Objective(model, F.cross_entropy, (X, Y[:3])).value()
     same(before, state(model))
 

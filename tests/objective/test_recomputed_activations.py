@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 import torch.utils.checkpoint as checkpointing
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
 import losscope
 from losscope.objective import evaluation
@@ -28,12 +28,15 @@ class Net(nn.Module):
         return F.scaled_dot_product_attention(h[None], h[None], h[None])[0]
 
     def forward(self, x):
+        if self.how.get("direct"):
+            return self.two(CheckpointFunction.apply(self.first, True, x.clone().requires_grad_()))
         return self.two(checkpoint(self.first, x, **self.how) if self.how else self.first(x))
 
 
 WAYS = {
     "not reentrant": {"use_reentrant": False},
     "reentrant": {"use_reentrant": True},
+    "the function itself": {"direct": True},
     "with contexts": {"use_reentrant": False, "context_fn": lambda: (nullcontext(), nullcontext())},
 }
 
@@ -56,16 +59,21 @@ def found(objective):
     }
 
 
+def switched():
+    """What is switched off for a while."""
+    return CheckpointFunction.apply, checkpointing._checkpoint_without_reentrant_generator
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_everything_is_as_without_checkpoints(way):
     model, objective = problem(**WAYS[way])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    functions = [getattr(checkpointing, n) for n in ("CheckpointFunction", "checkpoint")]
+    functions = switched()
     plain = found(problem()[1])
     for name, value in found(objective).items():
         torch.testing.assert_close(value, plain[name], rtol=1e-12, atol=1e-14, msg=name)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert functions == [getattr(checkpointing, n) for n in ("CheckpointFunction", "checkpoint")]
+    assert functions == switched()
 
 
 def test_the_users_own_checkpoints_still_compute_again():

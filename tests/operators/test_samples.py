@@ -14,6 +14,7 @@ from losscope.operators.diagonal import Diagonal
 from losscope.operators.ekfac import EKFAC
 from losscope.operators.fisher import Fisher
 from losscope.operators.jacobian import NTK
+from losscope.operators.kfac import KFAC
 from losscope.operators.layers import Layers
 from losscope.operators.structured import samples
 
@@ -122,11 +123,86 @@ def test_batches_of_one_and_of_more(inner):
     check(model, [(x[:1], y[:1]), (x[1:3], y[1:3]), (x[3:], y[3:])], eigen=False)
 
 
-def test_another_operation_for_a_batch_of_one_is_said():
-    """Rows of one sample lie in memory as torch's fused product wants them, rows of several do not."""
-    model, (x, y) = reads("line, places first", "last", 6)
-    objective = losscope.Objective(model, F.cross_entropy, [(x[:1], y[:1]), (x[1:], y[1:])])
-    gauss_newton_trace(objective)
+INNER_ALONE = {
+    "attention": INNER["attention"][0],
+    "attention, places first": INNER["attention, places first"][0],
+    "lstm": lambda: Recurrent(nn.LSTM),
+    "gru": lambda: Recurrent(nn.GRU),
+}
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.layer = kind(D, D, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def alone_and_together(inner):
+    """One objective with a batch of one sample beside a larger one, and the same samples in one batch."""
+    torch.manual_seed(3)
+    model = Reads(INNER_ALONE[inner](), READ["last"], inner.endswith("places first")).double()
+    x, y = torch.randn(4, T, D).double(), torch.randint(3, (4,))
+    parted = [(x[:3], y[:3]), (x[3:], y[3:])]
+    return (losscope.Objective(model, F.cross_entropy, data) for data in (parted, parted[::-1], (x, y)))
+
+
+@pytest.mark.parametrize("made", [KFAC, EKFAC, Diagonal])
+@pytest.mark.parametrize("inner", list(INNER_ALONE))
+def test_a_sample_alone_counts_as_among_others(inner, made):
+    """Torch fuses product and bias where rows lie as it wants them, which those of one sample do."""
+    last, first, whole = (made(objective) for objective in alone_and_together(inner))
+    assert last.structure == first.structure == whole.structure
+    for found in (last, first):
+        torch.testing.assert_close(found.dense(), whole.dense(), rtol=1e-11, atol=1e-13)
+
+
+def test_a_bias_that_torch_adds_apart_belongs_to_its_product(monkeypatch):
+    """The planted mutant reads nodes one by one."""
+    monkeypatch.setattr("losscope.operators.structured.uses._with_their_biases", lambda found, _: found)
+    with pytest.raises(BadUsage, match="in another batch"):
+        KFAC(next(alone_and_together("attention")))
+
+
+class Shares(nn.Module):
+    """What is added to a product is its bias only if nothing else sees the product."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(D, D)), nn.Parameter(torch.randn(D))
+
+    def forward(self, x):
+        rows = x @ self.weight
+        return (rows + self.bias).tanh()[:, 0] + rows[:, 1]
+
+
+def test_a_sum_of_which_another_part_is_read_is_no_bias():
+    torch.manual_seed(0)
+    x, y = torch.randn(5, T, D).double(), torch.randint(D, (5,))
+    objective = losscope.Objective(Shares().double(), F.cross_entropy, (x, y))
+    found = KFAC(objective)
+    assert found.structure == {"weight": "Kronecker", "bias": "exact block"}
+    fisher = Fisher(objective).dense()
+    torch.testing.assert_close(found.dense()[-D:, -D:], fisher[-D:, -D:])
+    torch.testing.assert_close(Diagonal(objective).dense().diagonal(), fisher.diagonal())
+
+
+class Switches(nn.Module):
+    """Another function for batches of one."""
+
+    def __init__(self):
+        super().__init__()
+        self.line, self.head = nn.Linear(D, D), nn.Linear(D, 3)
+
+    def forward(self, x):
+        return self.head(self.line(x) if len(x) > 1 else x * self.line.weight.sum(0))
+
+
+def test_another_function_in_another_batch_is_said():
+    x, y = torch.randn(4, D).double(), torch.randint(3, (4,))
+    objective = losscope.Objective(Switches().double(), F.cross_entropy, [(x[1:], y[1:]), (x[:1], y[:1])])
     with pytest.raises(BadUsage, match="in another batch"):
         EKFAC(objective)
 
@@ -221,3 +297,24 @@ def test_a_model_that_changes_its_mode_is_asked_again():
     model.train()
     with pytest.raises(NotReadable, match="mixes"):
         gauss_newton_trace(objective)
+
+
+def foreign_shares(layers, by_sample):
+    """Of what each sample alone sends back, the share that is counted for others."""
+    for i in range(layers.samples):
+        weights = [torch.zeros_like(p) for p in layers.batch.predictions]
+        for w in weights:
+            w[i] = 1.0
+        for layer, g in zip(layers.layers, layers.output_gradients(weights), strict=True):
+            found = by_sample(layer, g.square())
+            yield 1 - float(found[i] / found.sum())
+
+
+@pytest.mark.parametrize("inner", list(INNER))
+def test_what_flows_is_summed_by_sample(inner):
+    """As the spread of draws needs it. The planted mutant takes places for samples where they come first."""
+    model, data = reads(inner, "mean", 5)
+    layers = Layers(losscope.Objective(model, F.cross_entropy, data), 0)
+    assert max(foreign_shares(layers, lambda layer, g: layer.by_sample(g))) < 1e-12
+    mutant = max(foreign_shares(layers, lambda layer, g: g.reshape(5, -1).sum(1)))
+    assert (mutant > 0.1) == (inner not in ("line", "folded"))

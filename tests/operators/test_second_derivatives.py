@@ -1,6 +1,8 @@
 """Second derivatives that torch gets wrong without a word are refused, in every way to ask for them; others are not."""
 
+import sys
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from torch.autograd.function import once_differentiable
 import losscope
 from losscope import estimators, operators
 from losscope.core.errors import BadUsage
+from losscope.kernels.comparison.movement import movement
+from losscope.objective import evaluation
 from losscope.operators import custom_functions, second_derivative, trial
 
 
@@ -51,6 +55,25 @@ def objective_of(model, dtype=torch.float64, loss=F.cross_entropy, **kwargs):
     return losscope.Objective(model.to(dtype), loss, (x.to(dtype), y), **kwargs)
 
 
+FUSED = torch._weight_norm
+
+
+class Fused(nn.Linear):
+    """Weight normalisation by torch's kernel, which a model of one's own may call."""
+
+    def __init__(self):
+        super().__init__(4, 6)
+        self.length = nn.Parameter(torch.rand(6, 1) + 0.5)
+
+    def forward(self, x):
+        return F.linear(x, FUSED(self.weight, self.length, 0), self.bias)
+
+
+def fused():
+    torch.manual_seed(0)
+    return nn.Sequential(Fused(), nn.Tanh(), nn.Linear(6, 3))
+
+
 def normalised(old=False):
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -82,7 +105,7 @@ ASKED = {
     + [("once", asked) for asked in ("dense", "trace")],
 )
 def test_wrong_second_derivatives_are_refused(wrong, asked):
-    model = normalised() if wrong == "weight_norm" else Between({"detached": DETACHED, "once": ONCE}[wrong])
+    model = fused() if wrong == "weight_norm" else Between({"detached": DETACHED, "once": ONCE}[wrong])
     objective = objective_of(model)
     named = wrong if wrong == "weight_norm" else "Custom"
     for _ in range(2):  # and the second time
@@ -91,7 +114,17 @@ def test_wrong_second_derivatives_are_refused(wrong, asked):
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_weight_norm_of_both_kinds(old):
+def test_weight_norm_of_both_kinds(old, monkeypatch):
+    """Right by finite differences; torch's own functions stay. The planted mutant is torch's kernel."""
+    objective, before = objective_of(normalised(old)), torch._weight_norm
+    found, theta, step = operators.Hessian(objective).dense(), objective.theta, 1e-5
+    eye = step * torch.eye(objective.size).double()
+    columns = [(objective.gradient(theta + e) - objective.gradient(theta - e)) / (2 * step) for e in eye]
+    torch.testing.assert_close(found, torch.stack(columns, 1), rtol=1e-6, atol=1e-9)
+    assert torch._weight_norm is before is sys.modules["torch.nn.utils.weight_norm"]._weight_norm
+    operators.KFAC(objective), operators.GaussNewton(objective).dense()
+    assert any("spectrum" in look for look in losscope.examine(objective, 20, only=["spectrum"]).looks)
+    monkeypatch.setattr(evaluation, "weight_norm_by_parts", nullcontext)
     with pytest.raises(BadUsage, match="weight_norm"):
         operators.Hessian(objective_of(normalised(old))).dense()
 
@@ -216,9 +249,9 @@ def test_planted_mistakes_are_noticed(monkeypatch, where, name, mutant, wrong):
         operators.Hessian(objective_of(Between(wrong))).dense()
         return
     with pytest.raises(BadUsage, match="not symmetric"):
-        operators.Hessian(objective_of(normalised())).dense()
+        operators.Hessian(objective_of(fused())).dense()
     monkeypatch.setattr(second_derivative.SecondDerivative, "asymmetry", lambda *_: None)
-    operators.Hessian(objective_of(normalised())).dense()
+    operators.Hessian(objective_of(fused())).dense()
 
 
 class Last(nn.Module):
@@ -254,3 +287,26 @@ def test_a_custom_function_in_the_loss_is_no_exact_trace(estimate, wrong):
         getattr(estimators, estimate)(objective)
     with pytest.raises(BadUsage, match="second derivative"):
         operators.Diagonal(objective)
+
+
+@pytest.mark.parametrize("wrong", [ONCE, DETACHED])
+def test_a_wrong_curvature_of_the_loss_is_no_fisher_rao_norm(wrong):
+    torch.manual_seed(0)
+    data = torch.randn(6, 4).double(), torch.randint(3, (6,))
+    loss = lambda f, t: F.cross_entropy(wrong(f), t)  # noqa: E731
+    with pytest.raises(BadUsage, match="second derivative"):
+        estimators.fisher_rao_norm(losscope.Objective(nn.Linear(4, 3).double(), loss, data), "exact")
+
+
+def test_a_wrong_linearisation_is_no_movement():
+    """The product with the Jacobian is tried, as those of the operators are."""
+    torch.manual_seed(0)
+    data = torch.randn(6, 4).double(), torch.randint(3, (6,))
+    objective = losscope.Objective(Last(), nn.CrossEntropyLoss(), data)
+    for ask in (
+        lambda: movement(objective, objective.theta + 0.1),
+        lambda: estimators.fisher_rao_norm(objective),
+        lambda: estimators.homogeneity(objective),
+    ):
+        with pytest.raises(BadUsage, match="transpose"):
+            ask()

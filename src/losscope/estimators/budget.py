@@ -95,8 +95,8 @@ class Budget:
 
     @property
     def rounding(self) -> float:
-        """The relative error of one rounding in the operator's type."""
-        return torch.finfo(self.op.dtype).eps
+        """The relative error of one rounding in the type that the operator's products are computed in."""
+        return torch.finfo(self.op.precision).eps
 
     def noise(self, trace: float, frobenius: float) -> float:
         """What rounding does to a trace: of the products in the operator's type, of the sums in double precision."""

@@ -23,6 +23,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+from losscope.objective.precision import without_autocast
+
 __all__ = ["Search"]
 
 Progress = Callable[[int, float], None]
@@ -70,7 +72,8 @@ class Search(Generic[R]):
         else:
             step = functools.partial(self._course.send, stretch)
         try:
-            self._found[:] = [step()]
+            with without_autocast():
+                self._found[:] = [step()]
         except StopIteration as end:
             self._found[:], self.done = [end.value], True
         except BaseException:
@@ -100,7 +103,8 @@ def resumable(course: Callable[P, Course[R]]) -> Resumable[P, R]:
     def estimator(*args: P.args, **kwargs: P.kwargs) -> R:
         found = course(*args, **kwargs)
         try:
-            return next(found)
+            with without_autocast():
+                return next(found)
         except StopIteration as end:
             return end.value
         finally:

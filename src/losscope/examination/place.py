@@ -177,7 +177,7 @@ class Place:
         with suppress(NotReadable, BadUsage):  # one term, or they cannot be told apart
             square += self.noise.noise.value
         longest = max(batch.samples for batch in self.objective.batches)
-        eps = torch.finfo(self.objective.parameters[0].dtype).eps
+        eps = torch.finfo(self.objective.precision).eps
         return _SURE * 0.5 * eps * math.sqrt(max(longest, 1) * max(square, 0.0))
 
     def vanishes(self, top: float) -> bool:

@@ -2,12 +2,13 @@
 
 A model in training mode is evaluated in training mode, since that is the objective that is trained: batch
 normalisation uses the batch, dropout draws. Its masks are the same at every look at one batch, so that products with
-one Hessian belong to one function. Attention takes the path that can be differentiated twice, what is compiled runs
-as it is written, and activations are kept where the model would compute them again (``recomputation.py``).
+one Hessian belong to one function. Attention and weight normalisation take the path that can be differentiated twice,
+what is compiled runs as it is written, and activations are kept where the model would compute them again
+(``recomputation.py``).
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,13 +18,14 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscope.core.errors import BadUsage
+from losscope.objective import calls
+from losscope.objective.arguments import Loss, Penalty, WeightDecay
 from losscope.objective.batches import Batch
+from losscope.objective.precision import autocast_of_now
 from losscope.objective.randomness import fixed_randomness
 from losscope.objective.recomputation import checkpointing_off
+from losscope.objective.weight_norm import weight_norm_by_parts
 from losscope.objective.writes import kept_attributes, watch_parameters
-
-Loss = Callable[..., Tensor]
-Penalty = Callable[[nn.Module], Tensor]
 
 
 class Whole(nn.Module):
@@ -38,15 +40,17 @@ class Whole(nn.Module):
         """The "prediction" or "loss" of a batch, "both" of one evaluation, or the "penalty"."""
         if what == "penalty":
             assert self.penalty is not None
-            return self.penalty(self.model)
+            return self.penalty(self if isinstance(self.penalty, WeightDecay) else self.model)
         assert batch is not None
-        output = self.model(*batch.inputs, **(batch.named or {}))
+        with calls.of_model(self.model, batch.inputs, batch.named):
+            output = self.model(*batch.inputs, **(batch.named or {}))
         if what == "prediction":
             return output
         if self.loss is None:
             loss = loss_within(output)
         else:
-            loss = self.loss(output) if batch.target is None else self.loss(output, batch.target)
+            with calls.of_loss(output, batch.target):
+                loss = self.loss(output) if batch.target is None else self.loss(output, batch.target)
         return (output, loss) if what == "both" else loss
 
 
@@ -75,6 +79,7 @@ class Evaluator:
         self.whole, self.names, self.trained, self.seed = whole, names, trained, seed
         self._written: set[str] = set()
         self._seen: tuple[Any, set[int]] = (None, set())
+        self._autocast = autocast_of_now(trained[0].device)
 
     def __call__(self, what: str, batch: Batch | None, index: int, parameters: list[Tensor] | None) -> Any:
         """Evaluate at ``parameters``, or at the model's own.
@@ -112,7 +117,9 @@ class Evaluator:
             sdpa_kernel(SDPBackend.MATH),
             differentiable(),
             _not_compiled(),
+            self._autocast(),
             checkpointing_off(),
+            weight_norm_by_parts(),
             kept_attributes(self.whole),
         ):
             own = dict(self.whole.named_parameters()) if self._written else {}

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,20 @@ from losscope.anatomy.anatomy import Anatomy, Term
 from losscope.anatomy.read import read
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective import levels
+from losscope.objective.arguments import (
+    Loss,
+    Penalty,
+    WeightDecay,
+    as_dtype,
+    as_loss,
+    as_model,
+    as_penalty,
+    one_number,
+)
 from losscope.objective.batches import batches, cast
-from losscope.objective.evaluation import Evaluator, Loss, Penalty, Whole, differentiable
+from losscope.objective.evaluation import Evaluator, Whole, differentiable
 from losscope.objective.factors import factors_of
+from losscope.objective.precision import coarsest, precision_of, without_autocast
 from losscope.objective.vectors import flat, parts
 from losscope.objective.weighting import Weighing, weigh
 
@@ -27,16 +38,18 @@ class Objective:
 
     ``model`` is any module, ``loss(prediction, target)`` any function or module that gives one number; without
     ``loss`` the model returns it (Hugging Face: ``.loss``). ``data`` is one batch ``(inputs, targets)``, a dictionary
-    of inputs, or an iterable of batches, which are kept. ``penalty`` is a function of the model, or a number λ for
-    ½λ‖θ‖², PyTorch's weight decay. ``dtype`` and ``device`` make a copy of model and data; without them the
+    of inputs, or an iterable of batches, which are kept; arrays of NumPy become tensors. ``penalty`` is a function of
+    the model, or a number λ for ½λ‖θ‖², PyTorch's weight decay of all θ, which are the trained parameters of the model
+    and of a loss that is trained with it. ``dtype`` and ``device`` make a copy of model and data; without them the
     model is looked at as it is, and is never changed: parameters (also those that it writes into itself, as for
     ``max_norm``), buffers, attributes, ``.grad``, modes and random state stay.
 
     The model's mode is part of the objective: in training mode batch normalisation uses the batch, and dropout draws
-    the same masks, fixed by ``seed``, at every look. Each batch enters with the weight of its denominator, or where
-    that is not known, of its samples (``weighing.by``). L is a mean over samples also for a loss that sums; the loss
-    as it was given is ``scale`` times the data term, and :meth:`as_given` is what an optimiser steps on. A parameter
-    that several modules share counts once; those with ``requires_grad=False`` are constants.
+    the same masks, fixed by ``seed``, at every look. So is the autocast that is in force where the objective is made.
+    Each batch enters with the weight of its denominator, or where that is not known, of its samples (``weighing.by``).
+    L is a mean over samples also for a loss that sums; the loss as it was given is ``scale`` times the data term, and
+    :meth:`as_given` is what an optimiser steps on. A parameter that several modules share counts once; those with
+    ``requires_grad=False`` are constants.
 
     Cost: one forward pass over the data for a value, one gradient for a gradient. Raises ``BadUsage`` where there is
     nothing to train, no data, or no scalar loss.
@@ -63,23 +76,12 @@ class Objective:
         device: torch.device | str | None = None,
         seed: int = 0,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise BadUsage(
-                "the model must be a torch.nn.Module",
-                seen=type(model).__name__,
-                remedy="put the parameters of a plain function into a module",
-            )
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise BadUsage(
-                "an objective has real floating-point numbers",
-                seen=f"dtype={dtype!r}",
-                remedy="torch.float64, say",
-            )
-        model = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
-        self.whole = Whole(model, loss, _penalty(penalty))
+        model, dtype = as_model(model, loss), as_dtype(dtype)
+        self.whole = Whole(model, as_loss(loss), as_penalty(penalty))
         if dtype is not None or device is not None:
             self.whole = _copied(self.whole, dtype, device)
-        self.batches = batches(data)
+        real = (p for p in self.whole.parameters() if p.is_floating_point())
+        self.batches = batches(data, loss, next(real, None))
         if dtype is not None or device is not None:
             move = cast(dtype, None if device is None else torch.device(device))
             self.batches = [batch.moved(move) for batch in self.batches]
@@ -104,6 +106,9 @@ class Objective:
                 raise BadUsage("a parameter is not finite", seen=name.removeprefix("model."))
         self.seed = seed
         self._evaluate = Evaluator(self.whole, [name for name, _ in trained], self.parameters, seed)
+        if not isinstance(self.whole.penalty, WeightDecay | None) and not torch.is_inference_mode_enabled():
+            with differentiable():
+                self.penalty_of()  # one that cannot be used is refused at once
 
     def __repr__(self) -> str:
         many = f" in {len(self.batches)} batches, weighed by their {_COUNTED[self.weighing.by]}"
@@ -136,21 +141,26 @@ class Objective:
     @cached_property
     def anatomies(self) -> list[Anatomy | None]:
         """The objective of each batch as read off its autograd graph; ``None`` where it cannot be read."""
-        return [anatomy for anatomy, _ in self._readings]
+        return [anatomy for anatomy, *_ in self._readings]
 
     @cached_property
-    def _readings(self) -> list[tuple[Anatomy | None, tuple[float, ...]]]:
-        """Anatomy, and the factors of the parts, of each batch."""
+    def _readings(self) -> list[tuple[Anatomy | None, tuple[float, ...], torch.dtype]]:
+        """Anatomy, the factors of the parts, and the coarsest type, of each batch."""
         with differentiable():
             losses = (self.loss_of(index) for index in range(len(self.batches)))
-            return [(_read(loss), factors_of(loss)) for loss in losses]
+            return [(_read(loss), factors_of(loss), precision_of(loss)) for loss in losses]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The coarsest type that its loss is computed in: under autocast another than that of the parameters."""
+        return coarsest(kind for *_, kind in self._readings)
 
     @cached_property
     def weighing(self) -> Weighing:
         """How batches are weighed: ``factors``, and ``by`` "denominator", "sum", or "samples" for want of a better."""
         if len(self.batches) == 1 and self.batches[0].samples == 1:
             return Weighing([1.0], "denominator")
-        return weigh(self.anatomies, self.batches, [factors for _, factors in self._readings])
+        return weigh(self.anatomies, self.batches, [factors for _, factors, _ in self._readings])
 
     @cached_property
     def coefficients(self) -> list[float]:
@@ -225,7 +235,7 @@ class Objective:
         at = self._at(theta)
         leaves = self.parameters if at is None else at
         total: Tensor | None = None
-        with differentiable():
+        with differentiable(), without_autocast():
             for coefficient, value in self.pieces(at):
                 found = torch.autograd.grad(value, leaves, allow_unused=True)
                 piece = flat(found, leaves).mul_(coefficient)
@@ -300,42 +310,10 @@ def _copied(whole: Whole, dtype: torch.dtype | None, device: torch.device | str 
         ) from None
 
 
-def _penalty(penalty: float | Penalty | None) -> Penalty | None:
-    if penalty is None or callable(penalty):
-        return penalty
-    if not isinstance(penalty, int | float) or not math.isfinite(penalty):
-        raise BadUsage("a penalty is a finite number, or a function of the model", seen=repr(penalty))
-    strength = float(penalty)
-    return _l2(strength) if strength else None
-
-
-def _l2(strength: float) -> Callable[[nn.Module], Tensor]:
-    """½λ‖θ‖² of the trained parameters."""
-
-    def penalty(model: nn.Module) -> Tensor:
-        squares = [p.square().sum() for p in model.parameters() if p.requires_grad]
-        return 0.5 * strength * torch.stack(squares).sum()
-
-    return penalty
-
-
 def _scalar(value: Any, what: str) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise BadUsage(f"the {what} is no tensor", seen=type(value).__name__)
-    if value.numel() != 1:
-        raise BadUsage(
-            f"the {what} is not one number",
-            seen=f"shape {tuple(value.shape)}",
-            remedy="reduce it, with .mean()",
-        )
-    if value.is_complex():
-        raise BadUsage(f"the {what} is complex", seen=str(value.dtype))
-    if torch.is_grad_enabled() and not value.requires_grad:
-        raise BadUsage(
-            f"the {what} does not depend on the parameters in a differentiable way", seen="no autograd graph"
-        )
+    found = one_number(value, what)
     with differentiable():
-        return value.reshape(())
+        return found.reshape(())
 
 
 def _read(loss: Tensor) -> Anatomy | None:

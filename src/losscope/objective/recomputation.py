@@ -14,15 +14,13 @@ from typing import Any
 import torch.utils.checkpoint as checkpointing
 
 _LOCK = threading.RLock()
-_NAMES = ("_checkpoint_without_reentrant_generator", "CheckpointFunction")  # what ``checkpoint`` calls
+_GENERATOR = "_checkpoint_without_reentrant_generator"  # what ``checkpoint`` calls
+_APPLY = "apply"
 
 
-class _Kept:
-    """In place of the reentrant ``CheckpointFunction``: run, with everything kept."""
-
-    @staticmethod
-    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-        return function(*args)
+def _run(function: Callable[..., Any], _preserve: bool, *args: Any) -> Any:
+    """In place of the reentrant ``CheckpointFunction.apply``: run, with everything kept."""
+    return function(*args)
 
 
 def _kept(*given: Any, **_: Any) -> Iterator[None]:
@@ -35,13 +33,20 @@ def _kept(*given: Any, **_: Any) -> Iterator[None]:
 
 @contextmanager
 def checkpointing_off() -> Iterator[None]:
-    """Within, ``checkpoint(f, *x)`` is ``f(*x)``, for all threads."""
+    """Within, ``checkpoint(f, *x)`` is ``f(*x)``, for all threads, and ``CheckpointFunction.apply`` as well.
+
+    The latter whoever has imported the class, which therefore stays and is given another method.
+    """
     with _LOCK:
-        before = [getattr(checkpointing, name) for name in _NAMES]
+        before, function = getattr(checkpointing, _GENERATOR), checkpointing.CheckpointFunction
+        nested = vars(function).get(_APPLY)
         try:
-            for name, plain in zip(_NAMES, (_kept, _Kept), strict=True):
-                setattr(checkpointing, name, plain)
+            setattr(checkpointing, _GENERATOR, _kept)
+            setattr(function, _APPLY, staticmethod(_run))
             yield
         finally:
-            for name, value in zip(_NAMES, before, strict=True):
-                setattr(checkpointing, name, value)
+            setattr(checkpointing, _GENERATOR, before)
+            if nested is None:
+                delattr(function, _APPLY)
+            else:
+                setattr(function, _APPLY, nested)

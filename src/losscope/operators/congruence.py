@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
@@ -38,6 +39,10 @@ class Congruence(LinearOperator):
             self._root = self._transpose = root.__matmul__
             latent = root.size
         super().__init__(latent, inner.dtype, inner.device)
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self._inner.precision
 
     def apply(self, vectors: Tensor) -> Tensor:
         return self._transpose(self._inner @ self._root(vectors))

@@ -21,7 +21,8 @@ __all__ = ["Hessian"]
 class Hessian(SecondDerivative):
     """∇²L of an objective at its model's own parameters, [P, P], in their precision.
 
-    Torch's second derivatives of some operations are wrong without a word: of its ``weight_norm``, and of a custom
+    Torch's second derivatives of some operations are wrong without a word: of its kernel for ``weight_norm`` (which is
+    replaced where a model calls it through ``torch.nn.utils``), and of a custom
     ``autograd.Function`` whose backward computes with detached values. So before the first product is given out
 
     * uᵀHv = vᵀHu is tried for the first vector and a random one, once for an objective (one more product);

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.objective.objective import Objective
+from losscope.objective.precision import coarsest, without_autocast
 from losscope.operators.kept import MEMORY
 from losscope.operators.layers import Layers
 from losscope.operators.linearisation import Linearisation, linearise, tensors
@@ -95,6 +96,10 @@ class NTK(LinearOperator):
         first = objective.parameters[0]
         super().__init__(self.jacobian.shape[0], first.dtype, first.device)
 
+    @property
+    def precision(self) -> torch.dtype:
+        return coarsest([self.dtype, self.jacobian.objective.precision])
+
     def apply(self, vectors: Tensor) -> Tensor:
         return self.jacobian @ self.jacobian.pull(vectors)
 
@@ -105,6 +110,7 @@ class NTK(LinearOperator):
         except NotReadable:
             return super().dense()
 
+    @without_autocast()
     def _by_layers(self) -> Tensor:
         """One backward pass for each output of a sample; ``NotReadable`` where that cannot be had."""
         objective = self.jacobian.objective

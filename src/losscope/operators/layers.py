@@ -46,6 +46,10 @@ class Layer:
         """What the factors take from its inputs, whatever the output's gradient is: patches of a convolution, say."""
         return [self._rows(use, use.inputs()) if isinstance(use, Product) else None for use in self.uses]
 
+    def by_sample(self, values: Tensor) -> Tensor:
+        """The sum of numbers in the shape of its output for each sample, [n]; places may come before samples."""
+        return self._samples.sums(self.uses[0], values)
+
     def factors(
         self, inputs: Sequence[Tensor | None], g: Tensor, wanted: Container[int] | None = None
     ) -> Iterator[tuple[int, Factors]]:

@@ -11,7 +11,10 @@ MOST_OUTPUTS = 128
 
 
 def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_OUTPUTS) -> Tensor:
-    """∂²ℓ/∂f_i² of every sample, [n, C, C]; ``NotReadable`` where it is no such block for each sample."""
+    """∂²ℓ/∂f_i² of every sample, [n, C, C]; ``NotReadable`` where it is no such block for each sample.
+
+    In single precision at least, since half precision has no eigenvalues.
+    """
     outputs = sum(p[0].numel() for p in batch.predictions)
     if outputs > most_outputs:
         raise NotReadable("too many outputs per sample for one backward pass each", seen=str(outputs))
@@ -21,6 +24,7 @@ def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_O
         unit[:, c] = 1.0
         columns.append(joined(batch.curve(split(unit, batch)), samples))
     found = torch.stack(columns, 2)
+    found = found.to(torch.promote_types(found.dtype, torch.float32))
     alone = torch.zeros_like(found[:, :, 0])
     alone[0] = 1.0
     apart = joined(batch.curve(split(alone, batch)), samples)[1:]
@@ -32,7 +36,7 @@ def loss_hessians(batch: Linearisation, samples: int, most_outputs: int = MOST_O
 def split(rows: Tensor, batch: Linearisation) -> list[Tensor]:
     """[n, C] as a list in the shapes of the predictions."""
     pieces = rows.split([p[0].numel() for p in batch.predictions], 1)
-    return [piece.reshape(p.shape) for piece, p in zip(pieces, batch.predictions, strict=True)]
+    return [piece.reshape(p.shape).to(p.dtype) for piece, p in zip(pieces, batch.predictions, strict=True)]
 
 
 def joined(values: list[Tensor], samples: int) -> Tensor:

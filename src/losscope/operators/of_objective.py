@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
+from losscope.objective.precision import coarsest
 from losscope.operators.kept import MEMORY, Kept
 from losscope.operators.linearisation import Linearisation, linearise
 from losscope.operators.operator import LinearOperator
@@ -20,6 +21,10 @@ class OfObjective(LinearOperator):
         first = objective.parameters[0]
         super().__init__(objective.size, first.dtype, first.device)
         self.objective = objective
+
+    @property
+    def precision(self) -> torch.dtype:
+        return coarsest([self.dtype, self.objective.precision])
 
     def coordinates(self, names: Sequence[str]) -> Tensor:
         own = self.objective.names

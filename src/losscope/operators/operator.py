@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from losscope.core.errors import BadUsage
+from losscope.objective.precision import coarsest, without_autocast
 from losscope.operators.twice import differentiable_twice
 
 __all__ = ["LinearOperator"]
@@ -27,6 +28,11 @@ class LinearOperator(ABC):
     def __init__(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
         self.size, self.dtype, self.device = size, dtype, device
         self.products = 0
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The type that products are rounded to on the way: a coarser one than ``dtype`` under autocast."""
+        return self.dtype
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,7 +61,7 @@ class LinearOperator(ABC):
         block = vectors.detach().to(device=self.device, dtype=self.dtype)
         block = block[:, None] if vectors.dim() == 1 else block
         self.products += block.shape[1]
-        with torch.enable_grad(), differentiable_twice():
+        with torch.enable_grad(), differentiable_twice(), without_autocast():
             result = self.apply(block)
         return result[:, 0] if vectors.dim() == 1 else result
 
@@ -130,6 +136,10 @@ class Sum(LinearOperator):
         super().__init__(one.size, torch.promote_types(one.dtype, other.dtype), one.device)
         self._both = one, other
 
+    @property
+    def precision(self) -> torch.dtype:
+        return coarsest(operator.precision for operator in self._both)
+
     def apply(self, vectors: Tensor) -> Tensor:
         one, other = self._both
         return (one @ vectors).to(self.dtype) + (other @ vectors).to(self.dtype)
@@ -148,6 +158,10 @@ class Of(LinearOperator):
     def __init__(self, inner: LinearOperator, number: float) -> None:
         super().__init__(inner.size, inner.dtype, inner.device)
         self._inner, self._number = inner, number
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self._inner.precision
 
     def coordinates(self, names: Sequence[str]) -> Tensor:
         return self._inner.coordinates(names)
@@ -178,6 +192,10 @@ class Block(LinearOperator):
         self._index = torch.arange(inner.size, device=inner.device)[index]
         super().__init__(len(self._index), inner.dtype, inner.device)
         self._inner = inner
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self._inner.precision
 
     def apply(self, vectors: Tensor) -> Tensor:
         whole = vectors.new_zeros(self._inner.size, vectors.shape[1])

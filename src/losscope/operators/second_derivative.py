@@ -80,8 +80,7 @@ class SecondDerivative(OfObjective):
         return BadUsage(
             "torch gives this network a second derivative that is not symmetric, so that it is wrong",
             seen=f"uᵀAv = {one:.6g}, vᵀAu = {other:.6g}" + (f", with {named} in the graph" if named else ""),
-            remedy="some operation cannot be differentiated twice; of weight_norm it is known: "
-            "torch.nn.utils.parametrize.remove_parametrizations takes it off",
+            remedy="some operation cannot be differentiated twice",
         )
 
 

@@ -100,7 +100,7 @@ def _tried(objective: Objective) -> BadUsage | None:
 
 def _remedy(names: Sequence[str]) -> str:
     if any(name in KNOWN_WRONG for name in names):
-        return "torch.nn.utils.parametrize.remove_parametrizations takes weight_norm off"
+        return "take torch.nn.utils.parametrizations.weight_norm, or write v * (g / torch.norm_except_dim(v, 2, 0))"
     return "compute its backward from ctx.saved_tensors by torch's operations, without detach or .data"
 
 

@@ -115,6 +115,10 @@ class _Counted(LinearOperator):
         super().__init__(budget.op.size, budget.working, budget.op.device)
         self._budget, self._damping = budget, damping
 
+    @property
+    def precision(self) -> torch.dtype:
+        return self._budget.op.precision
+
     def apply(self, vectors: Tensor) -> Tensor:
         return self._budget.multiply(vectors) + self._damping * vectors
 
@@ -125,6 +129,10 @@ class _Squared(LinearOperator):
     def __init__(self, inner: LinearOperator) -> None:
         super().__init__(inner.size, inner.dtype, inner.device)
         self._inner = inner
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self._inner.precision
 
     def apply(self, vectors: Tensor) -> Tensor:
         return self._inner @ (self._inner @ vectors)

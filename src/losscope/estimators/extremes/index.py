@@ -113,6 +113,10 @@ class _Lifted(LinearOperator):
         super().__init__(budget.op.size, budget.working, budget.op.device)
         self._budget, self._vectors, self._by = budget, vectors, by
 
+    @property
+    def precision(self) -> torch.dtype:
+        return self._budget.op.precision
+
     def apply(self, vectors: Tensor) -> Tensor:
         images = self._budget.multiply(vectors)
         return images + self._by * (self._vectors @ (self._vectors.T @ vectors))

@@ -30,6 +30,7 @@ from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import integer
 from losscope.estimators.budget import Budget
+from losscope.objective.precision import without_autocast
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["Eigenpairs", "Lanczos", "eigsh"]
@@ -142,6 +143,7 @@ class Lanczos:
         self._past: dict[int, np.ndarray] = {}
         self._put_random()
 
+    @without_autocast()
     def run(
         self,
         *,
@@ -295,7 +297,9 @@ class Lanczos:
     def result(self, found: _Ritz, rtol: float, seconds: float) -> Eigenpairs:
         turn = torch.as_tensor(found.coordinates[:, found.wanted]).to(self.basis)
         largest = max(float(abs(found.all).max()), np.finfo(np.float64).tiny)
-        rounding = torch.finfo(self.op.dtype).eps * largest  # of the products; no bound is finer than that
+        rounding = (
+            torch.finfo(self.op.precision).eps * largest
+        )  # of the products; no bound is finer than that
         return Eigenpairs(
             values=tuple(found.all[found.wanted].tolist()),
             bounds=tuple(np.maximum(found.bounds, rounding).tolist()),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.estimators.extremes.lanczos import Eigenpairs
+from losscope.objective.precision import without_autocast
 from losscope.operators.operator import LinearOperator
 
 __all__ = ["TrackedPairs", "track"]
@@ -31,6 +32,7 @@ class TrackedPairs(Eigenpairs):
     images: Tensor = field(repr=False)
 
 
+@without_autocast()
 def track(op: LinearOperator, known: Eigenpairs, *, rtol: float = 1e-2) -> TrackedPairs:
     """The eigenpairs of ``op`` next to those ``known`` of an operator like it, in their order.
 
@@ -54,8 +56,9 @@ def track(op: LinearOperator, known: Eigenpairs, *, rtol: float = 1e-2) -> Track
             f"vectors of an operator of size {start.shape[0]} say nothing of one of size {op.size}",
             seen=f"{start.shape[0]} and {op.size}",
         )
-    basis = torch.linalg.qr(start.to(dtype=op.dtype, device=op.device))[0]
-    image = op @ basis
+    working = torch.promote_types(op.dtype, torch.float32)  # half precision has no factorisations
+    basis = torch.linalg.qr(start.to(dtype=working, device=op.device))[0]
+    image = (op @ basis).to(working)
     projected = (basis.T @ image).double().cpu().numpy()
     if not np.isfinite(projected).all():
         raise BadUsage("a product with the operator is not finite", seen="nan or inf")
@@ -64,7 +67,7 @@ def track(op: LinearOperator, known: Eigenpairs, *, rtol: float = 1e-2) -> Track
     values, coordinates = values[order], torch.as_tensor(turn[:, order]).to(basis)
     vectors, images = basis @ coordinates, image @ coordinates
     residuals = (images - vectors * torch.as_tensor(values).to(vectors)).norm(dim=0).double().cpu().numpy()
-    bounds = np.maximum(residuals, torch.finfo(op.dtype).eps * abs(values).max())
+    bounds = np.maximum(residuals, torch.finfo(op.precision).eps * abs(values).max())
     return TrackedPairs(
         values=tuple(values.tolist()),
         bounds=tuple(bounds.tolist()),

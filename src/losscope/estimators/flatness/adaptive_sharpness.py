@@ -22,6 +22,7 @@ from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.arguments import integer, real
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 
 __all__ = ["WorstRise", "adaptive_sharpness"]
 
@@ -42,6 +43,7 @@ class WorstRise:
     converged: bool
 
 
+@without_autocast()
 def adaptive_sharpness(
     objective: Objective,
     rho: float,

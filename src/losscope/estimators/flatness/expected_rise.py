@@ -27,6 +27,7 @@ from losscope.estimators.arguments import integer
 from losscope.estimators.samples import Samples
 from losscope.estimators.traces.trace import trace
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
 from losscope.operators.perturbation import Perturbation
@@ -59,6 +60,7 @@ class Rise:
         )
 
 
+@without_autocast()
 def expected_rise(
     objective: Objective,
     perturbation: Perturbation,
@@ -105,7 +107,7 @@ def expected_rise(
         quadratic = 0.5 * float(eps.double() @ (hessian @ eps).double())
         direct.extend([mean - at])
         higher.extend([mean - at - quadratic])
-    rounding = torch.finfo(theta.dtype).eps * abs(at)
+    rounding = torch.finfo(objective.precision).eps * abs(at)
     spent = time.perf_counter() - began - second.seconds
     return Rise(
         second,

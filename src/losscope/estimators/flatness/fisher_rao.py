@@ -15,18 +15,22 @@ import torch
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.linearisation import Linearisation, linearise
+from losscope.operators.rounding import rounded
+from losscope.operators.trial import believe
 
 __all__ = ["fisher_rao_norm", "homogeneity"]
 
 Kind = Literal["empirical", "exact"]
 
 
+@without_autocast()
 def fisher_rao_norm(
     objective: Objective, kind: Kind = "empirical", *, degree: float | None = None
 ) -> Estimate:
-    """θᵀFθ, a closed form: stderr 0.
+    """θᵀFθ, a closed form: stderr 0, or one rounding of half precision.
 
     ``kind``: "empirical", as in the paper, the second moment of per-sample gradients on the data; "exact", the
     Gauss-Newton matrix of the data term instead, which for likelihoods is the Fisher information. The penalty does
@@ -51,7 +55,8 @@ def fisher_rao_norm(
         count = GradientCovariance(objective).samples if kind == "empirical" else 0
         for batch in linearise(objective):
             value += _of_batch(objective, batch, kind, degree, count)
-    return Estimate(value, 0.0, 2 * len(objective.batches), time.perf_counter() - began)
+    spent = time.perf_counter() - began
+    return rounded(value, 0.0, 2 * len(objective.batches), spent, objective.precision)
 
 
 def _of_batch(
@@ -61,6 +66,7 @@ def _of_batch(
     outputs = [p.detach() for p in batch.predictions]
     moved = batch.push(objective.theta) if degree is None else [degree * f for f in outputs]
     if kind == "exact":
+        believe(objective, batch)
         curved = batch.curve(moved)
         return batch.coefficient * sum(
             float((m.double() * c.double()).sum()) for m, c in zip(moved, curved, strict=True)

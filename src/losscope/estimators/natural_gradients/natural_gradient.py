@@ -17,6 +17,7 @@ from losscope.estimators.arguments import real
 from losscope.estimators.budget import Progress
 from losscope.estimators.linear_systems.solve import solve
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.fisher import Fisher
 from losscope.operators.operator import LinearOperator
 from losscope.operators.structured.block_diagonal import BlockDiagonal
@@ -40,6 +41,7 @@ class NaturalGradient:
     converged: bool
 
 
+@without_autocast()
 def natural_gradient(
     objective: Objective,
     fisher: LinearOperator | None = None,

@@ -18,6 +18,7 @@ from losscope.estimators.arguments import real
 from losscope.estimators.extremes.condition_number import condition_number
 from losscope.estimators.natural_gradients.natural_gradient import NaturalGradient, natural_gradient
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.congruence import Congruence
 from losscope.operators.diagonal import Diagonal
 from losscope.operators.fisher import Fisher
@@ -46,6 +47,7 @@ class PreconditionerQuality:
     damping: float
 
 
+@without_autocast()
 def preconditioner_quality(
     objective: Objective,
     preconditioner: Any,

@@ -14,15 +14,22 @@ import time
 import torch
 
 from losscope.core.errors import BadUsage
-from losscope.estimators.noise.gradient_noise_scale import NoiseScale, as_scale, gradients_of_parts
+from losscope.estimators.noise.gradient_noise_scale import (
+    NoiseScale,
+    as_scale,
+    gradients_of_parts,
+    rows_of,
+)
 from losscope.estimators.noise.leave_out import noise_and_signal
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.hessian import Hessian
 
 __all__ = ["curvature_noise_scale"]
 
 
+@without_autocast()
 def curvature_noise_scale(objective: Objective, *, parts: int = 32, seed: int = 0) -> NoiseScale:
     """B_noise, with ``noise`` = tr(HC) and ``signal`` = ḡᵀHḡ, each ± its standard error.
 
@@ -49,4 +56,4 @@ def curvature_noise_scale(objective: Objective, *, parts: int = 32, seed: int = 
     whole = torch.stack(images).sum(0)
     squares = torch.stack([s @ h for s, h in zip(sums, images, strict=True)])
     along = torch.stack([s @ whole for s in sums])
-    return as_scale(noise_and_signal(squares, along, counts), k, began, 2 * k)
+    return as_scale(noise_and_signal(squares, along, counts), k, began, 2 * k, rows_of(objective))

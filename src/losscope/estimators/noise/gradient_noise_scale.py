@@ -18,6 +18,7 @@ from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.noise.leave_out import NoiseAndSignal, noise_and_signal
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.gradient_covariance import GradientCovariance
 from losscope.operators.layers import Layers
 
@@ -32,14 +33,20 @@ class NoiseScale:
 
     Standard errors are by the jackknife over ``parts`` of the data. ``scale`` is infinite where the signal is not
     above 0: then these data do not tell a gradient from noise, and any batch size up to theirs is noisy.
+
+    The scale is a number of samples where ``each`` is 1. Of a network that gives its predictions in rows (tokens of
+    sequences, say) it is one of rows: ``each`` of them in a sample, ``count`` in all, taken for independent.
     """
 
     scale: Estimate
     noise: Estimate
     signal: Estimate
     parts: int
+    count: int = 0
+    each: float = 1.0
 
 
+@without_autocast()
 def gradient_noise_scale(objective: Objective, *, samples: bool = True) -> NoiseScale:
     """B_simple of an objective. A penalty adds to the gradient and not to the noise.
 
@@ -57,14 +64,15 @@ def gradient_noise_scale(objective: Objective, *, samples: bool = True) -> Noise
     began = time.perf_counter()
     if samples:
         try:
-            return _scale(*_by_samples(objective), began, 4)
+            return _scale(*_by_samples(objective), began, 4, rows_of(objective))
         except NotReadable:
             if sum(1 for c in objective.coefficients if c) < _LEAST:
                 raise
     squares, along, counts = _by_batches(objective)
-    return _scale(squares, along, counts, began, len(counts))
+    return _scale(squares, along, counts, began, len(counts), (int(counts.sum()), 1.0))
 
 
+@without_autocast()
 def noise_scale_of_parts(objective: Objective, *, parts: int = 16, seed: int = 0) -> NoiseScale:
     """B_simple by the gradients of random parts of the data, for networks without per-sample gradients by layers.
 
@@ -79,7 +87,7 @@ def noise_scale_of_parts(objective: Objective, *, parts: int = 16, seed: int = 0
     sums, counts = gradients_of_parts(covariance, k, seed)
     mean = torch.stack(sums).sum(0)
     squares, along = (torch.stack([s @ s for s in sums]), torch.stack([s @ mean for s in sums]))
-    return _scale(squares, along, counts, began, k)
+    return _scale(squares, along, counts, began, k, rows_of(objective))
 
 
 def noise_scale_from_norms(
@@ -189,14 +197,25 @@ def penalty_gradient(objective: Objective) -> Tensor:
     return torch.cat([g.reshape(-1) for g in found]).double()
 
 
-def _scale(squares: Tensor, along: Tensor, counts: Tensor, began: float, cost: int) -> NoiseScale:
-    return as_scale(noise_and_signal(squares, along, counts), len(counts), began, cost)
+def rows_of(objective: Objective) -> tuple[int, float]:
+    """How many rows of predictions there are, the units of per-sample gradients, and how many in a sample."""
+    rows = GradientCovariance(objective, centred=False).samples
+    used = [b.samples for b, c in zip(objective.batches, objective.coefficients, strict=True) if c]
+    return rows, rows / sum(used)
 
 
-def as_scale(found: NoiseAndSignal, parts: int, began: float, cost: int) -> NoiseScale:
+def _scale(
+    squares: Tensor, along: Tensor, counts: Tensor, began: float, cost: int, rows: tuple[int, float]
+) -> NoiseScale:
+    return as_scale(noise_and_signal(squares, along, counts), len(counts), began, cost, rows)
+
+
+def as_scale(
+    found: NoiseAndSignal, parts: int, began: float, cost: int, rows: tuple[int, float]
+) -> NoiseScale:
     """The parts as estimates."""
     seconds = time.perf_counter() - began
     ratio, noise, signal = (
         Estimate(*pair, cost, seconds) for pair in (found.ratio, found.noise, found.signal)
     )
-    return NoiseScale(ratio, noise, signal, parts)
+    return NoiseScale(ratio, noise, signal, parts, *rows)

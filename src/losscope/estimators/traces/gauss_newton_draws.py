@@ -16,15 +16,16 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget
-from losscope.estimators.rounding import rounded
 from losscope.estimators.search import stages
 from losscope.estimators.traces.draws import Draws, Part, draw_until
 from losscope.estimators.traces.gauss_newton_trace import exact_of_batch
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.layers import Layers
 from losscope.operators.likelihood import Scores, scores_of, signs
 from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
 from losscope.operators.residual import PenaltyHessian
+from losscope.operators.rounding import rounded
 
 __all__ = ["gauss_newton_draws"]
 
@@ -32,6 +33,7 @@ _NEGATIVE = 1e-5  # of the largest eigenvalue of the loss Hessians: rounding
 _MOST_DRAWS = 200.0
 
 
+@without_autocast()
 def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 0) -> Estimate:
     """tr of the data term's Gauss-Newton matrix ± its standard error (0: exact).
 
@@ -52,7 +54,7 @@ def gauss_newton_draws(objective: Objective, rtol: float = 0.02, *, seed: int = 
 
     *_, (total, _) = stages(by_batch(objective, budget.rtol, part))
     error = math.sqrt(total.variance)
-    return rounded(total.value, error, budget.used, budget.elapsed, budget.op.dtype)
+    return rounded(total.value, error, budget.used, budget.elapsed, budget.op.precision)
 
 
 def by_batch(objective: Objective, rtol: float, part: Callable[[Layers, float], Draws]) -> Draws:

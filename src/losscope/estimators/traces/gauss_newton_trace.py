@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from losscope.core.estimate import Estimate
-from losscope.estimators.rounding import rounded
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.layers import Layers
 from losscope.operators.loss_hessian import MOST_OUTPUTS, loss_hessians, split
+from losscope.operators.rounding import rounded
 
 __all__ = ["gauss_newton_trace"]
 
 
+@without_autocast()
 def gauss_newton_trace(objective: Objective, *, most_outputs: int = MOST_OUTPUTS) -> Estimate:
     """tr of the data term's Gauss-Newton matrix, exactly.
 
@@ -38,7 +40,7 @@ def gauss_newton_trace(objective: Objective, *, most_outputs: int = MOST_OUTPUTS
         if coefficient:
             value, used = _of_batch(Layers(objective, index), most_outputs)
             total, passes = total + coefficient * value, passes + used
-    return rounded(total, 0.0, passes, time.perf_counter() - began, objective.parameters[0].dtype)
+    return rounded(total, 0.0, passes, time.perf_counter() - began, objective.precision)
 
 
 def _of_batch(layers: Layers, most_outputs: int) -> tuple[float, int]:

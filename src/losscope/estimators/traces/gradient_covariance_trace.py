@@ -10,13 +10,15 @@ import time
 import torch
 
 from losscope.core.estimate import Estimate
-from losscope.estimators.rounding import rounded
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.layers import Layers
+from losscope.operators.rounding import rounded
 
 __all__ = ["gradient_covariance_trace"]
 
 
+@without_autocast()
 def gradient_covariance_trace(objective: Objective) -> Estimate:
     """tr C of the data term, exactly: of all N samples, dividing by N.
 
@@ -42,4 +44,4 @@ def gradient_covariance_trace(objective: Objective) -> Estimate:
     # Of every sample its part in L was taken; g_i is N times that.
     value = count * squares - float(mean.square().sum())
     spent = time.perf_counter() - began
-    return rounded(max(value, 0.0), 0.0, len(objective.batches), spent, objective.parameters[0].dtype)
+    return rounded(max(value, 0.0), 0.0, len(objective.batches), spent, objective.precision)

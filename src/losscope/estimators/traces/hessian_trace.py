@@ -16,7 +16,6 @@ import torch
 
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
-from losscope.estimators.rounding import rounded
 from losscope.estimators.samples import LEAST, Samples, caution
 from losscope.estimators.search import Course, resumable, stages
 from losscope.estimators.traces import gauss_newton_draws, residual_draws
@@ -28,6 +27,7 @@ from losscope.operators.layers import Layers
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.multi_affine import offender
 from losscope.operators.residual import PenaltyHessian, pulled_slope
+from losscope.operators.rounding import rounded
 from losscope.operators.trial import try_second_derivatives
 
 __all__ = ["hessian_trace"]
@@ -76,7 +76,9 @@ def course_of_parts(
             penalty, products = _penalty(objective, budget.rtol, total, seed)
             total.add(1.0, penalty)
             budget.used += products if done else 0
-        found = rounded(total.value, math.sqrt(total.variance), budget.used, budget.elapsed, budget.op.dtype)
+        found = rounded(
+            total.value, math.sqrt(total.variance), budget.used, budget.elapsed, budget.op.precision
+        )
         if not done:
             yield from budget.pause(found)
     return found
@@ -116,11 +118,11 @@ class _Parts:
             return False
         if self._tried is None:
             self._budget.used += 1
-            self._tried = no_curvature_in_one(layers.batch, self._random)
+            self._tried = no_curvature_in_one(layers.batch, self._random, self._objective.precision)
         return self._tried
 
 
-def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
+def no_curvature_in_one(batch: Linearisation, random: torch.Generator, precision: torch.dtype) -> bool:
     """Whether R of one parameter tensor, drawn at random, takes a random vector to 0."""
     place = int(torch.randint(len(batch.parameters), (), generator=random))
     leaf, pulled = batch.parameters[place], pulled_slope(batch)[place]
@@ -131,7 +133,7 @@ def no_curvature_in_one(batch: Linearisation, random: torch.Generator) -> bool:
     if found is None:
         return True
     scale = float(pulled.detach().norm()) * float(z.norm()) / max(float(leaf.detach().norm()), 1e-30)
-    return float(found.norm()) <= _ROUNDING * torch.finfo(leaf.dtype).eps * scale
+    return float(found.norm()) <= _ROUNDING * torch.finfo(precision).eps * scale
 
 
 def _penalty(objective: Objective, rtol: float, known: Part, seed: int) -> tuple[Part, int]:

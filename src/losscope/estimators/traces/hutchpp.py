@@ -22,6 +22,7 @@ from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hutchinson import deflated
 from losscope.estimators.vectors import Probes, dots, gram, without
 from losscope.operators.operator import LinearOperator
+from losscope.operators.rounding import rounded
 
 __all__ = ["hutchpp"]
 
@@ -65,7 +66,7 @@ def hutchpp(
         squares += float(dots(images, images).sum())
         basis = torch.cat([basis, fresh], 1)
     if basis.shape[1] == op.size:
-        return Estimate(known, 0.0, budget.used, budget.elapsed)
+        return rounded(known, 0.0, budget.used, budget.elapsed, budget.op.precision)
     if budget.left < 1:
         yield from budget.pause(Estimate(known, math.inf, budget.used, budget.elapsed))
     return (yield from deflated(budget, probes, basis, known, squares))

@@ -44,9 +44,9 @@ def of_batch(
             retain_graph=True,
             allow_unused=True,
         )
-        for move, b in zip(moved, bent, strict=True):
+        for layer, move, b in zip(layers.layers, moved, bent, strict=True):
             if b is not None:
-                total += (b.detach() * move).reshape(layers.samples, -1).double().sum(1)
+                total += layer.by_sample((b.detach() * move).double())
         return total
 
     return (yield from draw_until(draw, target, budget, most=most))

@@ -22,7 +22,6 @@ import torch
 from losscope.core.errors import BadUsage, NotReadable
 from losscope.core.estimate import Estimate
 from losscope.estimators.budget import Budget, Progress
-from losscope.estimators.rounding import rounded
 from losscope.estimators.samples import LEAST, Samples, caution
 from losscope.estimators.search import Course, resumable
 from losscope.estimators.traces.hessian_trace import course_of_parts
@@ -30,6 +29,7 @@ from losscope.estimators.traces.xtrace import LeaveOneOut
 from losscope.estimators.vectors import Probes
 from losscope.operators.hessian import Hessian
 from losscope.operators.operator import LinearOperator
+from losscope.operators.rounding import rounded
 
 __all__ = ["trace"]
 
@@ -116,4 +116,4 @@ def _exact(budget: Budget) -> Course[Estimate]:
         images = budget.multiply(vectors)
         entries.extend(images[range(first, first + count), range(count)].tolist())
         budget.report(math.inf if len(entries) < n else 0.0)
-    return rounded(n * entries.mean, 0.0, budget.used, budget.elapsed, budget.op.dtype)
+    return rounded(n * entries.mean, 0.0, budget.used, budget.elapsed, budget.op.precision)

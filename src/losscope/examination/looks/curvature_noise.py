@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from losscope.core.text import Text
 from losscope.estimators.noise.curvature_noise import curvature_noise_scale
 from losscope.examination.look import Fact, Look
+from losscope.examination.looks.noise import units
 from losscope.examination.place import Place
 
 _PARTS = 16
@@ -18,9 +19,9 @@ _LEAST = 8
 _COST = 4.0  # gradients for each part
 
 _NOISE = Text(
-    en="noise of one sample, weighed by curvature: tr(HC) = {value:.4g} ± {stderr:.1g}; a step of rate η on B samples "
-    "costs ½η²/B of that",
-    zh="单个样本的噪声按曲率加权：tr(HC) = {value:.4g} ± {stderr:.1g}；学习率 η、批大小 B 的一步因此增加其 ½η²/B",
+    en="noise of one of the {units}, weighed by curvature: tr(HC) = {value:.4g} ± {stderr:.1g}; a step of rate η on B "
+    "of them costs ½η²/B of that",
+    zh="单个{units}的噪声按曲率加权：tr(HC) = {value:.4g} ± {stderr:.1g}；学习率 η、批大小 B 的一步因此增加其 ½η²/B",
 )
 _MEET = Text(
     en="batch normalisation takes its statistics from the batch: that is the noise of samples whose batch stays as it "
@@ -28,8 +29,8 @@ _MEET = Text(
     zh="批归一化使用批内统计量：以上是批不变时各样本的噪声，换一批样本时差异更大",
 )
 _SCALE = Text(
-    en="noise costs as much as curvature at a batch size of about {batch:,.0f} ± {stderr:,.0f}",
-    zh="批大小约为 {batch:,.0f} ± {stderr:,.0f} 时，噪声的代价与曲率相当",
+    en="noise costs as much as curvature at a batch size of about {batch:,.0f} ± {stderr:,.0f} {units}",
+    zh="批大小约为 {batch:,.0f} ± {stderr:,.0f} 个{units}时，噪声的代价与曲率相当",
 )
 
 
@@ -40,7 +41,7 @@ def _run(place: Place) -> Iterator[Fact]:
     noise, scale = found.noise, found.scale
     yield Fact(
         name="curvature-noise",
-        text=_NOISE(value=noise.value, stderr=noise.stderr),
+        text=_NOISE(value=noise.value, stderr=noise.stderr, units=units(found)),
         value=noise,
         figures={
             "parts": found.parts,
@@ -51,7 +52,7 @@ def _run(place: Place) -> Iterator[Fact]:
     if math.isfinite(scale.value) and scale.value > 0 and scale.stderr < scale.value:
         yield Fact(
             name="curvature-noise-scale",
-            text=_SCALE(batch=scale.value, stderr=scale.stderr),
+            text=_SCALE(batch=scale.value, stderr=scale.stderr, units=units(found)),
             value=scale,
         )
     if place.samples_meet:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 
 from losscope.core.estimate import Estimate
-from losscope.core.text import Text
+from losscope.core.text import Message, Text
 from losscope.estimators.noise.gradient_noise_scale import NoiseScale
 from losscope.examination.look import Fact, Look
 from losscope.examination.numbers import count, with_error
@@ -31,21 +31,33 @@ _ROUNDING = Text(
     zh="梯度在舍入误差内为 0：其范数 {norm:.1g} 是各项抵消后的舍入误差（可达 {rounding:.1g}）",
 )
 _SCALE = Text(
-    en="noise scale {batch} samples: below that batch size noise dominates a step, far above it larger batches "
+    en="noise scale {batch} {units}: below that batch size noise dominates a step, far above it larger batches "
     "save few steps",
-    zh="噪声尺度为 {batch} 个样本：批大小低于此值时一步由噪声主导，远高于此值时增大批次收益很小",
+    zh="噪声尺度为 {batch} 个{units}：批大小低于此值时一步由噪声主导，远高于此值时增大批次收益很小",
 )
 _BEYOND = Text(
-    en="noise scale not known: on {samples} samples the gradient is not told from noise, and batches of any size up to "
+    en="noise scale not known: on {samples} {units} the gradient is not told from noise, and batches of any size up to "
     "that are noisy",
-    zh="噪声尺度未知：在 {samples} 个样本上无法区分梯度与噪声，不超过此数的批次均由噪声主导",
+    zh="噪声尺度未知：在 {samples} 个{units}上无法区分梯度与噪声，不超过此数的批次均由噪声主导",
 )
 _WITHIN = Text(
-    en="the gradient is hardly longer than chance alone makes it on {samples} samples (its square is {ratio:.2g} "
+    en="the gradient is hardly longer than chance alone makes it on {samples} {units} (its square is {ratio:.2g} "
     "times that of pure noise): these data do not say where to go, another sample would point elsewhere",
-    zh="在 {samples} 个样本上，梯度几乎不比偶然产生的更长（其平方为纯噪声的 {ratio:.2g} 倍）：这些数据没有指明方向，"
+    zh="在 {samples} 个{units}上，梯度几乎不比偶然产生的更长（其平方为纯噪声的 {ratio:.2g} 倍）：这些数据没有指明方向，"
     "换一批样本方向就会不同",
 )
+_ROWS = Text(
+    en="noise is that of rows of the predictions (targets, tokens), {each} in a sample, taken for independent: a batch "
+    "of B samples has {each}·B of them, and is noisier than that where the rows of a sample resemble each other",
+    zh="此处的噪声以预测的行（目标、词元）为单位，每个样本有 {each} 行，并视为相互独立：B 个样本的批含 {each}·B 行；"
+    "若同一样本的各行彼此相似，实际噪声更大",
+)
+_UNITS = {True: Text(en="samples", zh="样本"), False: Text(en="rows of the predictions", zh="预测行")}
+
+
+def units(found: NoiseScale) -> Message:
+    """What a noise scale counts."""
+    return _UNITS[found.each == 1]()
 
 
 def _run(place: Place) -> Iterator[Fact]:
@@ -61,12 +73,14 @@ def _run(place: Place) -> Iterator[Fact]:
     found = place.noise
     if found.noise.value <= 0:
         return
-    ratio = samples * norm**2 / found.noise.value
-    yield _scale(found, samples, ratio)
+    ratio = found.count * norm**2 / found.noise.value
+    yield _scale(found, found.count, ratio)
+    if found.each != 1:
+        yield Fact(name="noise-of-rows", text=_ROWS(each=f"{found.each:g}"), value=Estimate(found.each))
     if ratio < _AGREE:
         yield Fact(
             name="within-noise",
-            text=_WITHIN(ratio=ratio, samples=count(samples)),
+            text=_WITHIN(ratio=ratio, samples=count(found.count), units=units(found)),
             value=Estimate(ratio),
             decides=True,
         )
@@ -75,12 +89,12 @@ def _run(place: Place) -> Iterator[Fact]:
 def _scale(found: NoiseScale, samples: int, ratio: float) -> Fact:
     scale = found.scale
     known = math.isfinite(scale.value) and math.isfinite(scale.stderr)
-    text = _BEYOND(samples=count(samples))
+    text = _BEYOND(samples=count(samples), units=units(found))
     if known:
         near = with_error(scale.value, scale.stderr, 3)
         if max(scale.value, scale.stderr) >= 10:
             near = f"{count(scale.value)} ± {count(scale.stderr)}"
-        text = _SCALE(batch=near)
+        text = _SCALE(batch=near, units=units(found))
     return Fact(
         name="noise-scale",
         text=text,

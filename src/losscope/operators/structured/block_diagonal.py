@@ -10,7 +10,9 @@ from torch import Tensor
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.of_objective import OfObjective
+from losscope.operators.rounding import rounded
 from losscope.operators.structured.blocks import Block, Diagonal
 
 
@@ -40,9 +42,10 @@ class BlockDiagonal(OfObjective):
 
     def apply(self, vectors: Tensor) -> Tensor:
         total = torch.zeros_like(vectors)
+        working = torch.promote_types(vectors.dtype, torch.float32)  # as blocks are
         for one in self.placed:
             slices = [self._slice(position) for position in one.positions]
-            image = one.block.apply(torch.cat([vectors[s] for s in slices]))
+            image = one.block.apply(torch.cat([vectors[s].to(working) for s in slices]))
             for s, piece in zip(slices, image.split([s.stop - s.start for s in slices]), strict=True):
                 total[s] = piece
         return total
@@ -53,19 +56,28 @@ class BlockDiagonal(OfObjective):
 
     def eigenvalues(self) -> Tensor:
         """All P eigenvalues, ascending, in double precision. Cost: d³ for a factor of size d."""
-        found = [one.block.eigenvalues().double().reshape(-1) for one in self.placed]
+        with without_autocast():
+            found = [one.block.eigenvalues().double().reshape(-1) for one in self.placed]
         covered = sum(len(values) for values in found)
         rest = torch.zeros(self.size - covered, dtype=torch.float64, device=self.device)
         return torch.cat([*found, rest]).sort().values
 
     def trace(self) -> Estimate:
-        """The trace, exactly."""
-        return Estimate(math.fsum(one.block.trace() for one in self.placed))
+        """The trace, exactly; of half precision the error is that of one rounding."""
+        return rounded(math.fsum(one.block.trace() for one in self.placed), 0.0, 0, 0.0, self.precision)
 
     def logdet(self, damping: float = 0.0) -> Estimate:
-        """ln det(B + damping · I), exactly; -∞ where it is singular."""
-        values = self.eigenvalues() + _damping(damping)
-        return Estimate(float(values.log().sum()) if float(values.min()) > 0 else -math.inf)
+        """ln det(B + damping · I), exactly; -∞ where it is singular.
+
+        Of half precision the error is that of one rounding of all eigenvalues, eps Σ λ / (λ + damping).
+        """
+        damping = _damping(damping)
+        own = self.eigenvalues()
+        values = own + damping
+        if float(values.min()) <= 0:
+            return Estimate(-math.inf)
+        lost = rounded(float((own / values).sum()), 0.0, 0, 0.0, self.precision).stderr
+        return Estimate(float(values.log().sum()), lost)
 
     def inverse(self, damping: float = 0.0) -> "BlockDiagonal":
         """(B + damping · I)⁻¹, exactly and not with the damping shared out between factors.
@@ -85,7 +97,8 @@ class BlockDiagonal(OfObjective):
 
     def function(self, of: Callable[[Tensor], Tensor], at_zero: float = 0.0) -> "BlockDiagonal":
         """The matrix with the same eigenvectors and ``of`` of its eigenvalues; ``at_zero`` for uncovered parameters."""
-        placed = [Placed(one.positions, one.block.function(of)) for one in self.placed]
+        with without_autocast():
+            placed = [Placed(one.positions, one.block.function(of)) for one in self.placed]
         found = BlockDiagonal(self.objective, placed)
         covered = {position for one in placed for position in one.positions}
         for i, parameter in enumerate(self.objective.parameters):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.objective.objective import Objective
+from losscope.objective.precision import without_autocast
 from losscope.operators.linearisation import Linearisation
 from losscope.operators.structured.block_diagonal import Placed
 from losscope.operators.structured.parts import DiagonalPart, ExactPart, Part, SignedPart
@@ -35,6 +36,7 @@ class Pass:
         self.parts: list[Part] = []
         self._planned = False
 
+    @without_autocast()
     def run(self) -> list[Placed]:
         """The blocks of all parameters that the loss reaches."""
         for index, coefficient in enumerate(self._objective.coefficients):
@@ -110,7 +112,7 @@ class Pass:
             raise BadUsage(
                 "the network does something else with a parameter in another batch",
                 seen=self._objective.names[min(new | lost | taken)],
-                remedy="give batches of one size, or without those of a single sample",
+                remedy="give batches of one size",
             )
         shares: dict[int, tuple[Part, list[Use]]] = {id(part): (part, []) for part in self.parts}
         for use in found:

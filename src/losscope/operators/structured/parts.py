@@ -1,4 +1,7 @@
-"""How the block of one group of parameters is summed up, batch by batch and vector by vector."""
+"""How the block of one group of parameters is summed up, batch by batch and vector by vector.
+
+Sums are made in single precision at least, of whatever the network computes in: half precision has no eigenvalues.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -61,7 +64,7 @@ class KroneckerPart(Part):
         super().begin(uses, samples)
         for use in uses:
             assert isinstance(use, Product)
-            a = use.inputs()
+            a = _inputs(use)
             if self.hot:
                 self._add_hot(use, a)
                 continue
@@ -75,10 +78,10 @@ class KroneckerPart(Part):
     def _add_hot(self, use: Product, a: Tensor) -> None:
         rows = self.samples.rows(use, a) if self._reduce else None
         if rows is None:
-            counts = torch.bincount(a, minlength=use.layout.inputs).to(self.samples.dtype)
+            counts = torch.bincount(a, minlength=use.layout.inputs).to(self.samples.working)
             self._rows += len(a)
         else:  # (mean over places of a one-hot row)², of which the diagonal is kept
-            hot = hot_rows(rows, use.layout.inputs, torch.empty(0, dtype=self.samples.dtype))[0]
+            hot = hot_rows(rows, use.layout.inputs, torch.empty(0, dtype=self.samples.working))[0]
             counts = hot.mean(1).square().sum(0)
             self._rows += len(rows)
         self._inputs = _plus(self._inputs, counts[None])
@@ -86,7 +89,7 @@ class KroneckerPart(Part):
     def add(self, pairs: Pairs) -> None:
         for use, g in pairs:
             assert isinstance(use, Product)
-            moment = _second_moment(self._places(use, use.gradients(g), mean=False), self._largest)
+            moment = _second_moment(self._places(use, _gradients(use, g), mean=False), self._largest)
             self._outputs = _plus(self._outputs, moment)
 
     def _places(self, use: Product, value: Tensor, mean: bool) -> Tensor:
@@ -101,7 +104,7 @@ class KroneckerPart(Part):
     def block(self) -> Block:
         layout = self.weight.layout
         if self._outputs is None or self._inputs is None:
-            return Diagonal(torch.zeros(self.weight.size, dtype=self.samples.dtype), "not reached")
+            return Diagonal(torch.zeros(self.weight.size, dtype=self.samples.working), "not reached")
         what = "Kronecker" + (f", {layout.groups} groups" if layout.groups > 1 else "")
         short = [n for n, f in (("outputs", self._outputs), ("inputs", self._inputs)) if f.dim() == 2]
         what += f", diagonal over {' and '.join(short)}" if short else ""
@@ -122,14 +125,14 @@ class EigenPart(Part):
 
     def begin(self, uses: Sequence[Use], samples: Samples) -> None:
         super().begin(uses, samples)
-        self._inputs = {id(use): use.inputs() for use in uses if isinstance(use, Product)}
+        self._inputs = {id(use): _inputs(use) for use in uses if isinstance(use, Product)}
         self._meet = self._meet or any(samples.axis(use) is None for use in uses)
 
     def add(self, pairs: Pairs) -> None:
         gradients, inputs = [], []
         for use, g in pairs:
             assert isinstance(use, Product)
-            gradients.append(_by_sample(self.samples, use, use.gradients(g)))
+            gradients.append(_by_sample(self.samples, use, _gradients(use, g)))
             a = _by_sample(self.samples, use, self._inputs[id(use)])
             inputs.append(a if self._hot else _with_one(a, use.bias is not None))
         if not gradients:
@@ -173,7 +176,7 @@ class ExactPart(Part):
 
     def block(self) -> Block:
         if self._total is None:
-            return Diagonal(torch.zeros(self._size, dtype=self.samples.dtype), "not reached")
+            return Diagonal(torch.zeros(self._size, dtype=self.samples.working), "not reached")
         return Exact(self._total)
 
 
@@ -190,7 +193,7 @@ class DiagonalPart(Part):
 
     def begin(self, uses: Sequence[Use], samples: Samples) -> None:
         super().begin(uses, samples)
-        self._inputs = {id(use): use.inputs() for use in uses if isinstance(use, Product)}
+        self._inputs = {id(use): _inputs(use) for use in uses if isinstance(use, Product)}
 
     def add(self, pairs: Pairs) -> None:
         products = [(use, g) for use, g in pairs if isinstance(use, Product)]
@@ -209,7 +212,7 @@ class DiagonalPart(Part):
                 self._sum(position, rows.square().sum(0))
 
     def _add_one(self, use: Product, g: Tensor) -> None:
-        rows = _by_sample(self.samples, use, use.gradients(g))
+        rows = _by_sample(self.samples, use, _gradients(use, g))
         a = _by_sample(self.samples, use, self._inputs[id(use)])
         if use.hot:
             found = hot_second_moments(rows, a, use.layout.inputs)
@@ -223,7 +226,7 @@ class DiagonalPart(Part):
 
     def _dense(self, use: Product, g: Tensor, position: int) -> Tensor:
         """The gradients of all samples, [samples, size]."""
-        rows = _by_sample(self.samples, use, use.gradients(g))
+        rows = _by_sample(self.samples, use, _gradients(use, g))
         if position == use.bias:
             return rows.sum(2).transpose(0, 1).flatten(1)
         a = _by_sample(self.samples, use, self._inputs[id(use)])
@@ -235,7 +238,7 @@ class DiagonalPart(Part):
         self._totals[position] = self._totals[position] + entries if position in self._totals else entries
 
     def block(self) -> Block:
-        zero = [torch.zeros(size, dtype=self.samples.dtype) for size in self._sizes]
+        zero = [torch.zeros(size, dtype=self.samples.working) for size in self._sizes]
         found = [
             self._totals.get(p, z.to(self.samples.device)) for p, z in zip(self.positions, zero, strict=True)
         ]
@@ -256,11 +259,26 @@ class SignedPart(Part):
 
     def add_gradient(self, g: Tensor) -> None:
         """The gradient by the parameter, of one vector over the predictions."""
-        self.total = _plus(self.total, g.reshape(-1).square())
+        self.total = _plus(self.total, _wide(g).reshape(-1).square())
 
     def block(self) -> Block:
         assert self.total is not None
         return Diagonal(self.total, "diagonal, estimated")
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In single precision at least; integers as they are."""
+    return (
+        values.to(torch.promote_types(values.dtype, torch.float32)) if values.is_floating_point() else values
+    )
+
+
+def _inputs(use: Product) -> Tensor:
+    return _wide(use.inputs())
+
+
+def _gradients(use: Product, g: Tensor) -> Tensor:
+    return _wide(use.gradients(g))
 
 
 def _plus(total: Tensor | None, more: Tensor) -> Tensor:
@@ -308,6 +326,8 @@ def _by_sample(samples: Samples, use: Product, value: Tensor) -> Tensor:
 
 def _of_vectors(samples: Samples, pairs: Sequence[tuple[Use, Tensor]], position: int) -> Tensor:
     found = [
-        samples.vectors(use, g) for use, g in pairs if isinstance(use, Vector) and use.position == position
+        _wide(samples.vectors(use, g))
+        for use, g in pairs
+        if isinstance(use, Vector) and use.position == position
     ]
     return torch.stack(found).sum(0)

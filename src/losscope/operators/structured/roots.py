@@ -83,7 +83,8 @@ def _of_hessians(batch: Linearisation, generator: torch.Generator) -> Iterator[l
         raise BadUsage("the predictions have no axis of samples in common", seen="their shapes")
     values, vectors = torch.linalg.eigh(loss_hessians(batch, batch.samples))
     least, most = float(values.min()), float(values.max())
-    if least < -1e-5 * max(most, 0.0) - torch.finfo(values.dtype).tiny:
+    rounding = max(1e-5, 10 * torch.finfo(batch.predictions[0].dtype).eps)
+    if least < -rounding * max(most, 0.0) - torch.finfo(values.dtype).tiny:
         raise BadUsage(
             "the loss is not convex in the predictions, so that its Gauss-Newton matrix is indefinite",
             seen=f"an eigenvalue {least:.3g} of its Hessian",

@@ -64,6 +64,7 @@ class Samples:
         self._batch, self._kept = batch, axes
         self._found: dict[Key, Axis | None] = {}
         self.dtype, self.device = batch.loss.dtype, batch.loss.device
+        self.working = torch.promote_types(self.dtype, torch.float32)
 
     def find(self, uses: Sequence[Use]) -> None:
         """Find the axes of uses; at most two backward passes, without gradients of weights."""
@@ -111,6 +112,17 @@ class Samples:
         if axis.order == FIRST:
             return value.unflatten(at, (self.count, -1))
         return value.unflatten(at, (-1, self.count)).transpose(at, at + 1)
+
+    def sums(self, use: Use, values: Tensor) -> Tensor:
+        """The sum of numbers in the shape of a node's output for each sample, [samples]."""
+        axis = self.axis(use)
+        if axis is None:
+            raise NotReadable("rows of a layer are not places of samples", seen=f"{list(values.shape)}")
+        if isinstance(use, Product) and axis.order == SECOND:
+            values = values.reshape(-1, values.shape[-1])
+        elif isinstance(use, Product):
+            values = values.reshape(self.count, -1)
+        return _apart(values, axis, self.count).flatten(1).sum(1)
 
     def vectors(self, use: Vector, g: Tensor) -> Tensor:
         """The gradient of every sample, [samples, size of the parameter]."""

@@ -10,7 +10,9 @@ _NOTICEABLE = 1e-4  # single and double precision are far below the digits that 
 
 
 def rounded(value: float, stderr: float, products: int, seconds: float, dtype: torch.dtype) -> Estimate:
-    """An estimate whose error holds one rounding of the value, for parameters of half precision.
+    """An estimate whose error holds one rounding of the value, for what is computed in half precision.
+
+    ``dtype`` is the coarsest type on the way, which under autocast is not that of the parameters.
 
     >>> rounded(2.0, 0.0, 3, 0.1, torch.float32).stderr, rounded(2.0, 0.0, 3, 0.1, torch.bfloat16).stderr
     (0.0, 0.015625)
