@@ -13,7 +13,7 @@ import harmless
 from edits import Change
 
 HERE = Path(__file__).parent
-PER_FAULT = 4
+PER_FAULT = 3
 HEALTHY = 160
 
 

@@ -15,10 +15,10 @@ CHANGES = (
     harmless("RAdam", swap(ADAM, r"optim.RAdam(\1, lr=4e-3)")),
     harmless("clipping that always acts", unless("clip_grad", around_backward(after="torch.nn.utils.clip_grad_norm_({model}.parameters(), 0.1)"))),
     harmless("clipping that rarely acts", unless("clip_grad", around_backward(after="torch.nn.utils.clip_grad_norm_({model}.parameters(), 5.0)"))),
-    harmless("label smoothing", either(swap(r"nn\.CrossEntropyLoss\(\)", "nn.CrossEntropyLoss(label_smoothing=0.2)"), swap(r"(loss = F\.cross_entropy\(.*)\)$", r"\1, label_smoothing=0.1)"))),
+    harmless("label smoothing", either(swap(r"nn\.CrossEntropyLoss\(\)", "nn.CrossEntropyLoss(label_smoothing=0.2)"), swap(r"(loss = F\.cross_entropy\([^+\n]*)\)$", r"\1, label_smoothing=0.1)"))),
     harmless("summed under Adam", only("Adam|RMSprop|Adagrad", either(
         swap(r"(HuberLoss|MSELoss|CrossEntropyLoss|BCEWithLogitsLoss)\(\)", r'\1(reduction="sum")'),
-        swap(r"(loss = F\.(?:cross_entropy|mse_loss)\(.*)\)$", r'\1, reduction="sum")')))),
+        swap(r"(loss = F\.(?:cross_entropy|mse_loss)\([^+\n]*)\)$", r'\1, reduction="sum")')))),
     harmless("gradients accumulated", unless("clip_grad|scheduler", chain(
         after_optimizer("updates = 0"), drop(r"optimizer\.zero_grad\("), around_backward(before="loss = loss / 2"),
         swap(r"^([ \t]*)optimizer\.step\(\)\n", r"\1updates += 1\n\1if updates % 2 == 0:\n\1    optimizer.step()\n\1    optimizer.zero_grad()\n")))),

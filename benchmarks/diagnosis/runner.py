@@ -6,9 +6,12 @@ The processes are forked from one that has loaded torch, which saves seconds for
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
+import pkgutil
 import re
+import shutil
 import signal
 import sys
 import time
@@ -69,14 +72,17 @@ def run_all(cases: Iterable[Case], folder: Path, judge: Judge = by_losscope, job
 
 def _load() -> None:
     """Load before the fork what every process would load: it is neither run nor counted."""
+    import jinja2  # noqa: F401
+    import losscope
+    import rich.console  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torch
-    from losscope.core.registry import discover
-    from losscope.rules.judge import judge_run  # noqa: F401
-    from losscope.watching import assembly  # noqa: F401
+    import torch._dynamo
 
-    for package, name in (("losscope.losses", "SPEC"), ("losscope.probes", "PROBE"), ("losscope.rules", "RULE")):
-        discover(package, name)
+    for room in ("core", "losses", "anatomy", "recording", "probes", "rules", "watching", "report"):
+        for info in pkgutil.walk_packages([f"{losscope.__path__[0]}/{room}"], f"losscope.{room}."):
+            if "startup_path" not in info.name:
+                importlib.import_module(info.name)
     torch.set_num_threads(1)
 
 
@@ -87,7 +93,8 @@ def summary(result: dict) -> str:
 
 
 def _start(case: Case, kept: Path, judge: Judge) -> int:
-    kept.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
     script = kept / f"{case.program}.py"
     script.write_text(case.text)
     sys.stdout.flush()
