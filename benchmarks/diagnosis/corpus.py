@@ -41,7 +41,11 @@ def chance(text: str) -> float:
 
 def fault_changes() -> list[Change]:
     """Every fault of every family, in the order of the names."""
-    found = [c for info in pkgutil.iter_modules(faults.__path__) for c in importlib.import_module(f"faults.{info.name}").CHANGES]
+    found = [
+        c
+        for info in pkgutil.iter_modules(faults.__path__)
+        for c in importlib.import_module(f"faults.{info.name}").CHANGES
+    ]
     return sorted(found, key=lambda change: change.name)
 
 
@@ -67,7 +71,16 @@ def faulty() -> list[Case]:
         for name in sorted(fitting, key=lambda n: (used[n], n))[:PER_FAULT]:
             used[name] += 1
             part = _part((change.name in open_faults, name in open_programs))
-            cases.append(Case(f"{name}--{change.name.replace(' ', '_')}", name, change.name, change.codes, part, fitting[name]))
+            cases.append(
+                Case(
+                    f"{name}--{change.name.replace(' ', '_')}",
+                    name,
+                    change.name,
+                    change.codes,
+                    part,
+                    fitting[name],
+                )
+            )
     return cases
 
 
@@ -92,12 +105,22 @@ def healthy() -> list[Case]:
     return cases
 
 
-_FAMILIES = (("SGD", "AdamW", "RAdam", "learning rate", "summed"), ("restarts", "warm-up", "quarter", "accumulated"), ("clipping",), ("batches",), ("zero_grad", "accumulated", "p.grad"))
+_FAMILIES = (
+    ("SGD", "AdamW", "RAdam", "learning rate", "summed"),
+    ("restarts", "warm-up", "quarter", "accumulated"),
+    ("clipping",),
+    ("batches",),
+    ("zero_grad", "accumulated", "p.grad"),
+)
 
 
 def _clash(name: str, others: list[str]) -> bool:
     """Whether two changes are of one kind: both choose the step, or both the schedule."""
-    return any(any(word in name for word in family) and any(word in other for word in family) for family in _FAMILIES for other in others)
+    return any(
+        any(word in name for word in family) and any(word in other for word in family)
+        for family in _FAMILIES
+        for other in others
+    )
 
 
 def cases() -> list[Case]:

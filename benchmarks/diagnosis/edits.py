@@ -126,7 +126,9 @@ def in_batch(lines: str) -> Edit:
     return swap(r"^(?P<indent>[ \t]*)for (?P<x>\w+), (?P<y>\w+) in (?:train_)?loader:\n", put)
 
 
-BATCHES = r"^(?P<i>[ \t]*)x(?P<b>b?), y(?P=b) = (?:get_)?batch\((?P<rest>(?:train_ids|data\[:split\])[^\n]*)\)\n"
+BATCHES = (
+    r"^(?P<i>[ \t]*)x(?P<b>b?), y(?P=b) = (?:get_)?batch\((?P<rest>(?:train_ids|data\[:split\])[^\n]*)\)\n"
+)
 
 
 def labels(expression: str) -> Edit:
@@ -134,6 +136,12 @@ def labels(expression: str) -> Edit:
     return either(
         in_batch("{y} = " + expression),
         swap(BATCHES, lambda m: m[0] + f"{m['i']}y{m['b']} = " + expression.format(y="y" + m["b"]) + "\n"),
-        swap(r"criterion\(log_probabilities, y\[batch\]\)", "criterion(log_probabilities, " + expression.format(y="y[batch]") + ")"),
-        swap(r"^(\s*)tokens, lengths, yb = (.*)\n", lambda m: m[0] + f"{m[1]}yb = " + expression.format(y="yb") + "\n"),
+        swap(
+            r"criterion\(log_probabilities, y\[batch\]\)",
+            "criterion(log_probabilities, " + expression.format(y="y[batch]") + ")",
+        ),
+        swap(
+            r"^(\s*)tokens, lengths, yb = (.*)\n",
+            lambda m: m[0] + f"{m[1]}yb = " + expression.format(y="yb") + "\n",
+        ),
     )

@@ -37,7 +37,11 @@ def by_losscope(script: Path, folder: Path) -> dict:
 
 def verdict_of(run: Path) -> dict:
     """The findings of a run folder."""
-    verdict = json.loads((run / "verdict.json").read_text())
+    return findings_of(json.loads((run / "verdict.json").read_text()))
+
+
+def findings_of(verdict: dict) -> dict:
+    """The part of ``verdict.json`` that is scored."""
     found = [
         {"code": f["code"], "severity": f["severity"], "because_of": f["because_of"], "title": f["title"]}
         for f in verdict["findings"]
@@ -50,14 +54,16 @@ def verdict_of(run: Path) -> dict:
     }
 
 
-def run_all(cases: Iterable[Case], folder: Path, judge: Judge = by_losscope, jobs: int = 1) -> dict[str, dict]:
+def run_all(
+    cases: Iterable[Case], folder: Path, judge: Judge = by_losscope, jobs: int = 1
+) -> dict[str, dict]:
     """Results by the name of the case; what lies in ``folder`` already is not run again."""
-    _load()
+    _load(by_losscope is judge)
     results, running, waiting = {}, {}, list(cases)
     while waiting or running:
         while waiting and len(running) < jobs:
             case = waiting.pop(0)
-            kept = folder / hashlib.sha256(case.text.encode()).hexdigest()[:16]
+            kept = folder_of(case, folder)
             if (kept / "result.json").exists():
                 results[case.name] = json.loads((kept / "result.json").read_text())
             else:
@@ -66,24 +72,56 @@ def run_all(cases: Iterable[Case], folder: Path, judge: Judge = by_losscope, job
             pid, status = os.wait()
             case, kept = running.pop(pid)
             results[case.name] = _result(kept, status)
-            print(f"{len(results):4d} {case.name}: {summary(results[case.name])}", file=sys.stderr, flush=True)
+            print(
+                f"{len(results):4d} {case.name}: {summary(results[case.name])}", file=sys.stderr, flush=True
+            )
     return results
 
 
-def _load() -> None:
+def kept_results(cases: Iterable[Case], folder: Path, again: bool = False) -> dict[str, dict]:
+    """What lies in ``folder``; with ``again`` its recordings are judged anew, without a training."""
+    results = {}
+    for case in cases:
+        kept = folder_of(case, folder)
+        if (kept / "result.json").exists():
+            results[case.name] = json.loads((kept / "result.json").read_text())
+            if again and "failed" not in results[case.name]:
+                results[case.name] |= judged_again(kept / "run")
+    return results
+
+
+def judged_again(run: Path) -> dict:
+    """The findings that the rules, as they are now, have on a recording."""
+    from losscope.recording.reader import Recording
+    from losscope.rules.judge import judge_run
+
+    verdict = judge_run(Recording.open(run))
+    return findings_of(json.loads(json.dumps(verdict.to_json())))
+
+
+def _load(ours: bool) -> None:
     """Load before the fork what every process would load: it is neither run nor counted."""
-    import jinja2  # noqa: F401
-    import losscope
-    import rich.console  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torch
     import torch._dynamo
+
+    torch.set_num_threads(1)
+    if not ours:
+        return
+    import jinja2  # noqa: F401
+    import rich.console  # noqa: F401
+
+    import losscope
 
     for room in ("core", "losses", "anatomy", "recording", "probes", "rules", "watching", "report"):
         for info in pkgutil.walk_packages([f"{losscope.__path__[0]}/{room}"], f"losscope.{room}."):
             if "startup_path" not in info.name:
                 importlib.import_module(info.name)
-    torch.set_num_threads(1)
+
+
+def folder_of(case: Case, folder: Path) -> Path:
+    """Where the script of a case and what was found in it are kept: named by the text of the script."""
+    return folder / hashlib.sha256(case.text.encode()).hexdigest()[:16]
 
 
 def summary(result: dict) -> str:

@@ -40,11 +40,20 @@ def report(cases: list[Case], results: dict[str, dict]) -> dict:
     rows = [_row(case, results) for case in cases]
     faulty, healthy = [r for r in rows if r["codes"]], [r for r in rows if not r["codes"]]
     harmful = [r for r in faulty if r["harm"] is None or r["harm"] > HARMED]
-    parts = {"all": lambda r: True, "tune": lambda r: r["part"] == "tune", "mixed": lambda r: r["part"] == "mixed", "report": lambda r: r["part"] == "report"}
+    parts = {
+        "all": lambda r: True,
+        "tune": lambda r: r["part"] == "tune",
+        "mixed": lambda r: r["part"] == "mixed",
+        "report": lambda r: r["part"] == "report",
+    }
     return {
         "faulty": {name: _hits([r for r in faulty if chosen(r)]) for name, chosen in parts.items()},
         "harmful": {name: _hits([r for r in harmful if chosen(r)]) for name, chosen in parts.items()},
-        "healthy": {name: _alarms([r for r in healthy if chosen(r)]) for name, chosen in parts.items() if name != "mixed"},
+        "healthy": {
+            name: _alarms([r for r in healthy if chosen(r)])
+            for name, chosen in parts.items()
+            if name != "mixed"
+        },
         "rules": dict(Counter(code for r in healthy for code in set(r["complaints"])).most_common()),
         "rows": rows,
     }
@@ -73,17 +82,25 @@ def as_text(report: dict) -> str:
     lines = []
     for kind in ("faulty", "harmful"):
         for part, hits in report[kind].items():
-            told = "  ".join(f"{key} {_percent(hits[key], hits['runs'])}" for key in ("detected", "recalled", "top"))
+            told = "  ".join(
+                f"{key} {_percent(hits[key], hits['runs'])}" for key in ("detected", "recalled", "top")
+            )
             lines.append(f"{kind:8s} {part:6s} {hits['runs']:4d} runs  {told}")
     for part, alarms in report["healthy"].items():
-        lines.append(f"healthy  {part:6s} {alarms['runs']:4d} runs  alarmed {_percent(alarms['alarmed'], alarms['runs'])}")
+        lines.append(
+            f"healthy  {part:6s} {alarms['runs']:4d} runs  alarmed {_percent(alarms['alarmed'], alarms['runs'])}"
+        )
     lines += [f"false alarms by rule: {report['rules']}", ""]
     for row in report["rows"]:
         if not row["codes"] and row["complaints"]:
-            lines.append(f"FALSE {row['name']} [{row['part']}] harm {_number(row['harm'])}: {row['complaints']}")
+            lines.append(
+                f"FALSE {row['name']} [{row['part']}] harm {_number(row['harm'])}: {row['complaints']}"
+            )
         elif row["codes"] and not row["top"]:
             word = "BEHIND" if row["recalled"] else "OTHER" if row["complaints"] else "MISSED"
-            lines.append(f"{word} {row['name']} [{row['part']}] harm {_number(row['harm'])}: wanted {row['codes']}, got {row['complaints']}")
+            lines.append(
+                f"{word} {row['name']} [{row['part']}] harm {_number(row['harm'])}: wanted {row['codes']}, got {row['complaints']}"
+            )
     return "\n".join(lines)
 
 

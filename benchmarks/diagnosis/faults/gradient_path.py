@@ -6,12 +6,30 @@ After TrainCheck (Jiang et al. 2025: silent training errors), Humbatova et al. 2
 
 import re
 
-from edits import OPTIMIZER, Change, after_optimizer, around_backward, before_optimizer, chain, drop, only, swap
+from edits import (
+    OPTIMIZER,
+    Change,
+    after_optimizer,
+    around_backward,
+    before_optimizer,
+    chain,
+    drop,
+    only,
+    swap,
+)
 
 ZERO = r"\w+\.zero_grad\("
 STEP = r"optimizer\.step\("
 TAXONOMY = "Humbatova et al. 2020, API usage / training process"
 SILENT = "TrainCheck 2025, silent errors"
+
+
+def _recreated(text: str) -> str | None:
+    found = re.search(OPTIMIZER, text, re.MULTILINE)
+    if found is None or "scheduler" in text:
+        return None
+    return around_backward(before=found[0].strip())(drop(ZERO)(text) or text)
+
 
 CHANGES = (
     Change("missing zero_grad", ("missing-zero-grad",), SILENT, drop(ZERO)),
@@ -39,7 +57,10 @@ CHANGES = (
         "optimiser of a model that is replaced",
         ("parameters-not-optimised",),
         SILENT,
-        chain(swap(r"\A((?:.*\n)*?)import torch\n", r"\1import copy\n\nimport torch\n"), after_optimizer("{model} = copy.deepcopy({model})")),
+        chain(
+            swap(r"\A((?:.*\n)*?)import torch\n", r"\1import copy\n\nimport torch\n"),
+            after_optimizer("{model} = copy.deepcopy({model})"),
+        ),
     ),
     Change(
         "only the last layer optimised",
@@ -72,7 +93,7 @@ CHANGES = (
         "optimiser made anew each step",
         ("optimiser-recreated",),
         SILENT,
-        lambda text: _recreated(text),  # defined below
+        _recreated,
     ),
     Change(
         "accumulation not averaged",
@@ -82,16 +103,15 @@ CHANGES = (
             r"optim\.SGD",
             chain(
                 after_optimizer("updates = 0"),
-                swap(r"^([ \t]*)optimizer\.zero_grad\(\)\n", r"\1if updates % 8 == 0:\n\1    optimizer.zero_grad()\n"),
-                swap(r"^([ \t]*)optimizer\.step\(\)\n", r"\1updates += 1\n\1if updates % 8 == 0:\n\1    optimizer.step()\n"),
+                swap(
+                    r"^([ \t]*)optimizer\.zero_grad\(\)\n",
+                    r"\1if updates % 8 == 0:\n\1    optimizer.zero_grad()\n",
+                ),
+                swap(
+                    r"^([ \t]*)optimizer\.step\(\)\n",
+                    r"\1updates += 1\n\1if updates % 8 == 0:\n\1    optimizer.step()\n",
+                ),
             ),
         ),
     ),
 )
-
-
-def _recreated(text: str) -> str | None:
-    found = re.search(OPTIMIZER, text, re.MULTILINE)
-    if found is None or "scheduler" in text:
-        return None
-    return around_backward(before=found[0].strip())(drop(ZERO)(text) or text)
