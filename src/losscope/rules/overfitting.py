@@ -5,7 +5,9 @@ not.
 
 **Statistic.** Paired trend (:mod:`losscope.rules.statistics.paired_trend`): the validation level of the last
 evaluations is above the level around its best beyond a one-sided 99.9 % bound, by at least 10 % of what it had
-gained, while the training level has not risen. At least six evaluations, three of them after the best.
+gained, while the training level has not risen. At least six evaluations, three of them after the best. What was
+gained counts from the first evaluation or, where the first comes after much was learnt and both losses are of one
+scale, from the training loss at the start.
 
 **Source.** Prechelt (1998), doi:10.1007/3-540-49430-8_3. False-alarm rate: ``benchmarks/calibration``.
 
@@ -33,6 +35,10 @@ from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import progress
 
 _LEAST_RISE = 0.1
+_ONE_SCALE = 3.0
+"""Training and validation losses further apart than this factor at the first evaluation may not be comparable."""
+_FIRST = 5
+"""Updates of which the median is the loss at the start."""
 _NO_HELD_OUT = Text(en="no loss on held-out data was seen", zh="没有观察到留出数据上的损失")
 _FEW = Text(
     en="too few evaluations, or too few after the best one, to tell a trend from noise",
@@ -71,13 +77,14 @@ def judge(recording: Recording) -> Outcome:
 
 
 def _judge_series(validation: Series, loss: Series, label: str) -> Outcome:
-    found = paired_trend(validation.values, training_at(validation.steps, loss))
+    training = training_at(validation.steps, loss)
+    found = paired_trend(validation.values, training)
     if found is None:
         return NotJudged(_FEW())
     finite = np.isfinite(validation.values)
-    values, steps = validation.values[finite], validation.steps[finite]
+    values, steps, training = validation.values[finite], validation.steps[finite], training[finite]
     best, last = float(values.min()), float(values[-max(3, len(values) // 10) :].mean())
-    gained = float(values[0]) - best
+    gained = _start(float(values[0]), float(training[0]), loss) - best
     if not found.diverging or found.rise < _LEAST_RISE * gained:
         return []
     step = int(steps[int(np.argmin(values))])
@@ -91,6 +98,17 @@ def _judge_series(validation: Series, loss: Series, label: str) -> Outcome:
     )
     title = _TITLE(step=step, best=readable(best), last=readable(last))
     return [RULE.finding(title=title, confidence=0.9, evidence=(evidence,), remedy=_REMEDY(step=step))]
+
+
+def _start(validation: float, training: float, loss: Series) -> float:
+    """The validation loss before the first update.
+
+    Untrained, a model has the same loss on both sets; the first evaluation often comes after an epoch.
+    """
+    if not (training > 0 and 1 / _ONE_SCALE < validation / training < _ONE_SCALE):
+        return validation
+    first = loss.values[np.isfinite(loss.values)][:_FIRST]
+    return max(validation, float(np.median(first)))
 
 
 def training_at(steps: np.ndarray, loss: Series) -> Floats:

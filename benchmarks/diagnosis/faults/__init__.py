@@ -1,0 +1,1 @@
+"""Faults by family, one file each."""
