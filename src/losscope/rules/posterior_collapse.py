@@ -3,9 +3,9 @@
 **What it says.** The divergence between the codes and the prior is next to zero: the decoder works without the code.
 
 **Statistic.** An identity: the mutual information of input and code is at most the mean divergence,
-I(x; z) ≤ E KL(q(z|x) ‖ p(z)). Reported where the mean divergence per sample, in the median over the last fifth of the run (at least three
-values), is below 0.1 nats, a seventh of what it takes to tell two kinds of samples apart (ln 2). Not judged below 100
-updates.
+I(x; z) ≤ E KL(q(z|x) ‖ p(z)). Reported where the mean divergence per sample, in the median over the last fifth of the
+run (at least three values), is below 0.1 nats, a seventh of what it takes to tell two kinds of samples apart (ln 2).
+Not judged below 100 updates.
 
 **Source.** Bowman et al. (2016), arXiv:1511.06349; Hoffman and Johnson (2016), *ELBO surgery*, for the identity; Burda
 et al. (2016), arXiv:1509.00519, who count a unit as active from a variance of 0.01 on, 0.005 nats.
@@ -99,7 +99,7 @@ RULE = Rule(
     title=Text(en="The latent code is unused", zh="隐变量未被使用"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("plateau-above-floor",),
+    consequences=("penalty-dominates", "plateau-above-floor"),
 )
 
 
