@@ -168,6 +168,7 @@ RULE = Rule(
         "loss-at-chance",
         "parameters-not-optimised",
         "plateau-above-floor",
+        "suspiciously-low-loss",
         "vanishing-gradient",
         "wrong-softmax-dimension",
     ),
