@@ -127,7 +127,13 @@ RULE = Rule(
     ),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("learning-rate-too-low", "loss-at-chance", "plateau-above-floor", "vanishing-gradient"),
+    consequences=(
+        "dead-units",
+        "learning-rate-too-low",
+        "loss-at-chance",
+        "plateau-above-floor",
+        "vanishing-gradient",
+    ),
 )
 
 
