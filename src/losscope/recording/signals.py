@@ -94,6 +94,12 @@ PREDICTION_MEAN = Signal("prediction.mean", "1", "stream/term", "mean of the pre
 PREDICTION_STD = Signal("prediction.std", "1", "stream/term", "standard deviation of the prediction")
 PREDICTION_MIN = Signal("prediction.min", "1", "stream/term", "smallest element of the prediction")
 PREDICTION_MAX = Signal("prediction.max", "1", "stream/term", "largest element of the prediction")
+PREDICTION_SPREAD = Signal(
+    "prediction.spread",
+    "1",
+    "stream/term",
+    "standard deviation of the prediction between samples, by its root mean square; 0: one answer for all samples",
+)
 TARGET_MEAN = Signal("target.mean", "1", "stream/term", "mean of the target")
 TARGET_STD = Signal("target.std", "1", "stream/term", "standard deviation of the target")
 TARGET_MIN = Signal("target.min", "1", "stream/term", "smallest element of the target")

@@ -174,6 +174,7 @@ RULE = Rule(
     judge=judge,
     needs=(signals.LOSS,),
     consequences=(
+        "dead-units",
         "diverging-loss",
         "exploding-gradient",
         "learning-rate-too-high",
@@ -183,6 +184,7 @@ RULE = Rule(
         "momentum-too-high",
         "non-finite",
         "plateau-above-floor",
+        "saturated-units",
         "vanishing-gradient",
     ),
 )

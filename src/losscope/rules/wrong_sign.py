@@ -242,6 +242,7 @@ RULE = Rule(
     title=Text(en="A term of the loss has the wrong sign", zh="损失中有一项符号错误"),
     judge=judge,
     consequences=(
+        "dead-units",
         "diverging-loss",
         "exploding-gradient",
         "learning-rate-too-high",
@@ -250,6 +251,8 @@ RULE = Rule(
         "momentum-too-high",
         "non-finite",
         "plateau-above-floor",
+        "posterior-collapse",
+        "saturated-units",
         "vanishing-gradient",
     ),
 )

@@ -122,6 +122,7 @@ RULE = Rule(
         "overfitting",
         "parameters-not-optimised",
         "plateau-above-floor",
+        "suspiciously-low-loss",
         "vanishing-gradient",
     ),
 )
