@@ -187,3 +187,29 @@ def test_batches_of_one(size):
             optimizer.step()
 
     assert complaints(verdict_on(script)) == ([BROKEN] if size == 1 else [])
+
+
+def test_a_switch_is_told_where_no_sample_can_be_afforded():
+    def script():
+        train(Net(), before_validation=nn.Module.eval)
+
+    assert complaints(verdict_on(script, share=1e-9)) == [EVAL]
+
+
+def test_a_validation_under_autograd_is_no_training():
+    """Nor is an adversarial example: calls are off many times in a row, but no update is made meanwhile."""
+    x, y = torch.randn(64, 10), torch.randint(0, 3, (64,))
+
+    def script():
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(60):
+            model.eval()
+            for _ in range(40):
+                F.cross_entropy(model(x), y)
+            model.train()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    assert EVAL not in complaints(verdict_on(script, share=1e-9))

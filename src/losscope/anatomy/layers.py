@@ -139,12 +139,16 @@ def _units(node: Node) -> Units | None:
 
 
 def _by_unit(result: Tensor, channels: bool) -> Tensor | None:
-    """[units, samples]: the axis of the units first, of the others an evenly spaced part."""
+    """[units, samples]: the axis of the units first, of the other axes an evenly spaced part."""
     if result.ndim < 2:
         return None
-    moved = result.movedim(1 if channels else -1, 0).flatten(1)
-    stride = -(-moved.numel() // _LIMIT)
-    return moved[:, :: max(1, min(stride, moved.shape[1]))] if stride > 1 else moved
+    if not channels:
+        rows = result.flatten(0, -2)
+        return rows[:: -(-result.numel() // _LIMIT)].T
+    for axis in range(result.ndim - 1, 1, -1):  # thinned in space: every sample counts
+        stride = -(-result.numel() // _LIMIT)
+        result = result[(slice(None),) * axis + (slice(None, None, min(stride, result.shape[axis])),)]
+    return result.movedim(1, 0).flatten(1)
 
 
 def _weight_below(node: Node) -> tuple[Tensor, int, bool] | None:

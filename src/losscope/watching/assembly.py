@@ -4,6 +4,7 @@ from losscope.core.registry import discover
 from losscope.watching.budget import Governor
 from losscope.watching.deep import DeepSampler
 from losscope.watching.hooks import Hooks
+from losscope.watching.mode_turn import Turn
 from losscope.watching.naming import Names
 from losscope.watching.outlet import Outlet, RecorderLike
 from losscope.watching.watch import Watch
@@ -21,4 +22,5 @@ def assemble(recorder: RecorderLike, share: float, before: float = 0.0) -> tuple
     discover("losscope.losses", "SPEC")  # loaded now, not in the first training step
     watch = Watch(outlet, governor, DeepSampler(outlet, governor, Names(), probes))
     watch.deep.layers.modes = watch.evaluations.modes
+    watch.evaluations.modes.on_turn = Turn(watch.streams, governor, watch.deep)
     return watch, Hooks(watch)

@@ -1,5 +1,6 @@
 """Layers are read off the graph at some of the deep samples: the first ones, and where modes seem to have changed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -43,4 +44,7 @@ class LayerReading:
     def fill(self, sample: Sample) -> None:
         """Modes, for a sample whose graph was walked."""
         sample.dropouts = self._calls[:2]
-        sample.eval_in_train = partial(self._names.eval_in_train, sample.parameters)
+        sample.eval_in_train = partial(self._alone, sample.parameters)
+
+    def _alone(self, parameters: Sequence[Tensor]) -> bool:
+        return self._names.modes(parameters).alone

@@ -24,6 +24,7 @@ RAN, DROPPED, OF_BATCH, BY_FUNCTION = 1, 2, 4, 8
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 _USUAL = (1e-9, 0.9)  # momenta between which running statistics are an average
 _GOES_ON = 32  # calls
+_TURN = 16  # calls; then at each power of two
 _TOLD = 16
 
 _grad = torch.is_grad_enabled
@@ -36,6 +37,9 @@ class Modes:
         self._loaders, self._event = loaders, event
         self._calls = [0, 0, 0, 0]  # of training forward passes: dropout off, on; batch normalisation off, on
         self._evaluated = False
+        self._off = 0  # calls that were off since the last one that was on
+        self._was_on, self._row = False, _TURN
+        self.on_turn: Callable[[int], None] = _nothing  # told how many calls in a row were off
         self._norms = 0  # calls of batch normalisation that update running statistics
         self._momenta: dict[float, int] = {}  # of those, by a momentum that makes no average
         self._bits = 0
@@ -57,8 +61,7 @@ class Modes:
         if type(p) is not float or p == 0.0:
             return
         if _grad():
-            self._calls[training is True] += 1
-            self._bits = 0
+            self._counted(0, on=training is True)
         else:
             self._bits |= RAN
             if training is True and not self._bits & (DROPPED | BY_FUNCTION):
@@ -68,8 +71,7 @@ class Modes:
         if running_mean is None:
             return
         if _grad():
-            self._bits = 0
-            self._calls[2 + (training is True)] += 1
+            self._counted(2, on=training is True)
             if training is True:
                 self._norms += 1
                 if type(momentum) is float and not _USUAL[0] < momentum < _USUAL[1]:
@@ -78,6 +80,30 @@ class Modes:
             self._bits |= RAN
             if training is True and not self._bits & OF_BATCH:
                 self._bits |= self._suspected(OF_BATCH)
+
+    def _counted(self, place: int, *, on: bool) -> None:
+        """A call of a forward pass with autograd. Where all of many are off that were on, a sample is asked for."""
+        self._bits = 0
+        self._calls[place + on] += 1
+        if on:
+            if (
+                self._off >= self._row
+            ):  # an attack, or a validation under autograd: the next row is to be longer
+                self._turn(0)
+                self._row = 2 * self._off
+            self._off, self._was_on = 0, True
+            return
+        self._off += 1
+        if self._off >= self._row and self._was_on and not self._off & (self._off - 1):
+            self._turn(self._off)
+
+    def _turn(self, calls: int) -> None:
+        if not self._evaluated:
+            self._calls = [0, 0, 0, 0]
+            try:
+                self.on_turn(calls)
+            except Exception as error:  # noqa: BLE001  the promise: our faults never reach the script
+                self._event("fault", where="modes", error=f"{type(error).__name__}: {error}")
 
     def _odd(self, momentum: float) -> None:
         """With ``momentum=None`` the first call of each layer has 1: only what goes on counts, and is told once."""
@@ -112,7 +138,7 @@ class Modes:
             bit = BY_FUNCTION
         fed = self._loaders.feeds_evaluation()
         if fed or bit == BY_FUNCTION:
-            self._tell(bit, frame.f_back if bit == BY_FUNCTION else _caller_of_modules(), fed=fed)
+            self._tell(bit, frame.f_back if bit == BY_FUNCTION else caller_of_modules(), fed=fed)
         return bit
 
     def _tell(self, bit: int, frame: FrameType | None, *, fed: bool) -> None:
@@ -123,7 +149,11 @@ class Modes:
         self._event("mode", bits=bit, fed=fed, where={"file": place.file, "line": place.line})
 
 
-def _caller_of_modules() -> FrameType | None:
+def _nothing(_calls: int) -> None:
+    """Nobody wants to know."""
+
+
+def caller_of_modules() -> FrameType | None:
     """The user's line that calls the outermost module, or the innermost of the user's own where there is none."""
     frame, found = sys._getframe(1), None
     while frame is not None:

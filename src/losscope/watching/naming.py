@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from losscope.watching.mode_flags import Flags
 from losscope.watching.user_code import user_frame
 from losscope.watching.weak_tensors import TensorRef, weak
 
-_MODAL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)  # layers that differ in evaluation
 _LISTED = 1024  # entries of one list that are looked at
 
 
@@ -45,15 +45,14 @@ class Names:
             self._name_attributes()
         return [self._known(p) or self._name_alone(p) for p in parameters]
 
-    def eval_in_train(self, parameters: Iterable[Tensor]) -> bool:
-        """Whether a dropout or batch normalisation evaluates inside of a module that trains, near these parameters.
-
-        Somebody has then set the layer itself, not the whole. A module around a single other one does not count:
-        wrappers keep their own flag.
-        """
+    def modes(self, parameters: Iterable[Tensor]) -> Flags:
+        """The modes of dropout and trained batch normalisation in the models that hold these parameters."""
         wanted = {id(p) for p in parameters}
-        roots = [r for r in self._live_roots() if any(id(p) in wanted for _, p in _named_parameters(r))]
-        return any(_set_alone(root, within=False) for root in roots)
+        flags = Flags()
+        for root in self._live_roots():
+            if any(id(p) in wanted for _, p in _named_parameters(root)):
+                flags.add(root, within=False)
+        return flags
 
     def _known(self, parameter: Tensor) -> str | None:
         entry = self._names.get(id(parameter))
@@ -105,14 +104,6 @@ class Names:
         count = self._taken.get(name, 0) + 1
         self._taken[name] = count
         return name if count == 1 else f"{name}#{count}"
-
-
-def _set_alone(module: nn.Module, *, within: bool) -> bool:
-    children = [c for c in module.__dict__.get("_modules", {}).values() if c is not None]
-    if isinstance(module, _MODAL) and not module.training and within:
-        return True
-    within = within or (module.training and len(children) > 1)
-    return any(_set_alone(child, within=within) for child in children)
 
 
 def _variable_of(module: nn.Module) -> str | None:
