@@ -60,7 +60,9 @@ class Pairing(Probe):
             return
         predicted = predicted[indices >= 0]
         if predicted.numel():
-            sample.record(signals.PREDICTION_TOP, (predicted == predicted.mode().values).float().mean(), label)
+            sample.record(
+                signals.PREDICTION_TOP, (predicted == predicted.mode().values).float().mean(), label
+            )
 
 
 def affinities(term: Term) -> tuple[Tensor, Tensor] | None:
