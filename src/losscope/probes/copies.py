@@ -14,6 +14,7 @@ from torch import Tensor
 from losscope.anatomy.anatomy import Term
 from losscope.probes.batches import classes
 from losscope.probes.probe import Probe, Sample
+from losscope.probes.thinning import Turns
 from losscope.recording import signals
 
 _LIMIT, _ROWS = 1 << 20, 16
@@ -24,8 +25,13 @@ _ROUNDING = 1e-6
 class Copies(Probe):
     """Records TARGET_COLUMN and TARGET_SHIFT."""
 
+    def __init__(self) -> None:
+        self._turns = Turns(every=8)
+
     def objective(self, sample: Sample) -> None:
         anatomy = sample.anatomy
+        if not self._turns.mine(sample.stream):
+            return
         for index, term in enumerate(anatomy.terms if anatomy else ()):
             if anatomy is None or term.target is None or term.target.is_complex():
                 continue

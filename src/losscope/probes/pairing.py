@@ -13,15 +13,21 @@ from torch import Tensor
 from losscope.anatomy.anatomy import Term
 from losscope.probes.batches import classes, spread
 from losscope.probes.probe import Probe, Sample
+from losscope.probes.thinning import Turns
 from losscope.recording import signals
 
-_ROWS, _COLUMNS, _LEAST = 256, 4096, 8
+_ROWS, _COLUMNS, _LEAST, _LIMIT = 256, 4096, 8, 1 << 20
 
 
 class Pairing(Probe):
-    """Records PAIRING, PAIRING_GAIN, PREDICTION_SPREAD, PREDICTION_TOP and TARGET_TOP."""
+    """Records PAIRING, PAIRING_GAIN, PREDICTION_SPREAD and PREDICTION_TOP."""
+
+    def __init__(self) -> None:
+        self._turns = Turns(every=2)
 
     def objective(self, sample: Sample) -> None:
+        if not self._turns.mine(sample.stream):
+            return
         for index, term in enumerate(sample.anatomy.terms if sample.anatomy else ()):
             prediction, label = term.prediction, f"{sample.stream}/{index}"
             if (
@@ -48,15 +54,15 @@ class Pairing(Probe):
             border = 0.5 if term.prediction_is == "probabilities" else 0.0
             predicted = (prediction.reshape(-1) > border).long()
         elif prediction.shape == (indices.numel(), count):
-            predicted = prediction.argmax(1)
+            stride = 1 + prediction.numel() // _LIMIT
+            predicted, indices = prediction[::stride].argmax(1), indices[::stride]
         else:
             return
-        counted = indices >= 0
-        seen = counted.sum().clamp(min=1)
-        for signal, found in ((signals.PREDICTION_TOP, predicted), (signals.TARGET_TOP, indices)):
-            counts = torch.zeros(count, dtype=torch.float32, device=found.device)
-            counts.scatter_add_(0, found.clamp(0, count - 1), counted.float())
-            sample.record(signal, counts.amax() / seen, label)
+        predicted = predicted[indices >= 0]
+        if predicted.numel():
+            sample.record(
+                signals.PREDICTION_TOP, (predicted == predicted.mode().values).float().mean(), label
+            )
 
 
 def affinities(term: Term) -> tuple[Tensor, Tensor] | None:
@@ -72,22 +78,21 @@ def affinities(term: Term) -> tuple[Tensor, Tensor] | None:
     )
     if scores.shape[0] < _LEAST:
         return None
-    scores = scores.to(torch.float64 if scores.dtype == torch.float64 else torch.float32)
     known = classes(term)
     if known is not None and wanted.shape[1] == 1 and scores.shape[1] == known[1] > 1:
         indices = known[0][::stride]
         kept = indices >= 0
         if term.prediction_is not in ("logits", "log-probabilities"):
             return None
-        logs = scores.log_softmax(1)[kept]
-        counts = torch.bincount(indices[kept], minlength=known[1]).to(scores.dtype)
-        return logs[:, indices[kept]], torch.special.entr(counts / counts.sum()).sum()
+        counts = torch.bincount(indices[kept]).to(scores.dtype)
+        # log p_i(k) is the score of k up to a term of i alone.
+        return scores[:, indices[kept]][kept].float(), torch.special.entr(counts / counts.sum()).sum()
     if not target.dtype.is_floating_point or scores.shape != wanted.shape:
         return None
     if term.spec.task not in ("binary", "regression", "multi-label", "counts"):
         return None
     step = -(-scores.shape[1] // _COLUMNS)
-    scores, wanted = scores[:, ::step], wanted[:, ::step].to(scores.dtype)
+    scores, wanted = scores[:, ::step].float(), wanted[:, ::step].float()
     centred = wanted - wanted.mean(0)
     return (scores - scores.mean(0)) @ centred.T, centred.square().sum() / len(centred)
 

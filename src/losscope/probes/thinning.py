@@ -1,8 +1,11 @@
-"""A bounded, evenly spaced part of a large tensor: enough for a ratio of norms or a cosine."""
+"""Less to look at: a bounded, evenly spaced part of a large tensor, and some of many looks."""
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+_FIRST = 12
 LIMIT = 65536  # elements kept of one tensor; smaller tensors are kept whole
 
 
@@ -13,3 +16,16 @@ def part(tensor: Tensor) -> Tensor:
     stride = -(-flat.numel() // LIMIT) or 1
     kept = flat[::stride]
     return kept.to(torch.float32) if kept.dtype in (torch.float16, torch.bfloat16) else kept.clone()
+
+
+@dataclass(slots=True)
+class Turns:
+    """Which looks are taken of each stream: the first twelve, then one in ``every``."""
+
+    every: int
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def mine(self, stream: str) -> bool:
+        """A look is offered; whether to take it."""
+        seen = self._seen[stream] = self._seen.get(stream, 0) + 1
+        return seen <= _FIRST or seen % self.every == 0

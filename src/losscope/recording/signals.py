@@ -143,7 +143,6 @@ PREDICTION_SPREAD = Signal(
 PREDICTION_TOP = Signal(
     "prediction.top", "1", "stream/term", "share of the class that is predicted most often"
 )
-TARGET_TOP = Signal("target.top", "1", "stream/term", "share of the class that the most targets have")
 TARGET_CLASS = Signal(
     "target.class", "samples", "stream/term/class", "targets of one class, modulo 32, in a batch"
 )

@@ -184,6 +184,7 @@ RULE = Rule(
     consequences=(
         "learning-rate-too-high",
         "loss-at-chance",
+        "loss-below-chance",
         "loss-spikes",
         "overfitting",
         "plateau-above-floor",

@@ -139,6 +139,7 @@ RULE = Rule(
     consequences=(
         "class-imbalance",
         "loss-at-chance",
+        "loss-below-chance",
         "overfitting",
         "plateau-above-floor",
         "vanishing-gradient",

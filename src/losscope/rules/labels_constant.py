@@ -134,7 +134,7 @@ RULE = Rule(
     title=Text(en="Every target is the same", zh="所有目标都相同"),
     judge=judge,
     needs=(signals.LOSS, signals.TARGET_MIN, signals.TARGET_MAX),
-    consequences=("loss-at-chance", "overfitting", "plateau-above-floor"),
+    consequences=("loss-at-chance", "loss-below-chance", "overfitting", "plateau-above-floor"),
 )
 
 

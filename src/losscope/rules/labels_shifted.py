@@ -157,7 +157,7 @@ RULE = Rule(
     title=Text(en="Labels are one place off", zh="标签错位"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("loss-at-chance", "plateau-above-floor"),
+    consequences=("loss-at-chance", "loss-below-chance", "plateau-above-floor"),
 )
 
 

@@ -143,7 +143,14 @@ RULE = Rule(
     title=_TITLE,
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("class-imbalance", "loss-at-chance", "memorising", "overfitting", "plateau-above-floor"),
+    consequences=(
+        "class-imbalance",
+        "loss-at-chance",
+        "loss-below-chance",
+        "memorising",
+        "overfitting",
+        "plateau-above-floor",
+    ),
 )
 
 

@@ -171,7 +171,13 @@ RULE = Rule(
     title=Text(en="Every update is made with the same batch", zh="每次更新都使用同一个批次"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("input-has-no-effect", "loss-at-chance", "overfitting", "plateau-above-floor"),
+    consequences=(
+        "input-has-no-effect",
+        "loss-at-chance",
+        "loss-below-chance",
+        "overfitting",
+        "plateau-above-floor",
+    ),
 )
 
 

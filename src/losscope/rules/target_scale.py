@@ -121,6 +121,7 @@ RULE = Rule(
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
+        "loss-below-chance",
         "non-finite",
         "plateau-above-floor",
     ),

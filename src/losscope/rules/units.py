@@ -48,7 +48,10 @@ def shares(recording: Recording, stream: str, signal: Signal) -> list[Share]:
 
 
 def no_data(recording: Recording) -> bool:
-    """The data that the first layer got were nothing but zeros: no fault of its units."""
+    """The data that the first layer got were zeros, or the same for all samples: no fault of its units."""
+    spreads = [values(recording, signals.INPUT_SPREAD, s) for s in recording.labels(signals.INPUT_SPREAD)]
+    if any(spread.size and not spread.max() > 0 for spread in spreads):
+        return True
     labels = recording.labels(signals.INPUT_LARGEST)
     found = [values(recording, signals.INPUT_LARGEST, label) for label in labels]
     return any(largest.size and not np.median(largest) > 0 for largest in found)

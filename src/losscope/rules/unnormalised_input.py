@@ -87,6 +87,7 @@ RULE = Rule(
         "dead-units",
         "diverging-loss",
         "exploding-gradient",
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
