@@ -1,9 +1,10 @@
 """The learning rate divided, or multiplied, by 10 and more: does the loss then fall?
 
-``learning-rate-too-high`` is confirmed where a tenth or a hundredth of the rate makes the loss of the judged batches
-fall at least twice as far, significantly. It is refuted where the loss does not fall at the rate as it was, and at
-neither of these. The arms begin at the kept parameters, or where these are no better than new ones, at new ones: a
-model that large steps destroyed does not recover by small ones.
+``learning-rate-too-high`` is confirmed where a tenth or a hundredth of the rate makes the loss of the judged
+batches fall at least twice as far, significantly. It is refuted where the loss does not fall at the rate as it
+was, and at neither of these, and the intervals leave no room for it. The arms begin at the kept parameters, or
+where these are no better than new ones, at new ones: a model that large steps destroyed does not recover by
+small ones.
 
 ``learning-rate-too-low`` is confirmed in the same way by 10, 100, … times the rate. It is refuted where the loss falls
 at none of them although the parameters moved by a hundredth, or do not move at a million times the rate.
@@ -78,6 +79,8 @@ def _outcome(code: str, baseline: Arm, arms: Mapping[float, Arm]) -> Outcome:
         return "confirmed"
     if any(arm.falls[1] > 0 for arm in (baseline, *arms.values()) if code == _HIGH or arm is not baseline):
         return "open"  # where the loss falls as it was, the window does not show the trouble
+    if any(effect(baseline, arm).high > TWICE for arm in arms.values()):
+        return "open"  # the interval leaves room for it
     tried = code == _HIGH or len(arms) == len(_FACTORS[_LOW]) or any(a.moved > _MOVED for a in arms.values())
     return "refuted" if tried else "open"
 

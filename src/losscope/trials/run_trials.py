@@ -67,6 +67,7 @@ class _Session:
     deadline: float
     tried: list[Tried] = field(default_factory=list)
     reasons: list[Message] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     _replays: dict[int, Replay | Message] = field(default_factory=dict)
 
     def make(self, code: str, trial: Trial) -> None:
@@ -92,7 +93,7 @@ class _Session:
 
     def _of_window(self, place: int, code: str, trial: Trial) -> Outcomes | None:
         if time.perf_counter() > self.deadline:
-            self._tell(_NO_TIME(names=trial.name))
+            self.late.append(trial.name)
             return None
         replay = self._replays.get(place) or self._made(self.windows[place])
         self._replays[place] = replay
@@ -105,7 +106,7 @@ class _Session:
                 self._tell(_NOT_MADE(name=trial.name))
             return found
         except OutOfTime:
-            self._tell(_NO_TIME(names=trial.name))
+            self.late.append(trial.name)
         except (LosscopeError, NotRebuildable) as error:
             self._tell(_RAISED(name=trial.name, error=str(error)))
         except (Exception, SystemExit) as error:  # noqa: BLE001  the user's modules run here: it costs this trial
@@ -137,9 +138,11 @@ class _Session:
         return Trials(tuple(self.tried), self._reason())
 
     def _reason(self) -> Text | None:
-        if not self.reasons:
+        late = [_NO_TIME(names=", ".join(dict.fromkeys(self.late)))] if self.late else []
+        reasons = [*self.reasons, *late]
+        if not reasons:
             return None
-        told = self.reasons[0]
-        for more in self.reasons[1:]:
+        told = reasons[0]
+        for more in reasons[1:]:
             told = _LATER(first=told, second=more)
         return as_text(told.render("en"), told.render("zh"))

@@ -130,8 +130,9 @@ def _print_finding(
     graded = f"{grade(finding, language)}, {confidence(finding)}"
     rows.add_row(word("evidence", language), f"{_safe(evidence)} [{graded}]" if evidence else graded)
     rows.add_row(word("action", language), Line(_safe(finding.remedy.render(language)), style="bold"))
-    for line in trial_lines(finding):
-        rows.add_row(word("experiment", language), _safe(line))
+    curves = trial_lines(finding)
+    if curves:
+        rows.add_row(word("experiment", language), "\n".join(map(_safe, curves)))
     diff = diff_of(finding, recording)
     if diff:
         signs = {"-": "red", "+": "green"}
