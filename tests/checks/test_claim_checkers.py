@@ -1,8 +1,7 @@
 """Checkers of claims: planted mutants beside those that every checker carries (test_checker_battery.py)."""
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,78 +9,19 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from subjects_of_checks import BINARY, LOGITS, MASKS, VALUES, answer, elementwise, planted, severity
 from torch import Tensor
 
-from losscope.checks import chance_level, closed_forms, elicitation, floor, value_range
-from losscope.checks.check import Result, all_checks
+from losscope.checks import chance_level, closed_forms, floor, value_range
 from losscope.checks.claimed import by_default, claim_of
-from losscope.checks.domains import from_domain, inside, to_domain
 from losscope.checks.engine import execute
-from losscope.checks.minimise import minima
-from losscope.checks.outcomes import draw_outcomes
-from losscope.checks.samples import samples_of
 from losscope.checks.shrink import shrink
 from losscope.checks.subject import Subject, catalogue_subject
 from losscope.core.claims import Claim
 from losscope.core.estimate import Estimate
-from losscope.losses.arguments import KINDS, Argument
+from losscope.losses.arguments import Argument
 from losscope.losses.catalogue import specs
 from losscope.losses.reduction import reduce
-from losscope.losses.spec import LossSpec
-
-VALUES = (Argument("input", "values"), Argument("target", "real"))
-LOGITS = (Argument("input", "logits"), Argument("target", "class-index"))
-BINARY = (Argument("input", "binary-logits"), Argument("target", "binary"))
-MASKS = (Argument("input", "mask-probabilities"), Argument("target", "mask"))
-
-
-def planted(
-    call: Callable[..., Tensor],
-    arguments: tuple[Argument, ...],
-    *claims: Claim,
-    options: Mapping[str, Any] = {},
-    **more: Any,
-) -> Subject:
-    """A subject with a contract that makes these claims."""
-    known = inspect.signature(call).parameters
-    contract = {"range": (0.0, math.inf), "input_space": "values", **more}
-    spec = LossSpec(
-        name="planted", family="regression", task="regression", formula="", function=call, arguments=arguments,
-        claims=claims, **contract,
-    )  # fmt: skip
-    return Subject(
-        name="planted",
-        call=partial(call, **options),
-        arguments=arguments,
-        spec=spec,
-        options=dict(options),
-        accepts=frozenset({"reduction", *options} & set(known)),
-        rebuild=lambda merged: partial(call, **merged),
-    )
-
-
-def elementwise(rho: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """A loss of the residual with torch's reductions."""
-
-    def loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-        return reduce(rho(input - target), reduction)
-
-    return loss
-
-
-def answer(check: str, subject: Subject) -> Result:
-    """The one answer of a checker."""
-    results = list(all_checks()[check].run(subject))
-    assert len(results) == 1, [str(r.text) for r in results]
-    return results[0]
-
-
-def severity(check: str, subject: Subject) -> str | None:
-    found = answer(check, subject)
-    assert not found.skipped, str(found.text)
-    if found.case is not None and found.fails is not None:
-        assert found.fails(found.case), f"{check}: the counterexample does not show the fault"
-    return found.severity
 
 
 def log_cosh(d: Tensor) -> Tensor:
@@ -289,60 +229,6 @@ def test_counterexamples_shrink(check: str) -> None:
         assert len(small[0]) <= 2
 
 
-def test_the_value_per_sample() -> None:
-    """Unreduced where there is an option, else rows, else the batch; each in agreement with the loss itself."""
-    units = samples_of(planted(F.huber_loss, VALUES))
-    rows = samples_of(Subject(name="rows", call=F.huber_loss, arguments=VALUES))
-    batch = samples_of(Subject(name="batch", call=lambda x, t: F.mse_loss(x, t).sqrt(), arguments=VALUES))
-    assert (units.mode, rows.mode, batch.mode) == ("units", "rows", "batch")
-    case = units.draw(0)
-    torch.testing.assert_close(units.each(case), F.huber_loss(*case, reduction="none").sum(1))
-    torch.testing.assert_close(rows.each(case), F.huber_loss(*case, reduction="none").mean(1))
-    assert batch.each(case).shape == (1,)
-
-
-def test_hessians_of_samples_are_those_of_the_loss() -> None:
-    samples = samples_of(planted(F.cross_entropy, LOGITS))
-    case = samples.draw(0)
-    found = samples.hessians(case)
-    assert found is not None
-    p = case[0].softmax(1)
-    torch.testing.assert_close(found[1], torch.diag_embed(p) - p[:, :, None] * p[:, None, :])
-
-
-def test_frames_first_predictions_are_laid_out_by_sample() -> None:
-    """[T, N, C] as [N, T·C] and back."""
-    arguments = (Argument("input", "frame-log-probabilities"), Argument("weight", "weights"))
-    subject = Subject(
-        name="frames", call=lambda x, w: (x.exp().square().sum((0, 2)) * w).mean(), arguments=arguments
-    )
-    samples = samples_of(subject)
-    case = samples.draw(0)
-    flat = samples.flat(case)
-    assert flat.shape[0] == case[0].shape[1]
-    assert torch.equal(samples.place(case, flat)[0], case[0])
-
-
-@pytest.mark.parametrize("kind", sorted(k for k, v in KINDS.items() if v.role == "prediction"))
-def test_free_vectors_stand_for_values_of_the_domain(kind: str) -> None:
-    subject = Subject(name=kind, call=lambda x: x.sum(), arguments=(Argument("input", kind),))
-    case = subject.case(0)
-    torch.testing.assert_close(to_domain(kind, from_domain(kind, case[0])), case[0], rtol=1e-9, atol=1e-9)
-    wild = 20 * torch.randn(case[0].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert inside(subject, (to_domain(kind, wild),))
-
-
-def test_distributions_of_targets_are_what_they_say() -> None:
-    """Counts add up, one class is the likeliest, and its logits are the truth."""
-    for seed in range(6):
-        outcomes = draw_outcomes(planted(F.cross_entropy, LOGITS), seed)
-        assert float(outcomes.true.sum()) == pytest.approx(1.0)
-        assert float(outcomes.true.min()) > 0
-        top = outcomes.true.sort(descending=True).values[0]
-        assert top[0] > top[1]
-        torch.testing.assert_close(outcomes.implied(outcomes.truth), outcomes.true)
-
-
 def test_classes_may_lie_along_any_axis() -> None:
     """[N, T, C] as language models have them."""
     tokens = (Argument("input", "logits", axes="N T C"), Argument("target", "class-index", axes="N T"))
@@ -369,19 +255,6 @@ def test_one_model_scores_both_sides_of_a_pair() -> None:
     assert severity("chance", claims(0.5)) == "bug"
 
 
-def test_the_minimiser_finds_known_minima() -> None:
-    rosenbrock, start = (
-        lambda z: (1 - z[0]) ** 2 + 100 * (z[1] - z[0] ** 2) ** 2,
-        torch.tensor([-1.2, 1.0]).double(),
-    )
-    (vector, value), *_ = minima(rosenbrock, [start]).ends
-    assert value < 1e-12
-    torch.testing.assert_close(vector, torch.ones(2).double(), atol=1e-5, rtol=0)
-    corner = torch.tensor([0.3, -0.7]).double()
-    found = minima(lambda z: (z - corner).abs().sum(), [torch.zeros(2).double()])
-    assert found.done and found.ends[0][1] < 1e-6
-
-
 @pytest.mark.parametrize("module", [floor, chance_level])
 def test_a_search_without_time_accuses_nobody(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine a search stops above the minimum: that is no fault of the loss."""
@@ -389,15 +262,6 @@ def test_a_search_without_time_accuses_nobody(module: Any, monkeypatch: pytest.M
     for name in ("detection_sum", "brier", "cox"):
         (found,) = execute(module.CHECK, catalogue_subject(specs()[name]))
         assert found.outcome in ("pass", "not-applicable"), found
-
-
-def test_functionals_against_closed_forms() -> None:
-    y = torch.tensor([[0.0], [1.0], [3.0], [10.0], [4.0]]).double()
-    assert float(elicitation.quantile(y, 0.5)) == 3.0
-    assert float(elicitation.expectile(y, 0.5)) == pytest.approx(3.6)
-    e = float(elicitation.expectile(y, 0.9))
-    first_order = sum((0.9 if v >= e else 0.1) * (v - e) for v in y.flatten().tolist())
-    assert first_order == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_loss_that_raises_is_let_through() -> None:

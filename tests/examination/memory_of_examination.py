@@ -1,4 +1,4 @@
-"""Examines an MLP of so many parameters within so many seconds; prints peak memory and what was found, as JSON."""
+"""Examines an MLP of a width, for so many seconds, in float32 or float64; prints peak memory and looks, as JSON."""
 
 import json
 import resource
@@ -9,11 +9,11 @@ from torch import nn
 
 import losscope
 
-width, seconds = int(sys.argv[1]), float(sys.argv[2])
+width, seconds, dtype = int(sys.argv[1]), float(sys.argv[2]), getattr(torch, sys.argv[3])
 torch.manual_seed(0)
 layers = [nn.Linear(64, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width), nn.GELU()]
-model = nn.Sequential(*layers, nn.Linear(width, 10))
-data = [(torch.randn(32, 64), torch.randint(10, (32,))) for _ in range(2)]
+model = nn.Sequential(*layers, nn.Linear(width, 10)).to(dtype)
+data = [(torch.randn(32, 64, dtype=dtype), torch.randint(10, (32,))) for _ in range(2)]
 objective = losscope.Objective(model, nn.CrossEntropyLoss(), data)
 found = losscope.examine(objective, seconds)
 report = {

@@ -49,7 +49,11 @@ def environment():
 def test_25_million_parameters_are_examined_in_8_gigabytes():
     script = str(HERE / "memory_of_examination.py")
     done = subprocess.run(
-        [sys.executable, script, "4900", "120"], check=True, capture_output=True, text=True, env=environment()
+        [sys.executable, script, "4900", "120", "float64"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
     )
     found = json.loads(done.stdout)
     assert found["size"] > 24_000_000 and found["peak"] < 8e9

@@ -1,6 +1,8 @@
 """A search that time cut short is said to be unfinished; it never says that no direction curves upwards."""
 
 import math
+from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from losscope.core.estimate import Estimate
 from losscope.estimators.flatness.stability import of_sharpness, stability
 from losscope.examination.look import all_looks
 from losscope.examination.place import Place
+from losscope.operators.hessian import Hessian
 from losscope.operators.optimiser_step import read_step
 
 
@@ -65,6 +68,36 @@ def test_the_estimator_says_so_too():
     assert not found.converged and "inf" not in str(found)
     assert "at most" in str(found) or "not known" in str(found)
     assert stability(objective, optimizer).converged
+
+
+def test_a_search_goes_on_where_it_stopped(monkeypatch):
+    """By as many products as without a pause; the planted mutant begins anew."""
+    objective, optimizer = trained(lambda p: torch.optim.Adam(p, lr=1e-3))
+    made, right = [0], Hessian.product
+
+    def counted(self, vectors):
+        made[0] += vectors.shape[1]
+        return right(self, vectors)
+
+    monkeypatch.setattr(Hessian, "product", counted)
+    straight = stability(objective, optimizer)
+    once, made[0] = made[0], 0
+    search = stability.search(objective, optimizer)
+    assert not search.run(products=3).converged
+    assert search.run() == replace(straight, sharpness=replace(straight.sharpness, seconds=ANY))
+    assert made[0] == once - 2  # the trial of the Hessian was made before
+    look, place = all_looks()["stability"], late(objective, optimizer)
+    made[0] = 0
+    for _ in range(2):
+        list(look.run(place))
+        place.go_on(math.inf)
+    assert made[0] == once - 2
+    monkeypatch.setattr(Place, "stretch", lambda self, name, begin, share: begin().run(seconds=self.left))
+    place, made[0] = late(objective, optimizer), 0
+    for _ in range(2):
+        list(look.run(place))
+        place.go_on(math.inf)
+    assert made[0] > once - 2
 
 
 def test_the_largest_curvature_is_a_lower_bound_then():

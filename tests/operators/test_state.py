@@ -1,5 +1,7 @@
 """Operators follow their model: a product after a change is that of a new operator."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 import losscope
 from losscope import operators
 from losscope.operators import kept
+from losscope.operators import state as state_module
 from losscope.operators.state import state
 
 
@@ -151,3 +154,41 @@ def test_sums_of_many_numbers_do_not_wrap_around(dtype, size):
         before = state(o)
         change(line.weight.data)
         assert state(o) != before
+
+
+def through_an_array(o):
+    o.batches[0].inputs[0].numpy()[:] *= 2
+
+
+def through_data(o):
+    o.batches[0].inputs[0].data.add_(1)
+
+
+def targets(o):
+    o.batches[0].target.data.copy_((o.batches[0].target + 1) % 3)
+
+
+@pytest.mark.parametrize("change", [through_an_array, through_data, targets])
+def test_data_that_are_written_past_torchs_counters(change, monkeypatch):
+    """The planted mutant asks the counters alone."""
+    for glimpse in (True, False):
+        o = objective()
+        hessian, vector = operators.Hessian(o), torch.randn(o.size, dtype=torch.float64)
+        _ = hessian @ vector
+        change(o)
+        assert torch.allclose(hessian @ vector, operators.Hessian(o) @ vector) == glimpse
+        monkeypatch.setattr(state_module, "_glimpse", lambda tensors: ())
+
+
+def test_a_glimpse_is_small_and_reads_any_layout():
+    x = torch.randn(3, 50, 40)
+    for tensors in (
+        [x],
+        [x.transpose(0, 2)],
+        [x.expand(9, 3, 50, 40)],
+        [torch.tensor(2.0), x[:0], x.to_sparse()],
+    ):
+        found = state_module._glimpse(tensors)
+        assert found == state_module._glimpse(tensors) and len(found) <= 64 * 2**4
+    assert state_module._glimpse([x * math.nan]) == state_module._glimpse([x * math.nan])
+    assert len(state_module._glimpse([torch.zeros(10**6)])) < 130

@@ -24,7 +24,9 @@ from torch import Tensor
 
 from losscope.core.errors import BadUsage
 from losscope.core.estimate import Estimate
-from losscope.estimators.extremes.lanczos import eigsh
+from losscope.estimators.budget import Budget, Progress
+from losscope.estimators.extremes.lanczos import Lanczos
+from losscope.estimators.search import Course, resumable, stages
 from losscope.objective.objective import Objective
 from losscope.operators.congruence import Congruence
 from losscope.operators.hessian import Hessian
@@ -33,6 +35,9 @@ from losscope.operators.optimiser_step import Step, read_step
 from losscope.operators.perturbation import diagonal
 
 __all__ = ["Stability", "stability"]
+
+_BASIS = 60
+_MEMORY = 2 << 30  # bytes of the vectors that a search keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Stability:
         return f"stable up to {most}lr = {rates} (now {now}; {self.momentum})"
 
 
+@resumable
 def stability(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
@@ -71,7 +77,8 @@ def stability(
     seconds: float = math.inf,
     products: int = 300,
     seed: int = 0,
-) -> Stability:
+    progress: Progress | None = None,
+) -> Course[Stability]:
     """The sharpness of an optimiser's step against its limit, and the learning rates up to which it is stable.
 
     SGD (momentum, dampening, Nesterov), Adam, AdamW, RMSprop and Adagrad are read with their state; for others
@@ -90,9 +97,11 @@ def stability(
     step = read_step(optimizer, objective.parameters, objective.names, preconditioned=not given)
     if preconditioner is not None:
         step = replace(step, denominators=_shaped(preconditioner, objective))
-    return stability_of(step, objective, rtol=rtol, seconds=seconds, products=products, seed=seed)
+    limits = {"seconds": seconds, "products": products, "progress": progress}
+    return (yield from stability_of.course(step, objective, rtol=rtol, seed=seed, **limits))
 
 
+@resumable
 def stability_of(
     step: Step,
     objective: Objective,
@@ -101,8 +110,9 @@ def stability_of(
     seconds: float = math.inf,
     products: int = 300,
     seed: int = 0,
-) -> Stability:
-    """The same of a step that was read before."""
+    progress: Progress | None = None,
+) -> Course[Stability]:
+    """The same of a step that was read before. The search keeps at most 60 vectors, or 2 GiB of them."""
     rates, denominators, decays = step.vectors(objective.parameters)
     largest = float(rates.max())
     if largest <= 0:
@@ -111,8 +121,16 @@ def stability_of(
     if objective.whole.penalty is None and any(step.decays):
         matrix = matrix + diagonal(objective, decays.sqrt(), "weight decay")
     root = diagonal(objective, (rates / largest / denominators).sqrt(), "step")
-    pairs = eigsh(Congruence(matrix, root), 1, "LA", rtol=rtol, seconds=seconds, products=products, seed=seed)
-    return of_sharpness(step, pairs[0].scaled(largest), pairs.converged)
+    op = Congruence(matrix, root)
+    budget = Budget(op, rtol=rtol, seconds=seconds, products=products, progress=progress)
+    basis = min(_BASIS, max(6, _MEMORY // (op.size * op.dtype.itemsize)))
+    found = of_sharpness(step, Estimate(0.0, math.inf), converged=False)
+    for pairs, done in stages(Lanczos(op, 1, "LA", basis=basis, seed=seed).course(budget, rtol)):
+        budget.used = pairs.products
+        found = of_sharpness(step, pairs[0].scaled(largest), pairs.converged)
+        if not done:
+            yield from budget.pause(found)
+    return found
 
 
 def of_sharpness(step: Step, found: Estimate, converged: bool = True) -> Stability:

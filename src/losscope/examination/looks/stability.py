@@ -11,6 +11,7 @@ not known.
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 from losscope.core.text import Text
 from losscope.estimators.flatness.stability import Stability, of_sharpness, stability_of
@@ -69,7 +70,8 @@ def _run(place: Place) -> Iterator[Fact]:
     if step.uniform and (scale == 1 if penalised else not any(step.decays)):
         found = of_sharpness(step, place.top[0].scaled(scale * step.rates[0]), place.top.converged)
     else:
-        found = stability_of(step, place.objective, seconds=_SHARE * place.left, seed=place.seed)
+        search = partial(stability_of.search, step, place.objective, seed=place.seed)
+        found = place.stretch("stability", search, _SHARE)
     place.cut_short = place.cut_short or not found.converged
     yield Fact(
         name="stability",
