@@ -20,8 +20,11 @@ from pathlib import Path
 
 from corpus import Case
 
-LIMIT = 120
+LIMIT = 600
 """Seconds after which a script is given up."""
+BUDGET = "30"
+"""Percent that the watch may cost. A script of a second, loaded into a process that has torch already, would earn
+two deep samples at the usual 3 %; a training of a minute earns as many as these have now."""
 
 Judge = Callable[[Path, Path], dict]
 
@@ -31,7 +34,7 @@ def by_losscope(script: Path, folder: Path) -> dict:
     from losscope.cli.main import main
 
     with contextlib.suppress(SystemExit):
-        main(["run", "--examine", "0", "--out", str(folder / "run"), str(script)])
+        main(["run", "--examine", "0", "--budget", BUDGET, "--out", str(folder / "run"), str(script)])
     return verdict_of(folder / "run")
 
 

@@ -49,3 +49,11 @@ def test_what_is_a_library():
     )
     assert not user_code.is_library("/home/someone/project/train.py")
     assert sys.prefix
+
+
+def test_a_library_that_is_reached_by_way_of_a_link(tmp_path):
+    """As with an editable installation in a linked folder: Python then names the files by the link."""
+    link = tmp_path / "linked"
+    link.symlink_to(Path(user_code.__file__).parents[1])
+    assert user_code.is_library(str(link / "watching" / "user_code.py"))
+    assert not user_code.is_library(str(link / "demo_scripts" / "train_digits.py"))

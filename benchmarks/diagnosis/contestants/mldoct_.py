@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mldoctor.linter import lint_script
 
+_CODES = {"missing_eval": "train-mode-in-evaluation"}
 _SPEED = {"cpu_bottleneck", "oom_leak"}
 """What is said of speed and memory is no diagnosis of learning."""
 
@@ -15,7 +16,7 @@ def judge(script: Path, folder: Path) -> dict:
         "state": "judged",
         "findings": [
             {
-                "code": f["type"].replace("_", "-"),
+                "code": _CODES.get(f["type"], f["type"].replace("_", "-")),
                 "severity": "info" if f["severity"] == "INFO" or f["type"] in _SPEED else "warning",
                 "title": f["message"],
             }

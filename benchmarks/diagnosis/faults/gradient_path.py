@@ -28,7 +28,7 @@ def _recreated(text: str) -> str | None:
     found = re.search(OPTIMIZER, text, re.MULTILINE)
     if found is None or "scheduler" in text:
         return None
-    return around_backward(before=found[0].strip())(drop(ZERO)(text) or text)
+    return around_backward(before=found[0].strip())(text)
 
 
 CHANGES = (

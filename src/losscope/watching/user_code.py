@@ -13,7 +13,7 @@ from losscope.core.finding import Where
 
 _OURS = str(Path(__file__).resolve().parent.parent)
 _DEMO = _OURS + "/demo_scripts/"
-_RUNNER = str(Path(__file__).resolve().with_name("script_runner.py"))  # below it lies what started losscope
+_RUNNER = str(Path(__file__).with_name("script_runner.py"))  # below it lies what started losscope
 _LIBRARIES = tuple(
     {
         str(Path(p).resolve())
@@ -28,8 +28,8 @@ def is_library(filename: str) -> bool:
     """Whether a source file belongs to losscope, the standard library or an installed package."""
     if filename.startswith("<"):
         return not filename.startswith(("<ipython", "<string>"))
-    path = str(Path(filename).resolve()) if not filename.startswith("/") else filename
-    if "/site-packages/" in path or "/dist-packages/" in path:
+    path = str(Path(filename).resolve())  # Python names a file as it was found, maybe by way of a link
+    if any(f"/{name}/" in way for name in ("site-packages", "dist-packages") for way in (path, filename)):
         return True
     return path.startswith((_OURS, *_LIBRARIES)) and not path.startswith(_DEMO)
 
