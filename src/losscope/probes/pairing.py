@@ -70,7 +70,7 @@ def affinities(term: Term) -> tuple[Tensor, Tensor] | None:
     prediction, target = term.prediction, term.target
     if prediction is None or target is None or term.sample_weight is not None or term.spec is None:
         return None
-    if prediction.shape[0] != target.shape[0] or target.is_complex():
+    if not target.ndim or prediction.shape[0] != target.shape[0] or target.is_complex():
         return None
     stride = -(-target.shape[0] // _ROWS)
     scores, wanted = (
