@@ -156,6 +156,8 @@ RULE = Rule(
         "dead-units",
         "diverging-loss",
         "exploding-gradient",
+        "graph-broken",
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",

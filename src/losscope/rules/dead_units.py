@@ -95,7 +95,14 @@ RULE = Rule(
     title=Text(en="Units are dead", zh="单元失活"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("learning-rate-too-low", "loss-at-chance", "plateau-above-floor", "vanishing-gradient"),
+    consequences=(
+        "graph-broken",
+        "input-has-no-effect",
+        "learning-rate-too-low",
+        "loss-at-chance",
+        "plateau-above-floor",
+        "vanishing-gradient",
+    ),
 )
 
 

@@ -162,8 +162,8 @@ RULE = Rule(
     consequences=(
         "diverging-loss",
         "exploding-gradient",
-        "learning-rate-too-high",
         "input-has-no-effect",
+        "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
         "parameters-not-optimised",

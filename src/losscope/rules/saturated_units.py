@@ -75,7 +75,13 @@ RULE = Rule(
     title=Text(en="Hidden units are saturated", zh="隐藏单元饱和"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("learning-rate-too-low", "loss-at-chance", "vanishing-gradient"),
+    consequences=(
+        "graph-broken",
+        "input-has-no-effect",
+        "learning-rate-too-low",
+        "loss-at-chance",
+        "vanishing-gradient",
+    ),
 )
 
 
