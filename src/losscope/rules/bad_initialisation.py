@@ -27,13 +27,13 @@ from losscope.core.finding import Evidence, Finding, NotJudged
 from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.deficit import Deficit, learning_deficit
+from losscope.rules.deficit import Deficit
 from losscope.rules.layer_profile import FACTOR
 from losscope.rules.planted import PARAMETERS, Planted, every, falling, flat, optimizer, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream, values
 from losscope.rules.terms import terms
-from losscope.rules.units import ENOUGH, in_order, layer_of
+from losscope.rules.units import ENOUGH, in_order, lasting_deficit, layer_of
 
 _SAME = 1e-6
 _FAR_ABOVE_CHANCE, _LARGE_GAIN = 10.0, 5.0
@@ -79,7 +79,7 @@ _REMEDY = Text(
 
 def judge(recording: Recording) -> Outcome:
     stream = main_stream(recording) or "0"
-    deficit = learning_deficit(recording)
+    deficit = lasting_deficit(recording)
     found = _symmetric(recording, stream, deficit)
     if found is not None:
         return [found]
@@ -156,6 +156,7 @@ RULE = Rule(
         "dead-units",
         "diverging-loss",
         "exploding-gradient",
+        "graph-broken",
         "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",

@@ -21,12 +21,11 @@ from losscope.core.finding import Evidence, Finding, NotJudged, Severity
 from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PARAMETERS, every, falling, flat, optimizer, record
 from losscope.rules.plateau_above_floor import judge as lost_level
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream
-from losscope.rules.units import HALF, NEARLY_ALL, Share, layer_of, no_data, shares
+from losscope.rules.units import HALF, NEARLY_ALL, Share, lasting_deficit, layer_of, no_data, shares
 
 _TITLE = Text(en="{share} of the units of {layer} are dead", zh="{layer} 中 {share} 的单元已失活")
 _START = Text(
@@ -58,7 +57,7 @@ def judge(recording: Recording) -> Outcome:
 
 
 def _severity(recording: Recording, share: float) -> Severity:
-    deficit = learning_deficit(recording)
+    deficit = lasting_deficit(recording)
     if deficit is not None and not isinstance(deficit, NotJudged):
         return "error" if share >= NEARLY_ALL else "warning"
     return "warning" if share >= NEARLY_ALL and _lost(recording) else "info"
@@ -96,6 +95,7 @@ RULE = Rule(
     judge=judge,
     needs=(signals.LOSS,),
     consequences=(
+        "graph-broken",
         "input-has-no-effect",
         "learning-rate-too-low",
         "loss-at-chance",

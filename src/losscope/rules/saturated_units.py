@@ -21,11 +21,10 @@ from losscope.core.finding import Evidence, NotJudged, Severity
 from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PARAMETERS, every, falling, flat, optimizer, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream
-from losscope.rules.units import HALF, NEARLY_ALL, layer_of, shares
+from losscope.rules.units import HALF, NEARLY_ALL, lasting_deficit, layer_of, shares
 
 _TITLE = Text(en="{share} of the units of {layer} are saturated", zh="{layer} 中 {share} 的单元处于饱和状态")
 _START = Text(
@@ -45,7 +44,7 @@ _REMEDY = Text(
 
 
 def judge(recording: Recording) -> Outcome:
-    deficit = learning_deficit(recording)
+    deficit = lasting_deficit(recording)
     if isinstance(deficit, NotJudged):
         return deficit
     stream = main_stream(recording) or "0"
@@ -75,7 +74,13 @@ RULE = Rule(
     title=Text(en="Hidden units are saturated", zh="隐藏单元饱和"),
     judge=judge,
     needs=(signals.LOSS,),
-    consequences=("input-has-no-effect", "learning-rate-too-low", "loss-at-chance", "vanishing-gradient"),
+    consequences=(
+        "graph-broken",
+        "input-has-no-effect",
+        "learning-rate-too-low",
+        "loss-at-chance",
+        "vanishing-gradient",
+    ),
 )
 
 

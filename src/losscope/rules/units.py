@@ -4,13 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losscope.core.finding import NotJudged
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.signals import Signal
+from losscope.rules.deficit import Deficit, learning_deficit, long_enough
+from losscope.rules.statistics.batch_means import change
 from losscope.rules.statistics.robust import finite
-from losscope.rules.streams import events_of, values
+from losscope.rules.streams import events_of, losses, main_stream, values
 
 HALF, NEARLY_ALL = 0.5, 0.9
+_FALLS = 0.05  # of the median loss
 ENOUGH = 3
 """Samples of a layer."""
 
@@ -55,6 +59,18 @@ def no_data(recording: Recording) -> bool:
     labels = recording.labels(signals.INPUT_LARGEST)
     found = [values(recording, signals.INPUT_LARGEST, label) for label in labels]
     return any(largest.size and not np.median(largest) > 0 for largest in found)
+
+
+def lasting_deficit(recording: Recording) -> Deficit | NotJudged | None:
+    """The learning deficit; ``None`` at chance too soon, or while the loss over the second half still falls."""
+    deficit = learning_deficit(recording)
+    stream = main_stream(recording)
+    if deficit != "at-chance" or stream is None:
+        return deficit
+    curve = losses(recording, stream)
+    moved = change(curve[len(curve) // 2 :])
+    falls = moved is not None and moved.high < 0 and -moved.value > _FALLS * abs(float(np.median(curve)))
+    return deficit if long_enough(recording, stream) and not falls else None
 
 
 def layer_of(name: str) -> str:

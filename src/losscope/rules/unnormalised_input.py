@@ -24,11 +24,10 @@ from losscope.core.finding import Evidence, NotJudged
 from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
-from losscope.rules.deficit import learning_deficit
 from losscope.rules.planted import PARAMETERS, Planted, every, falling, flat, optimizer, record
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream, values
-from losscope.rules.units import in_order, layer_of
+from losscope.rules.units import in_order, lasting_deficit, layer_of
 
 _LARGE, _SMALL, _UNEVEN, _UNEVEN_FROM = 10.0, 1e-3, 100.0, 3.0
 _TITLE = Text(
@@ -48,7 +47,7 @@ _REMEDY = Text(
 
 
 def judge(recording: Recording) -> Outcome:
-    deficit = learning_deficit(recording)
+    deficit = lasting_deficit(recording)
     if isinstance(deficit, NotJudged):
         return deficit
     if deficit is None:
