@@ -18,6 +18,20 @@ from losscope.losses.graph.values import operand, operand_names, output
 What = Literal["operation", "parameter", "input", "unknown"]
 # Operations that write infinities on purpose, as attention masks do.
 _MASKING = frozenset({"MaskedFill", "Where", "Triu", "Tril"})
+# Operations that are infinite or undefined at finite arguments, in any precision.
+_POLES = (
+    "Log",
+    "Div",
+    "Reciprocal",
+    "Rsqrt",
+    "Sqrt",
+    "Pow",
+    "Acos",
+    "Asin",
+    "Tan",
+    "Norm",
+    "LinalgVectorNorm",
+)
 _MAX_NODES = 200_000
 _NEAR = 64
 _RECOMPUTED_DEPTH = 2
@@ -29,12 +43,14 @@ class Origin:
 
     ``node`` is the autograd node's name, ``parameters`` the nearest parameter tensors at or below it,
     nearest first, so that a caller who knows their names can name the layer. ``text`` is for people.
+    ``overflow``: numbers of float16, whose largest is 65,504, in an operation that has no pole, or in a leaf.
     """
 
     node: str
     what: What
     text: str
     parameters: tuple[Tensor, ...] = ()
+    overflow: bool = False
 
 
 def nonfinite_origin(loss: Tensor) -> Origin | None:
@@ -149,7 +165,13 @@ def _origin(node: Node) -> Origin:
     if leaf is not None:
         kind = "parameter" if isinstance(leaf, torch.nn.Parameter) else "input"
         value = leaf.detach()
-        return Origin(node.name, kind, f"a {kind} of shape {_shape(value)} holds {_count(value)}", (leaf,))
+        return Origin(
+            node.name,
+            kind,
+            f"a {kind} of shape {_shape(value)} holds {_count(value)}",
+            (leaf,),
+            _is_half(value),
+        )
     value = output(node)
     made = _count(value) if value is not None else "a value that is not finite"
     inputs = [output(child, depth=_RECOMPUTED_DEPTH) for child in node.inputs if child is not None]
@@ -158,9 +180,22 @@ def _origin(node: Node) -> Origin:
     if known:
         low, high = (float(f([float(g(v)) for v in known])) for f, g in ((min, torch.min), (max, torch.max)))
         source = f" from operands between {low:.4g} and {high:.4g}"
-    source = _over_nothing(node) or source
+    nothing = _over_nothing(node)
     shape = _shape(value) if value is not None else ""
-    return Origin(node.name, "operation", f"{node.op} {shape} made {made}{source}", tuple(_nearest(node)))
+    overflow = value is not None and _is_half(value) and not nothing and not _has_pole(node)
+    text = f"{node.op} {shape} made {made}{nothing or source}"
+    return Origin(node.name, "operation", text, tuple(_nearest(node)), overflow)
+
+
+def _has_pole(node: Node) -> bool:
+    if node.op.startswith("Pow"):
+        exponent = node.option("exponent")
+        return not (isinstance(exponent, int | float) and exponent > 0)
+    return node.op.startswith(_POLES)
+
+
+def _is_half(value: Tensor) -> bool:
+    return value.dtype == torch.float16
 
 
 def _over_nothing(node: Node) -> str:

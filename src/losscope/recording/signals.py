@@ -68,7 +68,9 @@ CLIP_STATE = Signal(
     "stream",
     "clipping: 0 in order, 1 no backward since the last update, 2 parameters of no optimiser, 3 scaled gradients",
 )
-LOSS_SCALE = Signal("loss.scale", "1", "stream", "GradScaler's factor, on change")
+LOSS_SCALE = Signal(
+    "loss.scale", "1", "stream", "GradScaler's factor, on change; steps count the backwards that were scaled"
+)
 SCALE_LEFT = Signal(
     "loss.scale.left",
     "1",

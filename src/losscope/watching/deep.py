@@ -380,6 +380,7 @@ class DeepSampler:
             stream=stream,
             step=step,
             what="parameter" if origin.what == "parameter" else "loss",
+            overflow=origin.overflow,
             origin=origin.text
             + (f", near {names[0]}" if (names := self.names.of(origin.parameters[:1])) else ""),
             where={"file": place.file, "line": place.line} if place else None,

@@ -21,6 +21,7 @@ from losscope.watching.weak_tensors import TensorRef, weak
 
 _LOOKS = 32  # updates that are looked at
 _ELEMENTS = 64
+_FIRST_SCALES, _EVERY = 64, 16  # scaled backwards at which a scale on an accelerator is recorded
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +34,7 @@ class _Scaled:
 
 
 class ScaleUse:
-    """Writes SCALE_LEFT: how many times too large the gradient still was, at steps and at clipping calls."""
+    """Writes LOSS_SCALE, and SCALE_LEFT: by how much the gradient still was too large, at steps and clipping calls."""
 
     def __init__(self, outlet: Outlet, scale: LossScale) -> None:
         self._outlet, self._scale = outlet, scale
@@ -41,6 +42,7 @@ class ScaleUse:
         self._noted: dict[str, _Scaled] = {}
         self._steps: dict[str, int] = {}
         self._looks = 0
+        self._scaled, self._told = 0, 1.0
 
     @property
     def wanted(self) -> bool:
@@ -53,6 +55,17 @@ class ScaleUse:
         if self._scale.used:
             factors = [self._scale.of(root) for root in outputs]
             self._factor = next((f for f in factors if isinstance(f, Tensor) or f != 1.0), None)
+            self._tell(self._factor)
+
+    def _tell(self, factor: Any) -> None:
+        """The scale, where it has changed; one on an accelerator at some backwards, since it cannot be looked at."""
+        now, self._scaled = self._scaled, self._scaled + (factor is not None)
+        if isinstance(factor, Tensor):
+            if now < _FIRST_SCALES or not now % _EVERY:
+                self._outlet.record(signals.LOSS_SCALE, "0", now, factor.detach().clone())
+        elif factor is not None and factor != self._told:
+            self._told = factor
+            self._outlet.record(signals.LOSS_SCALE, "0", now, float(factor))
 
     def backward_done(self, streams: Iterable[Stream]) -> None:
         """Its gradients are there."""
