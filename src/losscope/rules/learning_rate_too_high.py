@@ -147,7 +147,7 @@ def _steps(recording: Recording, stream: str) -> _Steps:
         largest=float(settled.max()),
         median=float(np.median(settled)),
         early=float(np.median(settled[: max(2, settled.size // 10)])) if settled.size > 1 else 0.0,
-        promised=promises(recording, stream),
+        promised=promises(recording, stream).values,
     )
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from losscope.core.text import Message, Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
+from losscope.recording.series import EMPTY, Series
 from losscope.rules.curve import has_fallen
-from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import events_of, losses, values
 from losscope.rules.terms import terms
 
@@ -64,7 +64,7 @@ def remedy_factor(rate: float | None, factor: float) -> Message:
     return _REMEDY(new=float(f"{rate * factor:.3g}"), old=rate)
 
 
-def promises(recording: Recording, stream: str) -> Floats:
+def promises(recording: Recording, stream: str) -> Series:
     """What sampled updates promise by the loss above its floor at them: −⟨g, Δθ⟩ / (L − floor), in order.
 
     1 is the step of Polyak (1987), which is exact where the loss falls along a straight line: beyond it the gradient
@@ -74,13 +74,13 @@ def promises(recording: Recording, stream: str) -> Floats:
     """
     found = terms(recording, stream)
     if not found or any(term.floor is None or term.coefficient < 0 for term in found):
-        return np.empty(0)
+        return EMPTY
     floor = sum(term.coefficient * term.floor for term in found if term.floor is not None)
     promised, loss = recording.series(signals.PROMISED_FALL, stream), recording.series(signals.LOSS, stream)
     steps, ours, theirs = np.intersect1d(promised.steps, loss.steps, return_indices=True)
     above = loss.values[theirs] - floor
     kept = (steps >= _SETTLED) & (above > 0) & np.isfinite(promised.values[ours]) & np.isfinite(above)
-    return promised.values[ours][kept] / above[kept]
+    return Series(steps[kept], promised.values[ours][kept] / above[kept])
 
 
 def has_hardly_learnt(recording: Recording, stream: str) -> bool:
