@@ -41,7 +41,7 @@ def play(updates=130, rate=1e-3, slow=1e-3, noise=1.0, form="two"):
 CASES = {
     "equilibrium": ({"form": "joined"}, []),
     "discriminator": ({"rate": 5e-3, "slow": 1e-5}, ["discriminator-wins"]),
-    "collapse": ({"noise": 0.001, "form": "sum"}, ["mode-collapse"]),
+    "collapse": ({"noise": 1e-5, "form": "sum"}, ["mode-collapse"]),
 }
 
 
