@@ -4,7 +4,8 @@
 apart otherwise: they are one and the same. Collapse to several modes is not seen by this.
 
 **Statistic.** The standard deviation of the discriminator's outputs over a generated batch, by the largest one in its
-own terms (medians over the run): the median over at least five samples of the last half is below 1 %. Independent of the unit of the data.
+own terms (medians over the run): the median over at least five samples of the last half is below 1 %. Independent of
+the unit of the data.
 
 **Source.** Goodfellow (2016), *NIPS 2016 Tutorial: Generative Adversarial Networks*, arXiv:1701.00160, section 5.1;
 Salimans et al. (2016), arXiv:1606.03498, section 3.2: a collapsed generator shows in the spread of a batch.
