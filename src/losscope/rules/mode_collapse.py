@@ -4,7 +4,8 @@
 apart otherwise: they are one and the same. Collapse to several modes is not seen by this.
 
 **Statistic.** The standard deviation of the discriminator's outputs over a generated batch, by the largest one in its
-own terms: the median over at least five samples of the last half is below 1 %. Independent of the unit of the data.
+own terms (medians over the run): the median over at least five samples of the last half is below 1 %. Independent of
+the unit of the data.
 
 **Source.** Goodfellow (2016), *NIPS 2016 Tutorial: Generative Adversarial Networks*, arXiv:1701.00160, section 5.1;
 Salimans et al. (2016), arXiv:1606.03498, section 3.2: a collapsed generator shows in the spread of a batch.
@@ -27,7 +28,7 @@ from losscope.recording.reader import Recording
 from losscope.rules.adversarial import late, players
 from losscope.rules.discriminator_wins import game
 from losscope.rules.rule import Outcome, Rule
-from losscope.rules.streams import line_of
+from losscope.rules.streams import line_of, values
 
 _SAMPLES, _SAME = 5, 0.01
 _TITLE = Text(
@@ -51,7 +52,7 @@ def judge(recording: Recording) -> Outcome:
     if found is None:
         return []
     made = late(recording, signals.PREDICTION_STD, found.fooled.label)
-    seen = [late(recording, signals.PREDICTION_STD, term.label) for term in found.judged]
+    seen = [values(recording, signals.PREDICTION_STD, term.label) for term in found.judged]
     others = [float(np.median(spreads)) for spreads in seen if spreads.size >= _SAMPLES]
     if made.size < _SAMPLES or not others:
         return []
