@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from planted_faults import CASES
+from planted_faults import CASES, IN_THOROUGH
 from planted_runs import classes, kept
 from torch import nn
 
@@ -26,7 +26,9 @@ def _nothing_compiled(monkeypatch):
     monkeypatch.setattr("losscope.watching.deep.compiled", lambda: False)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.thorough] if c in IN_THOROUGH else []) for c in CASES]
+)
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_a_trial_answers(case, monkeypatch):
     name, code, outcome = case.split(" ")[:3]
@@ -51,6 +53,7 @@ def test_a_trial_answers(case, monkeypatch):
 
 def test_every_trial_confirms_a_planted_fault_and_refutes_a_wrong_hypothesis():
     made = {tuple(case.split(" ")[:3:2]) for case in CASES}
+    assert not IN_THOROUGH - {*CASES}
     assert made == {(t.name, outcome) for t in all_trials() for outcome in ("confirmed", "refuted")}
 
 
