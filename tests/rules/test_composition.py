@@ -55,6 +55,17 @@ def test_one_data_term_is_what_the_penalty_leaves_of_the_dense_loss():
     assert ours < 0.7 * sampled
 
 
+def test_a_penalty_in_motion_does_not_make_the_data_term_negative():
+    """A penalty of thousands that vanishes: what it was at its last sample is not what it is in the last updates."""
+    penalty = 6000 * np.exp(-np.arange(N) / 80)
+    found = composition(two(data=np.full(N, 0.7), penalty=penalty, first=replace(DATA, values=None)), "0")
+    assert found.parts[0].value == pytest.approx(0.7, abs=1e-6)
+    last_sample = 5.0e-3 * penalty[580]
+    assert (0.7 + 5.0e-3 * penalty[-30:].mean() - last_sample) != pytest.approx(
+        0.7, abs=1e-3
+    )  # the difference
+
+
 def test_a_coefficient_that_was_changed_tells_no_contributions():
     loss = falling(N, end=0.31, noise=0.0) + np.linspace(0.0, 0.02, N) * 84.0  # annealed from 0 to 0.02
     planted = [

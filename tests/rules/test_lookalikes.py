@@ -257,3 +257,19 @@ def test_short_runs_are_left_alone():
         verdict = judge_run(record(flat(n)))
         assert verdict.state == "not-enough-evidence"
         assert infos(record(flat(n))) == {"too-few-steps"}
+
+
+@pytest.mark.parametrize(
+    ("rise", "scale", "expected"), [(0.1, 1.0, False), (0.4, 1.0, True), (0.1, 64.0, True)]
+)
+def test_a_validation_loss_that_gives_back_little_of_what_was_learnt(rise, scale, expected):
+    """First evaluated after an epoch, at 0.5 of 2.3: 0.1 is a twentieth of what was gained, 0.4 a fifth.
+
+    Where it is a sum and the training loss a mean, nothing is known of the time before its first value.
+    """
+    time = np.arange(20)
+    validation = scale * (0.5 + rise * np.maximum(0, time - 1) / 18 + 0.001 * normal(20, 3))
+    validation[0] = np.nan  # none before the training
+    training = falling(600, end=0.1, noise=0.05)
+    found = complaints(record(training, validation=validation))
+    assert ("overfitting" in found) == expected

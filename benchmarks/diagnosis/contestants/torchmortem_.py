@@ -28,14 +28,14 @@ def judge(script: Path, folder: Path) -> dict:
     changed.write_text(text)
     autopsy = runpy.run_path(str(changed), run_name="__main__")["_autopsy"]
     autopsy.detach()
-    order = {"critical": 0, "warning": 1}
-    found = sorted(autopsy.get_report().findings, key=lambda f: order.get(f.severity.value, 2))
+    order = {"CRITICAL": 0, "WARNING": 1}
+    found = sorted(autopsy.get_report().findings, key=lambda f: order.get(f.severity.name, 2))
     return {
         "state": "judged",
         "findings": [
             {
                 "code": _code(f),
-                "severity": "warning" if f.severity.value in order else "info",
+                "severity": "warning" if f.severity.name in order else "info",
                 "title": f.title,
             }
             for f in found

@@ -13,12 +13,13 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.series import Series
 from losscope.rules.curve import last_level
-from losscope.rules.statistics.robust import finite
+from losscope.rules.statistics.robust import Floats, curvature_scale, finite
 from losscope.rules.streams import losses, values
 from losscope.rules.terms import TermView, terms
 
 _WINDOWS = (0.05, 0.2, 0.4)
 _ENOUGH = 3  # samples that a mean over batches should have, where a longer stretch of the run offers them
+_FEW = 16  # updates that tell the noise of a batch
 _SLACK = 1e-3  # relative: recorded values carry the rounding of the training's own precision
 
 
@@ -74,12 +75,15 @@ def _value(view: TermView) -> float | None:
     """Mean near the end, over the shortest stretch that holds enough samples; else any that holds one."""
     if view.is_whole_loss:
         return last_level(view.values) if view.recent(_WINDOWS[-1]).size else None
+    found = _near_the_end(view)
+    return float(found.mean()) if found.size else None
+
+
+def _near_the_end(view: TermView) -> Floats:
     stretches = [view.recent(share) for share in _WINDOWS]
     least = _ENOUGH if view.is_data else 1  # a penalty has no noise of batches, but it drifts
-    found = next((r for r in stretches if r.size >= least), None)
-    if found is None:
-        found = next((r for r in stretches if r.size), None)
-    return None if found is None else float(found.mean())
+    filled = [r for r in stretches if r.size]
+    return next((r for r in filled if r.size >= least), filled[0] if filled else stretches[0])
 
 
 def _adds_up(recording: Recording, stream: str, views: list[TermView]) -> bool:
@@ -108,7 +112,11 @@ def _adds_up(recording: Recording, stream: str, views: list[TermView]) -> bool:
 
 
 def _by_difference(recording: Recording, stream: str, parts: list[Part]) -> list[Part]:
-    """With one data term, its value is what the others leave of the loss, which is recorded far more densely."""
+    """With one data term, its value is what the others leave of the loss, which is recorded far more densely.
+
+    Not where the others change so fast that what they were at their last sample is a worse guess than the mean of
+    the data term's own samples.
+    """
     data = [i for i, part in enumerate(parts) if part.term.is_data]
     others = [part for part in parts if not part.term.is_data]
     level = losses(recording, stream)
@@ -119,8 +127,16 @@ def _by_difference(recording: Recording, stream: str, parts: list[Part]) -> list
     view = parts[data[0]].term
     if view.coefficient == 0:
         return parts
+    noise = curvature_scale(level[-max(_FEW, len(level) // 20) :]) / math.sqrt(_near_the_end(view).size)
+    if math.fsum(abs(part.term.coefficient) * _drift(part.term) for part in others) > noise:
+        return parts
     parts[data[0]] = Part(view, (last_level(level) - rest) / view.coefficient)
     return parts
+
+
+def _drift(view: TermView) -> float:
+    """Change of a term from one sample to the next, at the end; without two samples nothing is known of it."""
+    return abs(float(view.values[-1] - view.values[-2])) if view.values.size > 1 else math.inf
 
 
 def _at_least(recording: Recording, stream: str, views: list[TermView]) -> float | None:

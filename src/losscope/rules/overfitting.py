@@ -36,7 +36,7 @@ from losscope.rules.streams import progress
 
 _LEAST_RISE = 0.1
 _ONE_SCALE = 3.0
-"""Training and validation losses further apart than this factor at the first evaluation may not be comparable."""
+"""A training loss that is more times as high as the first validation loss may not be comparable with it."""
 _FIRST = 5
 """Updates of which the median is the loss at the start."""
 _NO_HELD_OUT = Text(en="no loss on held-out data was seen", zh="没有观察到留出数据上的损失")
@@ -84,7 +84,7 @@ def _judge_series(validation: Series, loss: Series, label: str) -> Outcome:
     finite = np.isfinite(validation.values)
     values, steps, training = validation.values[finite], validation.steps[finite], training[finite]
     best, last = float(values.min()), float(values[-max(3, len(values) // 10) :].mean())
-    gained = _start(float(values[0]), float(training[0]), loss) - best
+    gained = _start(float(values[0]), training, loss) - best
     if not found.diverging or found.rise < _LEAST_RISE * gained:
         return []
     step = int(steps[int(np.argmin(values))])
@@ -100,12 +100,14 @@ def _judge_series(validation: Series, loss: Series, label: str) -> Outcome:
     return [RULE.finding(title=title, confidence=0.9, evidence=(evidence,), remedy=_REMEDY(step=step))]
 
 
-def _start(validation: float, training: float, loss: Series) -> float:
-    """The validation loss before the first update.
+def _start(validation: float, training: Floats, loss: Series) -> float:
+    """The validation loss before the first update; ``training`` is that between the first evaluations.
 
-    Untrained, a model has the same loss on both sets; the first evaluation often comes after an epoch.
+    Untrained, a model has the same loss on both sets; the first evaluation often comes after an epoch. A training
+    loss that is far above the first evaluation even then is another quantity: a sum, say.
     """
-    if not (training > 0 and 1 / _ONE_SCALE < validation / training < _ONE_SCALE):
+    known = training[np.isfinite(training)][:2]
+    if known.size == 0 or not 0 < known.min() < _ONE_SCALE * validation:
         return validation
     first = loss.values[np.isfinite(loss.values)][:_FIRST]
     return max(validation, float(np.median(first)))
