@@ -50,7 +50,8 @@ class Updates(Probe):
             difference = part(parameter).sub_(old)
             change = torch.linalg.vector_norm(difference, dtype=_precise(old)) * scale
             if gradient is not None:
-                along.append((_products(difference, gradient) * scale**2).to(device))
+                inner, slope = _products(difference, gradient)
+                along.append(torch.stack([inner * scale**2, change**2, slope**2 * scale**2]).to(device))
             moved.append(change.to(device=device, dtype=torch.float64))
             sizes.append(
                 (torch.linalg.vector_norm(old, dtype=_precise(old)) * scale).to(device, torch.float64)
@@ -74,10 +75,10 @@ def _gradient(parameter: Tensor) -> Tensor | None:
     return part(gradient)
 
 
-def _products(difference: Tensor, gradient: Tensor) -> Tensor:
-    """⟨Δθ, g⟩, ‖Δθ‖² and ‖g‖² of one parameter."""
-    d, g = difference.double(), gradient.double()
-    return torch.stack([(d * g).sum(), d.square().sum(), g.square().sum()])
+def _products(difference: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """⟨Δθ, g⟩ and ‖g‖ of one parameter."""
+    inner = torch.dot(difference.reshape(-1).double(), gradient.reshape(-1).double())
+    return inner, torch.linalg.vector_norm(gradient, dtype=torch.float64)
 
 
 def _precise(tensor: Tensor) -> torch.dtype:

@@ -26,7 +26,9 @@ _WARM_UP = frozenset((0, 1, 2, 3, 5, 8, 13, 21, 34, 55))
 _WARM = max(_WARM_UP)
 _LEAST_GAP = 7  # updates between two deep samples; odd, so that a GAN's two streams take turns
 _SPREAD = 40  # the gap is at least a 40th of the run so far: samples reach to its end, evenly on a log scale
-_CREDIT = 1.5  # seconds of the script whose whole budget is lent for samples: short runs earn hardly any
+# Seconds of the script whose whole budget is lent for samples: short runs earn hardly any. What is lent and what is
+# earned (_AIM of the budget) stay within the budget of a run of twice as long.
+_CREDIT = 2.5
 _SPREAD_ON_CREDIT = 6
 # What is left of the credit is to last until the run is so many times as long as it is now.
 _REACH, _WIDEST = 8.0, 3.0
