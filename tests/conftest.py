@@ -52,6 +52,19 @@ def _fixed_seeds() -> None:
         torch.manual_seed(0)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test that is marked ``thinned(k)``, all but the first of each k are thorough."""
+    seen: dict[str, int] = {}
+    for item in items:
+        mark = item.get_closest_marker("thinned")
+        if mark is not None:
+            test = item.nodeid.partition("[")[0]
+            if seen.setdefault(test, 0) % mark.args[0]:
+                item.add_marker(pytest.mark.thorough)
+            seen[test] += 1
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") is not None:
         torch = pytest.importorskip("torch")

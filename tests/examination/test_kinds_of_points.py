@@ -90,7 +90,7 @@ def test_a_small_gradient_that_is_no_rounding_is_not_called_that(off):
 def test_a_constant_penalty_costs_looks_and_raises_nothing():
     x = torch.randn(8, 3)
     data = x, torch.randn(8, 1)
-    for penalty in (lambda m: torch.tensor(0.1), lambda m: 0 * m.weight.sum() + 0.1):
+    for penalty in (lambda m: 0 * m.weight.sum() + 0.1, lambda m: 0 * m.bias.sum() + 0.1):
         objective = losscope.Objective(nn.Linear(3, 1), F.mse_loss, data, penalty)
         for only in ((), ("sharpness", "state", "spectrum"), ("state",)):
             found = losscope.examine(objective, 10, only=only)

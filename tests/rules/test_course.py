@@ -64,7 +64,7 @@ def shapes(seed):
 
 def test_status_and_sentence_come_from_one_decision():
     seen = set()
-    for seed in range(300):
+    for seed in range(0, 300, 3):
         verdict = judge_run(shapes(seed))
         status, said = verdict.training.status, verdict.sentence.render()
         seen.add(status)

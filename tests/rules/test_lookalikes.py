@@ -73,7 +73,7 @@ def test_longer_training_is_no_advice_after_the_best_validation():
         assert advice in str(found.remedy)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.integers(0, 500), st.sampled_from([1e-3, 1.0, 1000.0]), st.floats(-50, 50))
 def test_unit_and_offset_of_a_loss_of_unknown_levels_change_no_verdict(seed, factor, shift):
     for loss in (falling(200, seed=seed), flat(200, seed=seed), falling(200, seed=seed)[::-1].copy()):

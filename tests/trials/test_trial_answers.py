@@ -26,6 +26,7 @@ def _nothing_compiled(monkeypatch):
     monkeypatch.setattr("losscope.watching.deep.compiled", lambda: False)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "case", [pytest.param(c, marks=[pytest.mark.thorough] if c in IN_THOROUGH else []) for c in CASES]
 )

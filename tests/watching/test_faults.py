@@ -63,6 +63,7 @@ PROBES = [
 ]
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("module", PROBES)
 def test_a_faulty_probe_is_switched_off_alone(module, tmp_path, expected):
     plant = f"""
@@ -92,6 +93,7 @@ HOOKS = [
 ]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("method", HOOKS)
 def test_a_faulty_hook_ends_the_watch_not_the_script(method, tmp_path, expected):
     plant = f"""
@@ -108,6 +110,7 @@ def test_a_faulty_hook_ends_the_watch_not_the_script(method, tmp_path, expected)
     assert any("planted" in f["error"] for f in faults(tmp_path))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "target",
     [

@@ -64,6 +64,7 @@ def remade(make, every, count=120, between=None):
         step(model, optimizer, x, y)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("make", "every"), [(adamw, 1), (momentum, 1), (adagrad, 1), (adamw, 4), (adamw, 20)]
 )
@@ -102,6 +103,7 @@ def test_no_state_or_few_phases_are_silent(make, every):
     assert RECREATED not in complaints(verdict_on(remade, make, every))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("between", [reload, write_data, replace_data])
 @pytest.mark.parametrize("every", [1, 5])
 def test_weights_put_back_before_are_another_run(between, every):
@@ -364,6 +366,7 @@ HEALTHY = [
 ]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("script", HEALTHY)
 def test_look_alikes_are_silent(script):
     assert not {RECREATED, EMPTY, UNSTEPPED} & set(complaints(verdict_on(script)))

@@ -20,6 +20,7 @@ for step in range(60):
 """
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -35,6 +36,7 @@ def test_a_last_activation_that_bounds_what_is_asked_for(loss, tmp_path):
     assert complaints(verdict_of(tmp_path, SCRIPT.replace("LOSS", loss)))[0] == "activation-before-loss"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [

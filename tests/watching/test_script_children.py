@@ -103,6 +103,7 @@ def test_spawned_trainers_record_for_themselves(tmp_path: Path, environment: dic
         assert told[0][0::2] == ["start", True] and [t[0] for t in told] == ["start", "ended", "finish"]
 
 
+@pytest.mark.thorough
 def test_traceback_of_a_spawned_child_shows_no_frame_of_ours(tmp_path: Path, environment: dict) -> None:
     python, ours, _ = both(tmp_path, FAILING, environment)
     assert ours == python

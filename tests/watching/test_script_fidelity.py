@@ -63,6 +63,7 @@ def both(folder: Path, *words: str | bytes, flags: tuple[str, ...] = (), **envir
     return python, ours
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_is_run_as_python_runs_it(name: str, folder: Path) -> None:
     content = SCRIPTS[name]
@@ -84,6 +85,7 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
 def test_arguments_pass_through_untouched(arguments: list[str | bytes], folder: Path) -> None:
     (folder / "s.py").write_text("import sys; print(ascii(sys.argv))")

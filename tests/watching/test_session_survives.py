@@ -50,6 +50,7 @@ def about(steps: int) -> object:
     return pytest.approx(steps, abs=8)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "rough",
     [

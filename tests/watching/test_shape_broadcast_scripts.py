@@ -20,6 +20,7 @@ for step in range(40):
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -46,6 +47,7 @@ def test_a_table_of_all_pairs_is_the_top_cause(loss, tmp_path):
     assert where is not None and where.line in (15, 17)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [

@@ -23,6 +23,7 @@ def told(loss, folder):
     return complaints(verdict_of(folder, SCRIPT.replace("LOSS", loss)))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -42,6 +43,7 @@ def test_a_softmax_over_another_axis_than_the_classes(loss, tmp_path):
     assert told(loss, tmp_path)[0] == "wrong-softmax-dimension"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -59,6 +61,7 @@ def test_scores_where_a_loss_takes_probabilities_or_their_logarithms(loss, tmp_p
     assert told(loss, tmp_path)[0] == "missing-activation"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [

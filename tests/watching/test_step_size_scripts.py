@@ -118,6 +118,7 @@ def scheduled(make, *, per, epochs=6, batches=50, rate=0.05, model=network):
 lr = torch.optim.lr_scheduler
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("make", "per", "rate"),
     [
@@ -135,6 +136,7 @@ def test_a_schedule_that_is_not_what_was_meant(make, per, rate):
     assert found.where is not None and found.where.line > 0
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("make", "per"),
     [
@@ -188,6 +190,7 @@ def clipping(order, *, limit=1.0, rate=0.05, updates=200, value=False):
     return train
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("order", ["zcbs", "Zcbs", "zbsc", "zbfs", "zbcS", "czbs", "zbsv"])
 def test_clipping_that_has_no_effect(order):
     findings = judged(clipping(order)).findings
@@ -197,6 +200,7 @@ def test_clipping_that_has_no_effect(order):
         assert first.where is not None and first.where.file.endswith("test_step_size_scripts.py")
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("order", ["zbcs", "Zbcs", "bcsz", "zbbcs", "zbcbcs", "zbucS", "zbcfs", "zbvs"])
 def test_clipping_in_its_place(order):
     assert complaints(judged(clipping(order, rate=0.02))) == []

@@ -20,6 +20,7 @@ for step in range(60):
 """
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
@@ -38,6 +39,7 @@ def test_targets_outside_the_domain_of_the_loss(loss, said, tmp_path):
     assert said in str(verdict.findings[0].remedy)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [

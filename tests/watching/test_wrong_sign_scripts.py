@@ -38,6 +38,7 @@ def _codes(folder, loss, maximize=""):
     return complaints(verdict_of(folder, SCRIPT.replace("LOSS", loss).replace("MAXIMIZE", maximize)))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [
@@ -54,6 +55,7 @@ def test_a_sign_that_is_wrong(loss, tmp_path):
     assert _codes(tmp_path, loss)[0] == "wrong-sign"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "loss",
     [

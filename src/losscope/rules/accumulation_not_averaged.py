@@ -110,7 +110,13 @@ RULE = Rule(
     title=Text(en="Accumulated gradients are summed, not averaged", zh="累积的梯度被相加而未取平均"),
     judge=judge,
     needs=(signals.LOSS, signals.BACKWARDS),
-    consequences=("diverging-loss", "exploding-gradient", "learning-rate-too-high", "non-finite"),
+    consequences=(
+        "diverging-loss",
+        "exploding-gradient",
+        "learning-rate-too-high",
+        "non-finite",
+        "oscillating-loss",
+    ),
 )
 
 _EIGHT = PlantedTerm(coefficient=8.0, chance=2.303, chance_error=0.001)

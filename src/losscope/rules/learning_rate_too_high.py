@@ -210,6 +210,7 @@ RULE = Rule(
         "input-has-no-effect",
         "loss-at-chance",
         "non-finite",
+        "oscillating-loss",
         "plateau-above-floor",
         "saturated-units",
         "vanishing-gradient",

@@ -116,6 +116,7 @@ RULE = Rule(
         "learning-rate-too-low",
         "loss-at-chance",
         "non-finite",
+        "oscillating-loss",
         "plateau-above-floor",
         "vanishing-gradient",
     ),

@@ -124,6 +124,7 @@ RULE = Rule(
         "learning-rate-too-high",
         "loss-at-chance",
         "non-finite",
+        "oscillating-loss",
         "plateau-above-floor",
         "vanishing-gradient",
     ),

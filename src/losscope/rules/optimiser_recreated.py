@@ -118,6 +118,7 @@ RULE = Rule(
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",
+        "oscillating-loss",
         "plateau-above-floor",
     ),
 )

@@ -274,7 +274,12 @@ RULE = Rule(
     title=Text(en="The learning-rate schedule is broken", zh="学习率调度有误"),
     judge=judge,
     needs=(signals.LOSS, signals.LEARNING_RATE),
-    consequences=("learning-rate-too-low", "loss-at-chance", "plateau-above-floor"),
+    consequences=(
+        "learning-rate-too-low",
+        "loss-at-chance",
+        "oscillating-loss",
+        "plateau-above-floor",
+    ),
 )
 
 

@@ -111,6 +111,7 @@ RULE = Rule(
     title=Text(en="Every prediction is compared with every target", zh="每个预测都与每个目标作了比较"),
     judge=judge,
     consequences=(
+        "input-has-no-effect",
         "learning-rate-too-high",
         "learning-rate-too-low",
         "loss-at-chance",

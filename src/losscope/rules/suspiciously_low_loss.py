@@ -6,7 +6,8 @@ the model, which has learnt to give one constant answer on both.
 
 **Statistic.** An identity: all losses are 0. Or: a distance ends at 1 % of its start or below (a similarity at 0.99 or
 above) while the spread of the prediction between samples, relative to its size, is at most 5 % of what it was: an
-answer that is the same for all samples can only be right where the target is, too.
+answer that is the same for all samples can only be right where the target is, too. So a distance must also have
+fallen to 1 % of the chance level of the first targets, where that is known: targets that stay do not allow it.
 
 **Source.** Collapse of two branches without a stop-gradient: Chen and He (2021), SimSiam, arXiv:2011.10566, section
 4.1.
@@ -70,6 +71,8 @@ def judge(recording: Recording) -> Outcome:
     for term in terms(recording, stream):
         spreads = values(recording, signals.PREDICTION_SPREAD, term.label)
         if term.is_data and term.values.size >= _LEAST and spreads.size >= _LEAST and _is_best(term):
+            if not _below_chance(recording, term):
+                continue
             left = float(np.median(spreads[-3:])) / max(float(spreads[0]), 1e-300)
             if left <= _COLLAPSED:
                 return [_finding(term, left)]
@@ -82,6 +85,12 @@ def _is_best(term: TermView) -> bool:
     if term.kind == "cosine_similarity":
         return term.coefficient < 0 and last >= _ALIKE > first
     return term.coefficient > 0 and term.bounds[0] == 0 and first > 0 and last <= _FALLEN * first
+
+
+def _below_chance(recording: Recording, term: TermView) -> bool:
+    """Whether one answer for all samples is better than the targets at the start allowed: these were moved, too."""
+    chances = values(recording, signals.TERM_CHANCE, term.label)
+    return not chances.size or float(np.median(term.values[-3:])) <= _FALLEN * float(chances[0])
 
 
 def _zero(recording: Recording, stream: str, count: int) -> Finding:

@@ -191,6 +191,7 @@ RULE = Rule(
         "learning-rate-too-low",
         "loss-at-chance",
         "loss-spikes",
+        "oscillating-loss",
         "plateau-above-floor",
         "vanishing-gradient",
     ),

@@ -183,6 +183,7 @@ RULE = Rule(
         "loss-spikes",
         "momentum-too-high",
         "non-finite",
+        "oscillating-loss",
         "plateau-above-floor",
         "saturated-units",
         "vanishing-gradient",

@@ -263,13 +263,13 @@ class DeepSampler:
         """Let go of the user's tensors until the update: where it is made by hand, they may be replaced."""
         self.roots.clear()
         for label, sample in self._samples.items():
-            if label in self._weak:  # by an earlier backward of the same update
+            if label in self._weak and not sample.parameters:  # by an earlier backward of the same update
                 continue
             self.keeper.arm(
                 label, sample.step + 1
             )  # the next forward pass comes before this update is known of
             self._weak[label] = [weak(p) for p in sample.parameters]
-            sample.parameters, sample.anatomy = (), None
+            sample.parameters, sample.anatomy, sample.eval_in_train = (), None, bool
 
     def _strengthen(self, label: str, sample: Sample) -> bool:
         refs = self._weak.pop(label, None)
