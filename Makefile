@@ -11,7 +11,7 @@ PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --con
 INSTALLED_FROM := pyproject.toml constraints.txt Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test thorough lint docs bench format clean distclean
+.PHONY: help demo test pytest thorough lint docs bench format clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,8 +19,11 @@ help: ## List the targets
 demo: $(VENV)/.demo-installed ## Install, then train a small model twice and write both reports
 	$(BIN)/losscope demo
 
+# Side by side: style and documentation take one core each for a minute or two, the tests what is left and ten more.
 test: $(VENV)/.test-installed ## Install, then lint, build the documentation and run the tests
-	@$(MAKE) --no-print-directory --output-sync=target --jobs=$(JOBS) lint docs
+	@$(MAKE) --no-print-directory --jobs=3 lint docs pytest
+
+pytest: $(VENV)/.test-installed
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 thorough: $(VENV)/.test-installed ## Run the slow checks that `make test` leaves out

@@ -22,6 +22,7 @@ def told(evidence: list[Evidence]) -> str:
     return "; ".join(f"{e.outcome}/{e.severity}: {e.text}" for e in evidence)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_the_planted_fault_is_caught_and_can_be_pasted(name: str) -> None:
     evidence = found(all_checks()[name], "broken")

@@ -62,6 +62,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", sorted(CHECKED))
 def test_a_loss_keeps_its_contract(name: str) -> None:
     later = left_for_later(name)

@@ -63,7 +63,7 @@ PROBES = [
 ]
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("module", PROBES)
 def test_a_faulty_probe_is_switched_off_alone(module, tmp_path, expected):
     plant = f"""
@@ -93,7 +93,7 @@ HOOKS = [
 ]
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("method", HOOKS)
 def test_a_faulty_hook_ends_the_watch_not_the_script(method, tmp_path, expected):
     plant = f"""

@@ -80,7 +80,7 @@ def both(folder: Path, script: str, environment: dict) -> tuple[tuple, tuple, li
     return python, ours, [json.loads(line) for line in (folder / "log").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.thorough)])
 def test_loader_workers_are_not_watched(method: str, tmp_path: Path, environment: dict) -> None:
     python, ours, calls = both(tmp_path, LOADER.format(method=method), environment)
     assert ours == python and python[2] == 0
