@@ -53,9 +53,10 @@ class SecondDerivative(OfObjective):
         own = torch.randn(
             self.size, 1 if spread else 2, generator=generator, dtype=self.dtype, device=self.device
         )
-        images = self.product(torch.cat([vectors, own], 1))  # one block: graphs may have to be made for each
+        block = torch.cat([vectors, own], 1)  # one block: graphs may have to be made for each
+        images = self.product(block)
         pair = [0, -1] if spread else [-2, -1]
-        fault = self.asymmetry(torch.cat([vectors, own], 1)[:, pair], images[:, pair])
+        fault = self.asymmetry(block[:, pair], images[:, pair])
         kept[type(self)] = state, fault
         if fault is not None:
             raise fault

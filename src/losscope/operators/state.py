@@ -75,6 +75,7 @@ def _counted(tensor: Tensor) -> tuple[int, int | None]:
 def _together(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
     """The same numbers in fewer tensors: small ones of one type and device in a row, in pieces of bounded size."""
     rows: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    lengths: dict[tuple[torch.dtype, torch.device], int] = {}
     for tensor in tensors:
         if tensor.layout != torch.strided or tensor.is_quantized or not tensor.numel():
             continue
@@ -82,12 +83,13 @@ def _together(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
         if plain.numel() > _SMALL:
             yield plain
             continue
-        row = rows.setdefault((plain.dtype, plain.device), [])
-        row.append(plain.reshape(-1))
-        if sum(len(t) for t in row) > _SMALL:
-            yield torch.cat(row)
-            row.clear()
-    yield from (torch.cat(row) for row in rows.values() if row)
+        kind = plain.dtype, plain.device
+        rows.setdefault(kind, []).append(plain.reshape(-1))
+        lengths[kind] = lengths.get(kind, 0) + plain.numel()
+        if lengths[kind] > _SMALL:
+            yield torch.cat(rows.pop(kind))
+            del lengths[kind]
+    yield from map(torch.cat, rows.values())
 
 
 def _sums(plain: Tensor) -> Tensor:
