@@ -1,9 +1,7 @@
 """Symmetric matrices with known eigenvalues, operators that go wrong, and how stated errors are held to the truth."""
 
 import math
-from collections.abc import Sequence
 
-import pytest
 import torch
 
 from losscope.operators.operator import LinearOperator
@@ -60,15 +58,3 @@ def unbiased(estimates, truth, sigmas=3.0):
     """Whether the mean over seeds agrees with the truth, within so many standard errors of itself."""
     values = torch.tensor([e.value for e in estimates], dtype=torch.float64)
     return abs(float(values.mean()) - truth) <= sigmas * float(values.std()) / math.sqrt(len(values))
-
-
-def diagonal(rows: Sequence, columns: Sequence) -> list:
-    """All pairs for parametrize; `make test` runs each row and each column at least once, `make thorough` the rest."""
-    rows, columns = list(rows), list(columns)
-    most = max(len(rows), len(columns))
-    first = {(i % len(rows), i % len(columns)) for i in range(most)}
-    return [
-        pytest.param(row, column, marks=() if (i, j) in first else pytest.mark.thorough)
-        for i, row in enumerate(rows)
-        for j, column in enumerate(columns)
-    ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from losscope.probes.probe import Probe, Sample
-from losscope.probes.thinning import part
+from losscope.probes.thinning import part_of_gradient
 from losscope.recording import signals
 
 
@@ -23,11 +23,11 @@ class Alignment(Probe):
         self._last: dict[str, tuple[int, list[Tensor | None]]] = {}
 
     def gradients(self, sample: Sample) -> None:
-        self._last[sample.stream] = (sample.step, _parts(sample))
+        self._last[sample.stream] = (sample.step, list(map(part_of_gradient, sample.parameters)))
 
     def following(self, sample: Sample) -> None:
         step, before = self._last.pop(sample.stream, (-1, []))
-        now = _parts(sample)
+        now = list(map(part_of_gradient, sample.parameters))
         pairs = [(a, b) for a, b in zip(before, now, strict=False) if a is not None and b is not None]
         if step != sample.step - 1 or len(before) != len(now) or not pairs:
             return
@@ -35,11 +35,6 @@ class Alignment(Probe):
         inner = torch.stack([(a.double() * b).sum().to(device) for a, b in pairs]).sum()
         norms = [torch.stack([x[k].double().square().sum().to(device) for x in pairs]).sum() for k in (0, 1)]
         sample.sink.record(signals.ALIGNMENT, sample.stream, step, inner / (norms[0] * norms[1]).sqrt())
-
-
-def _parts(sample: Sample) -> list[Tensor | None]:
-    gradients = [p.grad for p in sample.parameters]
-    return [part(g) if g is not None and not g.is_sparse and not g.is_complex() else None for g in gradients]
 
 
 PROBE = Alignment

@@ -18,6 +18,14 @@ def part(tensor: Tensor) -> Tensor:
     return kept.to(torch.float32) if kept.dtype in (torch.float16, torch.bfloat16) else kept.clone()
 
 
+def part_of_gradient(parameter: Tensor) -> Tensor | None:
+    """The :func:`part` of a parameter's gradient; ``None`` without one, and where it is sparse or complex."""
+    gradient = parameter.grad
+    if gradient is None or gradient.is_sparse or gradient.is_complex():
+        return None
+    return part(gradient)
+
+
 @dataclass(slots=True)
 class Turns:
     """Which looks are taken of each stream: the first twelve, then one in ``every``."""

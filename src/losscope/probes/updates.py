@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from losscope.probes.probe import Probe, Sample
-from losscope.probes.thinning import part
+from losscope.probes.thinning import part, part_of_gradient
 from losscope.recording import signals
 
 
@@ -35,7 +35,7 @@ class Updates(Probe):
 
     def before_update(self, sample: Sample) -> None:
         self._before = [part(p) for p in sample.parameters]
-        self._gradients = [_gradient(p) for p in sample.parameters]
+        self._gradients = [part_of_gradient(p) for p in sample.parameters]
         self._known = self._given == (sample.stream, sample.step)
 
     def after_update(self, sample: Sample) -> None:
@@ -66,13 +66,6 @@ class Updates(Probe):
             sample.record(signals.UPDATE_ALONG, inner / (changes * slopes).sqrt())
             if self._known:
                 sample.record(signals.PROMISED_FALL, -inner)
-
-
-def _gradient(parameter: Tensor) -> Tensor | None:
-    gradient = parameter.grad
-    if gradient is None or gradient.is_sparse or gradient.is_complex():
-        return None
-    return part(gradient)
 
 
 def _products(difference: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.signals import Signal
 from losscope.rules.statistics.robust import Floats
-from losscope.rules.streams import overlap, streams, updates, values
+from losscope.rules.streams import overlap, streams, updates, values, values_since
 from losscope.rules.terms import TermView, terms
 
 _KINDS = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
@@ -44,9 +44,7 @@ def players(recording: Recording) -> Players | None:
 
 def late(recording: Recording, signal: Signal, label: str) -> Floats:
     """Finite values of the last half of the run."""
-    series = recording.series(signal, label)
-    kept = (series.steps >= updates(recording, label.partition("/")[0]) / 2) & np.isfinite(series.values)
-    return series.values[kept]
+    return values_since(recording, signal, label, updates(recording, label.partition("/")[0]) / 2)
 
 
 def _both(recording: Recording, found: list[TermView]) -> bool:

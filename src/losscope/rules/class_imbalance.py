@@ -30,13 +30,13 @@ from losscope.core.text import Text
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.rules.deficit import LONG_ENOUGH, long_enough
-from losscope.rules.labels_unrelated import FITS, in_motion, late
+from losscope.rules.labels_unrelated import FITS, in_motion
 from losscope.rules.loss_at_chance import at_chance
 from losscope.rules.planted import Planted, PlantedTerm, every, flat, record
 from losscope.rules.reasons import no_series, too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import progress, updates
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms, late_values
 from losscope.rules.training_data import class_table
 
 _UNEVEN, _LOOKS, _ONE, _NEAR = 0.7, 3, 1 - 1e-6, 0.05
@@ -67,13 +67,16 @@ def judge(recording: Recording) -> Outcome:
     stream = progress(recording)
     if isinstance(stream, NotJudged):
         return stream
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if len(judged) != 1 or not len(recording.series(signals.PREDICTION_TOP, judged[0].label)):
         return no_series(signals.PREDICTION_TOP.name)
     if not long_enough(recording, stream):
         return too_few(updates(recording, stream), LONG_ENOUGH)
     term = judged[0]
-    top, counts = late(recording, signals.PREDICTION_TOP, term), class_table(recording, term.label).sum(0)
+    top, counts = (
+        late_values(recording, signals.PREDICTION_TOP, term),
+        class_table(recording, term.label).sum(0),
+    )
     frequencies = counts[counts > 0] / counts.sum() if counts.sum() > 0 else counts
     if top.size < _LOOKS or float(top.min()) < _ONE or frequencies.size < 2:
         return []
@@ -104,7 +107,7 @@ def _at_chance(recording: Recording, term: TermView) -> bool:
     """The loss is at chance for sure; or it may be, and predictions fit no better than permuted ones."""
     if at_chance(recording, term) is not None:
         return True
-    found, scores = term.skill(), late(recording, signals.PAIRING, term)
+    found, scores = term.skill(), late_values(recording, signals.PAIRING, term)
     return (
         found is not None
         and found.low <= _NEAR

@@ -33,7 +33,7 @@ from losscope.rules.reasons import no_loss, no_series
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import main_stream, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms
 from losscope.rules.training_data import class_table, one_loader, training_loaders
 
 _LEVEL, _CORRELATION, _BETWEEN = 1e-6, 0.25, 0.5
@@ -70,7 +70,7 @@ def judge(recording: Recording) -> Outcome:
     stream = main_stream(recording)
     if stream is None:
         return no_loss()
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if not judged or not len(recording.series(signals.INPUT_SPREAD, stream)):
         return no_series(signals.INPUT_SPREAD.name)
     table = class_table(recording, judged[0].label)

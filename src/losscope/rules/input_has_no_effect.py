@@ -32,7 +32,7 @@ from losscope.rules.reasons import no_loss, no_series, too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import coupled, main_stream, updates, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms, late_values
 
 _ROUNDING, _LOOKS, _LEAST = 1e-6, 3, 20
 _TASKS = frozenset(
@@ -74,8 +74,8 @@ def judge(recording: Recording) -> Outcome:
         return in_alternation(rivals)
     if updates(recording, stream) < _LEAST:
         return too_few(updates(recording, stream), _LEAST)
-    judged = [t for t in terms(recording, stream) if t.is_data and t.task in _TASKS and _differ(recording, t)]
-    looks = [late(recording, t) for t in judged]
+    judged = [t for t in data_terms(recording, stream) if t.task in _TASKS and _differ(recording, t)]
+    looks = [late_values(recording, signals.PREDICTION_SPREAD, t) for t in judged]
     if (
         not judged
         or not len(recording.series(signals.INPUT_PRINT, stream))
@@ -93,12 +93,6 @@ def judge(recording: Recording) -> Outcome:
     )
     evidence = (told, *_where_it_ends(recording, stream))
     return [RULE.finding(confidence=0.97, evidence=evidence, remedy=_REMEDY(), where=judged[0].where)]
-
-
-def late(recording: Recording, term: TermView) -> Floats:
-    """The spread of the predictions in the second half of the run."""
-    series = recording.series(signals.PREDICTION_SPREAD, term.label)
-    return series.values[(series.steps >= term.updates // 2) & np.isfinite(series.values)]
 
 
 def _differ(recording: Recording, term: TermView) -> bool:

@@ -35,7 +35,7 @@ from losscope.rules.reasons import coupled as in_alternation
 from losscope.rules.reasons import no_loss
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import coupled, losses, main_stream, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms
 from losscope.rules.training_data import passed
 
 _LABELS, _NUMBERS, _BATCHES = 1000, 200, 3
@@ -73,7 +73,7 @@ def judge(recording: Recording) -> Outcome:
     rivals = coupled(recording)
     if rivals > 1:
         return in_alternation(rivals)
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     found = [_constant(recording, t) for t in judged]
     if not judged or any(c is None or c != found[0] for c in found):
         return []

@@ -30,7 +30,7 @@ from losscope.rules.planted import Planted, PlantedTerm, every, falling, record
 from losscope.rules.reasons import no_event, no_loss
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import main_stream, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms
 
 _LOOKS, _COPIED, _LABELS = 3, 0.05, 30
 _TITLE_TWICE = Text(
@@ -71,7 +71,7 @@ def judge(recording: Recording) -> Outcome:
     stream = main_stream(recording)
     if stream is None:
         return no_loss()
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if not judged:
         return no_event("anatomy")
     shifts = {t.label: s for t in judged if (s := _shift(recording, t)) is not None}

@@ -35,7 +35,7 @@ from losscope.rules.reasons import no_series, too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import progress, updates, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms, late_values
 
 _LEAST = 5  # looks in the second half of the run
 FITS, _ERRORS = 3.0, 2.0  # standard errors
@@ -73,7 +73,7 @@ def judge(recording: Recording) -> Outcome:
     stream = progress(recording)
     if isinstance(stream, NotJudged):
         return stream
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if len(judged) != 1 or not len(recording.series(signals.PAIRING, judged[0].label)):
         return no_series(signals.PAIRING.name)
     if not long_enough(recording, stream):
@@ -81,7 +81,7 @@ def judge(recording: Recording) -> Outcome:
     term = judged[0]
     if at_chance(recording, term) is None or not in_motion(recording, stream, term):
         return []
-    scores, gains = (late(recording, s, term) for s in (signals.PAIRING, signals.PAIRING_GAIN))
+    scores, gains = (late_values(recording, s, term) for s in (signals.PAIRING, signals.PAIRING_GAIN))
     if scores.size < _LEAST:
         return NotJudged(_WEAK(count=int(scores.size)))
     score, gain = float(scores.sum() / np.sqrt(scores.size)), float(gains.mean())
@@ -110,11 +110,6 @@ def judge(recording: Recording) -> Outcome:
     return [RULE.finding(confidence=0.75, evidence=(paired, aligned), remedy=_REMEDY(), where=term.where)]
 
 
-def late(recording: Recording, signal: signals.Signal, term: TermView) -> Floats:
-    series = recording.series(signal, term.label)
-    return series.values[(series.steps >= term.updates // 2) & np.isfinite(series.values)]
-
-
 def _error(scores: Floats, gains: Floats) -> float:
     """The gain that two standard errors of the sum of all looks amount to."""
     known = np.abs(scores) > 1e-3
@@ -127,7 +122,7 @@ def _error(scores: Floats, gains: Floats) -> float:
 def in_motion(recording: Recording, stream: str, term: TermView) -> bool:
     """Predictions differ between samples, the parameters went somewhere, and the loss was never thrown far off."""
     spread, ratio = (
-        late(recording, signals.PREDICTION_SPREAD, term),
+        late_values(recording, signals.PREDICTION_SPREAD, term),
         values(recording, signals.UPDATE_RATIO, stream),
     )
     if spread.size == 0 or ratio.size == 0 or float(np.median(spread)) < _ALIVE:

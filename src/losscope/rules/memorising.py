@@ -31,7 +31,7 @@ from losscope.rules.reasons import no_chance
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import finite
 from losscope.rules.streams import progress
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms
 
 _FITTED, _NOTHING, _EVALUATIONS, _SAMPLES = 0.5, 0.1, 3, 50
 _NO_HELD_OUT = Text(
@@ -60,7 +60,7 @@ def judge(recording: Recording) -> Outcome:
     stream = progress(recording)
     if isinstance(stream, NotJudged):
         return stream
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if len(judged) != 1 or judged[0].chance is None or judged[0].reduction != "mean":
         return no_chance()
     term = judged[0]

@@ -35,7 +35,7 @@ from losscope.rules.planted import every, flat, optimizer, record
 from losscope.rules.reasons import too_few
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import learning_rate, promises, remedy_factor
-from losscope.rules.streams import events_of, line_of, updates
+from losscope.rules.streams import line_of, optimizer_groups, updates
 from losscope.rules.terms import terms
 
 _LEAST, _SAMPLES, _SHARE, _ABOVE = 100, 5, 0.3, 0.05
@@ -99,7 +99,7 @@ def judge(recording: Recording) -> Outcome:
 
 def _momentum(recording: Recording, stream: str) -> float:
     """β of the optimiser's first group: of its momentum, or of Adam's first average."""
-    groups = [g for event in events_of(recording, "optimizer", stream) for g in event.get("groups") or ()]
+    groups = optimizer_groups(recording, stream)
     for group in groups[:1]:
         betas = group.get("betas") or [0.0]
         found = group.get("momentum") or betas[0]

@@ -30,7 +30,7 @@ from losscope.rules.planted import PLACE, Planted, every, falling, record
 from losscope.rules.reasons import no_loss, no_series
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.streams import coupled, line_of, main_stream, values
-from losscope.rules.terms import terms
+from losscope.rules.terms import data_terms
 from losscope.rules.training_data import is_one, one_loader, vary
 
 _TITLE = Text(
@@ -80,7 +80,7 @@ def judge(recording: Recording) -> Outcome:
     inputs = values(recording, signals.INPUT_PRINT, stream)
     if inputs.size < 3:
         return no_series(signals.INPUT_PRINT.name)
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     prints = [p for t in judged if (p := values(recording, signals.TARGET_PRINT, t.label)).size >= 3]
     spread = values(recording, signals.INPUT_SPREAD, stream)
     if spread.size and not spread.max() > 0:  # not even the samples of one batch differ: input-has-no-effect

@@ -85,6 +85,17 @@ def values(recording: Recording, signal: Signal, label: str) -> Floats:
     return finite(recording.series(signal, label).values)
 
 
+def values_since(recording: Recording, signal: Signal, label: str, step: float) -> Floats:
+    """The finite values of a series from a step on."""
+    series = recording.series(signal, label)
+    return series.values[(series.steps >= step) & np.isfinite(series.values)]
+
+
+def optimizer_groups(recording: Recording, stream: str) -> list[dict[str, Any]]:
+    """The parameter groups of all optimisers of a stream."""
+    return [g for event in events_of(recording, "optimizer", stream) for g in event.get("groups") or ()]
+
+
 def last(recording: Recording, signal: Signal, label: str) -> float | None:
     """The last finite value of a series."""
     found = values(recording, signal, label)
@@ -207,7 +218,7 @@ def is_aimless(recording: Recording, stream: str) -> bool:
 
 def is_maximised(recording: Recording, stream: str) -> bool | None:
     """Whether the optimisers of a stream make its loss larger on purpose; ``None`` where only some groups do."""
-    groups = [g for event in events_of(recording, "optimizer", stream) for g in event.get("groups") or ()]
+    groups = optimizer_groups(recording, stream)
     flags = {bool(group.get("maximize")) for group in groups}
     return None if len(flags) > 1 else flags == {True}
 

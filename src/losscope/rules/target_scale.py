@@ -32,7 +32,7 @@ from losscope.rules.reasons import no_loss, no_series
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.statistics.robust import Floats
 from losscope.rules.streams import main_stream, values
-from losscope.rules.terms import TermView, terms
+from losscope.rules.terms import TermView, data_terms
 
 _SMALL, _LARGE, _SHORT = 10.0, 100.0, 0.5
 _TITLE = Text(
@@ -59,7 +59,7 @@ def judge(recording: Recording) -> Outcome:
     stream = main_stream(recording)
     if stream is None:
         return no_loss()
-    judged = [t for t in terms(recording, stream) if t.is_data]
+    judged = data_terms(recording, stream)
     if len(judged) != 1 or judged[0].task != "regression":
         return []
     term = judged[0]

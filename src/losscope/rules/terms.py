@@ -10,9 +10,20 @@ from losscope.core.finding import NotJudged, Where
 from losscope.recording import signals
 from losscope.recording.reader import Recording
 from losscope.recording.series import Series
+from losscope.recording.signals import Signal
 from losscope.rules.statistics.robust import Floats, finite
 from losscope.rules.statistics.skill import Skill, skill
-from losscope.rules.streams import evenly, events_of, last, progress, streams, updates, values, where
+from losscope.rules.streams import (
+    evenly,
+    events_of,
+    last,
+    progress,
+    streams,
+    updates,
+    values,
+    values_since,
+    where,
+)
 
 # For recordings of the first version, in which the terms do not say their task and unit.
 _PENALTIES = frozenset({"l1_penalty", "l2_penalty", "norm_penalty"})
@@ -108,6 +119,16 @@ def _contrasted(found: list[TermView]) -> list[TermView]:
         replace(term, chance=None, chance_error=0.0) if term.kind in taken and term.coefficient > 0 else term
         for term in found
     ]
+
+
+def data_terms(recording: Recording, stream: str) -> list[TermView]:
+    """The terms of a stream that judge predictions."""
+    return [term for term in terms(recording, stream) if term.is_data]
+
+
+def late_values(recording: Recording, signal: Signal, term: TermView) -> Floats:
+    """The finite values of a signal of a term in the second half of the run."""
+    return values_since(recording, signal, term.label, term.updates // 2)
 
 
 def first_noted(recording: Recording, code: str) -> TermView | None:

@@ -34,7 +34,7 @@ from losscope.rules.planted import Planted, PlantedTerm, every, falling, optimiz
 from losscope.rules.reasons import no_event, no_loss
 from losscope.rules.rule import Outcome, Rule
 from losscope.rules.step_size import grows_with_gradient, has_hardly_learnt, learning_rate
-from losscope.rules.streams import events_of, main_stream, progress, values
+from losscope.rules.streams import events_of, main_stream, optimizer_groups, progress, values
 from losscope.rules.terms import TermView, terms
 
 _RATE, _MANY, _LEAST, _EXACT = 1.0, 8, 5, 1e-3
@@ -118,7 +118,7 @@ def _elements(term: TermView) -> int:
 
 
 def _momentum(recording: Recording, stream: str) -> float:
-    groups = [g for event in events_of(recording, "optimizer", stream) for g in event.get("groups") or ()]
+    groups = optimizer_groups(recording, stream)
     return min(max((float(g.get("momentum") or 0.0) for g in groups), default=0.0), 0.999)
 
 
