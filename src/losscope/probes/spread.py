@@ -16,7 +16,7 @@ _TASKS = frozenset({"regression", "embedding"})
 
 
 class Spread(Probe):
-    """Records PREDICTION_SPREAD for regressions and similarities of at least two samples."""
+    """Records PREDICTION_VARIATION for regressions and similarities of at least two samples."""
 
     def objective(self, sample: Sample) -> None:
         for index, term in enumerate(sample.anatomy.terms if sample.anatomy else ()):
@@ -24,7 +24,7 @@ class Spread(Probe):
             if prediction is None or term.spec is None or term.spec.task not in _TASKS:
                 continue
             if prediction.ndim and prediction.shape[0] > 1 and prediction.is_floating_point():
-                sample.record(signals.PREDICTION_SPREAD, spread(prediction), f"{sample.stream}/{index}")
+                sample.record(signals.PREDICTION_VARIATION, spread(prediction), f"{sample.stream}/{index}")
 
 
 def spread(prediction: Tensor) -> Tensor:

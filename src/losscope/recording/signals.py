@@ -96,8 +96,8 @@ PREDICTION_MEAN = Signal("prediction.mean", "1", "stream/term", "mean of the pre
 PREDICTION_STD = Signal("prediction.std", "1", "stream/term", "standard deviation of the prediction")
 PREDICTION_MIN = Signal("prediction.min", "1", "stream/term", "smallest element of the prediction")
 PREDICTION_MAX = Signal("prediction.max", "1", "stream/term", "largest element of the prediction")
-PREDICTION_SPREAD = Signal(
-    "prediction.spread",
+PREDICTION_VARIATION = Signal(
+    "prediction.variation",
     "1",
     "stream/term",
     "standard deviation of the prediction between samples, by its root mean square; 0: one answer for all samples",

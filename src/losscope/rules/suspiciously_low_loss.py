@@ -69,7 +69,7 @@ def judge(recording: Recording) -> Outcome:
     if losses.size >= _LEAST and not losses.any():
         return [_zero(recording, stream, losses.size)]
     for term in terms(recording, stream):
-        spreads = values(recording, signals.PREDICTION_SPREAD, term.label)
+        spreads = values(recording, signals.PREDICTION_VARIATION, term.label)
         if term.is_data and term.values.size >= _LEAST and spreads.size >= _LEAST and _is_best(term):
             if not _below_chance(recording, term):
                 continue
@@ -113,7 +113,7 @@ def _zero(recording: Recording, stream: str, count: int) -> Finding:
 def _finding(term: TermView, left: float) -> Finding:
     evidence = Evidence(
         text=_EVIDENCE(share=percent(left)),
-        signal=signals.PREDICTION_SPREAD.name,
+        signal=signals.PREDICTION_VARIATION.name,
         label=term.label,
         value=left,
         expected=_EXPECTED(),
@@ -158,5 +158,5 @@ def healthy() -> Recording:
 
 def _branches(end: float) -> Recording:
     term = PlantedTerm(kind="mse", contract={"task": "regression", "bounds": [0.0, None]})
-    series: Planted = {(signals.PREDICTION_SPREAD, "0/0"): every(20, 600, np.geomspace(0.9, end, 30))}
+    series: Planted = {(signals.PREDICTION_VARIATION, "0/0"): every(20, 600, np.geomspace(0.9, end, 30))}
     return record(falling(start=0.1, end=1e-5), terms=[term], series=series)
