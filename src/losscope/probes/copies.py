@@ -45,8 +45,7 @@ class Copies(Probe):
 
 
 def column_of(inputs: Sequence[Tensor], term: Term) -> Tensor | None:
-    """The first column of a table ``[N, D]``, D > 1, that tells the targets ``[N]``; -1 for none; ``None``: no "
-    "table."""
+    """The first column of a table ``[N, D]``, D > 1, that tells the targets ``[N]``; -1: none; ``None``: no table."""
     target = term.target
     tables = [t for t in inputs if t.ndim == 2 and t.shape[1] > 1 and t.shape[0] >= _ROWS]
     if target is None or not target.ndim or target.numel() != target.shape[0]:

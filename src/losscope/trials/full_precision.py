@@ -8,14 +8,14 @@ values. Refuted by a fact where nothing was less precise than that.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from losscope.core.text import Text
 from losscope.objective.rebuild.program import Program
-from losscope.trials.arms import affordable, compare
-from losscope.trials.pair import AS_IT_WAS, NOT_MORE, answer, by_fact
+from losscope.trials.pair import NOT_MORE, by_fact, pair
 from losscope.trials.replay import Replay
 from losscope.trials.training import Change
 from losscope.trials.trial import Outcomes, Trial
@@ -31,11 +31,7 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     halves = [t for t in (*replay.whole.parameters(), *replay.whole.buffers()) if t.dtype in _HALF]
     if not halves and not (isinstance(model, Program) and any(model.autocasts)):
         return by_fact(TRIAL.name, "refuted", _NONE(), replay.values())
-    starts, updates = affordable(replay, 2, [replay.restore])
-    baseline = compare(replay, {AS_IT_WAS: Change()}, starts, updates=updates)[AS_IT_WAS]
-    with in_float32(replay):
-        changed = compare(replay, {"": Change()}, starts, updates=updates)[""]
-    return answer(TRIAL.name, _WHAT, baseline, changed, updates)
+    return pair(replay, TRIAL.name, _WHAT, Change(), within=partial(in_float32, replay))
 
 
 @contextmanager

@@ -12,14 +12,14 @@ and 2.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from losscope.core.text import Text
 from losscope.objective.batches import Batch
-from losscope.trials.arms import Start, affordable, compare
-from losscope.trials.pair import AS_IT_WAS, NOT_MORE, answer, by_fact, level
+from losscope.trials.pair import NOT_MORE, by_fact, level, pair
 from losscope.trials.replay import Replay
 from losscope.trials.starts import fresh
 from losscope.trials.training import Change
@@ -39,13 +39,8 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     if all(_near(mean, deviation) for mean, deviation in figures):
         return by_fact(TRIAL.name, "refuted", _ALREADY(), replay.values())
     new = fresh(replay)
-    starts: Sequence[Start] = new or [replay.restore]
-    starts, updates = affordable(replay, 2, starts)
-    change = Change(state=not new)
-    baseline = compare(replay, {AS_IT_WAS: change}, starts, updates=updates)[AS_IT_WAS]
-    with normalised(replay, figures):
-        changed = compare(replay, {"": change}, starts, updates=updates)[""]
-    return answer(TRIAL.name, _WHAT, baseline, changed, updates, level)
+    change, within = Change(state=not new), partial(normalised, replay, figures)
+    return pair(replay, TRIAL.name, _WHAT, change, baseline=change, within=within, starts=new, decide=level)
 
 
 def _near(mean: Tensor, deviation: Tensor) -> bool:

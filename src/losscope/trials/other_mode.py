@@ -15,7 +15,6 @@ import numpy as np
 
 from losscope.core.finding import TrialResult
 from losscope.core.text import Text
-from losscope.objective.rebuild.rebuild import tolerance_of
 from losscope.trials.arms import interval
 from losscope.trials.pair import AS_IT_WAS, by_fact, further, pair
 from losscope.trials.replay import Replay
@@ -50,8 +49,7 @@ def in_mode(replay: Replay, training: bool) -> Iterator[None]:
 
 def run(replay: Replay, code: str) -> Outcomes | None:
     train, evaluation = (replay.values(partial(in_mode, replay, mode)) for mode in (True, False))
-    tolerance = tolerance_of(replay.parameters)
-    if all(abs(a - b) <= tolerance * max(abs(a), abs(b)) for a, b in zip(train, evaluation, strict=True)):
+    if replay.alike(train, evaluation):
         return by_fact(TRIAL.name, "refuted", _SAME(count=replay.proved), evaluation, train)
     if code == "eval-mode-in-training":
         change, judge = Change(mode=partial(in_mode, replay, True)), partial(in_mode, replay, False)

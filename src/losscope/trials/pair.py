@@ -50,15 +50,19 @@ def pair(
     *,
     baseline: Change | None = None,
     judge: Mode = nullcontext,
+    within: Mode = nullcontext,
     starts: Sequence[Start] = (),
     decide: Decide = cured,
 ) -> Outcomes:
-    """Both arms from every start (where the window began, unless others are given). ``what`` begins the sentence."""
+    """Both arms from every start (where the window began, unless others are given). ``what`` begins the sentence.
+
+    ``within`` surrounds the changed arm: what a ``Change`` of single updates cannot say.
+    """
     starts, updates = affordable(replay, 2, starts or [replay.restore])
-    arms = compare(
-        replay, {AS_IT_WAS: baseline or Change(), name: change}, starts, updates=updates, judge=judge
-    )
-    return answer(name, what, arms[AS_IT_WAS], arms[name], updates, decide)
+    before = compare(replay, {name: baseline or Change()}, starts, updates=updates, judge=judge)[name]
+    with within():
+        changed = compare(replay, {name: change}, starts, updates=updates, judge=judge)[name]
+    return answer(name, what, before, changed, updates, decide)
 
 
 def level(baseline: Arm, changed: Arm, found: Effect) -> Outcome:

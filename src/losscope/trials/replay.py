@@ -125,6 +125,11 @@ class Replay:
                 buffer.copy_(value)
         return found
 
+    def alike(self, one: Sequence[float], other: Sequence[float]) -> bool:
+        """Whether losses agree up to the rounding of a replay."""
+        tolerance = tolerance_of(self.parameters)
+        return all(abs(a - b) <= tolerance * max(abs(a), abs(b)) for a, b in zip(one, other, strict=True))
+
     # --- one update -------------------------------------------------------------------------------
     def gradient(
         self,

@@ -16,7 +16,6 @@ from torch import Tensor
 from losscope.core.finding import TrialResult
 from losscope.core.text import Text
 from losscope.objective.batches import Batch
-from losscope.objective.rebuild.rebuild import tolerance_of
 from losscope.objective.rebuild.tree import leaves
 from losscope.trials.arms import affordable, interval
 from losscope.trials.replay import Replay
@@ -50,7 +49,7 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     if batch.samples < 2 or not any(t.dim() and t.shape[0] == batch.samples for t in leaves(batch.target)):
         return None  # a model that is given its targets among its inputs
     seen, made = _both(replay)
-    same = _same(replay, seen, made)
+    same = replay.alike(seen, made)
     if (
         interval(np.asarray(made) - np.asarray(seen))[1] <= 0
     ):  # new parameters may not tell the inputs apart yet
@@ -65,7 +64,7 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     effect, low_e, high_e = (min(1.0, max(-1.0, v / size)) if size else 0.0 for v in (mean, low, high))
     result = TrialResult(
         name=TRIAL.name,
-        outcome="confirmed" if same and _same(replay, seen, made) else "refuted" if low > 0 else "open",
+        outcome="confirmed" if same and replay.alike(seen, made) else "refuted" if low > 0 else "open",
         effect=effect,
         interval=(low_e, high_e),
         curves={"as it was": seen, "shuffled inputs": made},
@@ -86,11 +85,6 @@ def _both(replay: Replay) -> tuple[list[float], list[float]]:
     finally:
         replay.batches = kept
     return seen, np.mean(made, axis=0).tolist()
-
-
-def _same(replay: Replay, seen: list[float], made: list[float]) -> bool:
-    tolerance = tolerance_of(replay.parameters)
-    return all(abs(a - b) <= tolerance * max(abs(a), abs(b)) for a, b in zip(seen, made, strict=True))
 
 
 _EXPECTED = Text(en="a higher loss than with the true pairing", zh="损失应高于正确配对时")

@@ -5,9 +5,14 @@ Refuted by a fact where the optimiser of the run holds all of them already.
 **Source.** Yosinski et al. (2014), arXiv:1411.1792: layers that are held fix what the others can do.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from torch import Tensor
+
 from losscope.core.text import Text
-from losscope.trials.arms import affordable, compare
-from losscope.trials.pair import AS_IT_WAS, NOT_MORE, answer, by_fact, further
+from losscope.trials.pair import NOT_MORE, by_fact, further, pair
 from losscope.trials.replay import Replay
 from losscope.trials.training import Change
 from losscope.trials.trial import Outcomes, Trial
@@ -25,17 +30,20 @@ def run(replay: Replay, code: str) -> Outcomes | None:
     frozen = [p for p in replay.whole.parameters() if id(p) not in known and p.is_floating_point()]
     if not idle and not frozen:
         return by_fact(TRIAL.name, "refuted", _NONE(), replay.values())
-    starts, updates = affordable(replay, 2, [replay.restore])
-    baseline = compare(replay, {AS_IT_WAS: Change()}, starts, updates=updates)[AS_IT_WAS]
+    change, within = Change(more=[*idle, *frozen]), partial(thawed, frozen)
+    return pair(replay, TRIAL.name, _WHAT, change, within=within, decide=further)
+
+
+@contextmanager
+def thawed(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Frozen parameters have a gradient for a while."""
     try:
-        for parameter in frozen:
+        for parameter in parameters:
             parameter.requires_grad_(True)
-        change = Change(more=[*idle, *frozen])
-        changed = compare(replay, {"": change}, starts, updates=updates)[""]
+        yield
     finally:
-        for parameter in frozen:
+        for parameter in parameters:
             parameter.requires_grad_(False)
-    return answer(TRIAL.name, _WHAT, baseline, changed, updates, further)
 
 
 TRIAL = Trial(
